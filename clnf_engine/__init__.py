@@ -1,0 +1,78 @@
+"""CLNF face-landmark fitting as a stream of immutable steps.
+
+>>> from clnf_engine import FitOptions, fit, initial_from_box, load_model
+>>> trace = fit(gray, model := load_model("main_clnf_general.txt"), initial_from_box(model, (x, y, w, h)))
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clnf_engine.errors import ClnfError as ClnfError
+    from clnf_engine.errors import InitialError as InitialError
+    from clnf_engine.errors import ModelFileError as ModelFileError
+    from clnf_engine.errors import OptionsError as OptionsError
+    from clnf_engine.errors import TraceFileError as TraceFileError
+    from clnf_engine.fitting import fit as fit
+    from clnf_engine.fitting import fit_steps as fit_steps
+    from clnf_engine.initial import Initial as Initial
+    from clnf_engine.initial import detect_faces as detect_faces
+    from clnf_engine.initial import initial_from_box as initial_from_box
+    from clnf_engine.initial import initial_from_landmarks as initial_from_landmarks
+    from clnf_engine.initial import initial_from_params as initial_from_params
+    from clnf_engine.initial import initials_from_detector as initials_from_detector
+    from clnf_engine.initial import perturbed as perturbed
+    from clnf_engine.library import load_model as load_model
+    from clnf_engine.model import Model as Model
+    from clnf_engine.options import FitOptions as FitOptions
+    from clnf_engine.options import Kernel as Kernel
+    from clnf_engine.options import Normalization as Normalization
+    from clnf_engine.options import Precision as Precision
+    from clnf_engine.presets import preset as preset
+    from clnf_engine.steps import Phase as Phase
+    from clnf_engine.steps import ResponseMaps as ResponseMaps
+    from clnf_engine.steps import Step as Step
+    from clnf_engine.trace import Trace as Trace
+    from clnf_engine.trace import first_divergence as first_divergence
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ClnfError": "errors",
+    "InitialError": "errors",
+    "ModelFileError": "errors",
+    "OptionsError": "errors",
+    "TraceFileError": "errors",
+    "fit": "fitting",
+    "fit_steps": "fitting",
+    "Initial": "initial",
+    "detect_faces": "initial",
+    "initial_from_box": "initial",
+    "initial_from_landmarks": "initial",
+    "initial_from_params": "initial",
+    "initials_from_detector": "initial",
+    "perturbed": "initial",
+    "load_model": "library",
+    "Model": "model",
+    "FitOptions": "options",
+    "Kernel": "options",
+    "Normalization": "options",
+    "Precision": "options",
+    "preset": "presets",
+    "Phase": "steps",
+    "ResponseMaps": "steps",
+    "Step": "steps",
+    "Trace": "trace",
+    "first_divergence": "trace",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that ``clnf --help`` need not load NumPy and OpenCV."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,54 @@
+"""The errors a user can cause; each message is one sentence that names the place and what was expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class ClnfError(Exception):
+    """Base of every error that bad input can cause; its text is fit to show to a person."""
+
+
+class FileError(ClnfError):
+    """A file that cannot be used.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    where : str
+        The place in it ("byte 96", "line 3"), or "" for the file as a whole.
+    problem : str
+        What was found and what was expected there.
+    """
+
+    def __init__(self, path: str | Path, where: str, problem: str) -> None:
+        self.path = Path(path)
+        self.where = where
+        self.problem = problem
+        place = f"{path}, {where}" if where else f"{path}"
+        super().__init__(f"{place}: {problem}")
+
+
+class ModelFileError(FileError):
+    """A CLNF model file that is missing, truncated, corrupt, foreign or unsupported."""
+
+
+class ImageFileError(FileError):
+    """An image that cannot be read."""
+
+
+class LandmarkFileError(FileError):
+    """A landmark file that cannot be read."""
+
+
+class TraceFileError(FileError):
+    """A trace file that cannot be read."""
+
+
+class OptionsError(ClnfError, ValueError):
+    """A fit option with an unknown name or an impossible value."""
+
+
+class InitialError(ClnfError, ValueError):
+    """A starting point (box, landmarks, parameters) that no fit can begin from."""

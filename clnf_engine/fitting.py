@@ -1,0 +1,144 @@
+"""`fit_steps`, the only fitting loop, and `fit`, which runs it to a Trace."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clnf_engine.errors import InitialError
+from clnf_engine.initial import Initial
+from clnf_engine.model import Model
+from clnf_engine.nu_rlms import iterate
+from clnf_engine.options import FitOptions
+from clnf_engine.pdm import landmarks
+from clnf_engine.response import response_maps
+from clnf_engine.steps import Phase, Stage, Step
+from clnf_engine.trace import Trace
+
+MIN_FACE_SCALE = 0.25
+"""The fit gives up on a face smaller than this, image px per model unit."""
+
+MIN_SIGMA = 1e-3
+"""Lower bound on the bandwidth after its adaptation to very small patch scales, reference px."""
+
+SKIP_RATIO = 0.9
+"""A stage is skipped when the face is smaller than this fraction of its patch scaling."""
+
+
+def fit(image: NDArray[np.uint8], model: Model, initial: Initial, options: FitOptions | None = None) -> Trace:
+    """Fit landmarks to a face.
+
+    Parameters
+    ----------
+    image : (H, W) uint8
+        Grey levels.
+    model : Model
+    initial : Initial
+        Where to start, from `clnf_engine.initial`.
+    options : FitOptions, optional
+        OpenFace's by default.
+
+    Returns
+    -------
+    Trace
+        Every Step of the fit, and its result.
+
+    Raises
+    ------
+    InitialError
+        When `initial` does not suit the model or is not finite.
+    TypeError, ValueError
+        When `image` is not a two-dimensional uint8 array with at least one pixel.
+    """
+    options = options or FitOptions()
+    return Trace(image, model.name, initial, options, tuple(fit_steps(image, model, initial, options)))
+
+
+def fit_steps(
+    image: NDArray[np.uint8], model: Model, initial: Initial, options: FitOptions | None = None
+) -> Iterator[Step]:
+    """The fit as a stream of immutable Steps; parameters and errors as for `fit`.
+
+    Yields
+    ------
+    Step
+        INITIAL; per stage either SKIPPED or RESPONSES, then RIGID and NONRIGID iterations; END.
+    """
+    options = options or FitOptions()
+    _check(image, model, initial)
+    return _stages(image, model, initial, options)
+
+
+def _check(image: NDArray[np.uint8], model: Model, initial: Initial) -> None:
+    if image.dtype != np.uint8:
+        raise TypeError(f"image is {image.dtype}; expected uint8 grey levels")
+    if image.ndim != 2 or image.size == 0:
+        raise ValueError(f"image has shape {image.shape}; expected (H, W) with at least one pixel")
+    expected = (6 + model.pdm.n_modes,)
+    if initial.params.shape != expected:
+        raise InitialError(f"initial parameters have shape {initial.params.shape}; this model expects {expected}")
+
+
+def _stages(image: NDArray[np.uint8], model: Model, initial: Initial, options: FitOptions) -> Iterator[Step]:
+    step = Step(phase=Phase.INITIAL, params=initial.params, landmarks=_frozen(landmarks(model.pdm, initial.params)))
+    yield step
+    likelihood: float | None = None
+    failure = ""
+    for index in range(len(model.scales)):
+        stage = _stage(model, index, step, options)
+        if stage.skipped:
+            yield Step(Phase.SKIPPED, step.params, step.landmarks, stage=stage, message=stage.skipped)
+            continue
+        assert stage.view is not None
+        responses = response_maps(image, model, index, stage.view, stage.window, step.params, options)
+        yield Step(Phase.RESPONSES, step.params, step.landmarks, stage=stage, responses=responses)
+        for phase in (Phase.RIGID, Phase.NONRIGID):
+            for iteration in range(1, options.max_iterations + 1):
+                step = iterate(model, stage, responses, options, step, phase, iteration)
+                yield step
+                if step.converged or step.delta is None:
+                    break
+        likelihood, failure = step.likelihood, step.message
+        if not failure and step.params[0] < MIN_FACE_SCALE:
+            failure = f"the face became too small (scale {step.params[0]:.3g}, at least {MIN_FACE_SCALE} needed)"
+        if failure:
+            break
+    if likelihood is None and not failure:
+        failure = "no stage was run: the face is too small or every window is 0"
+    yield Step(
+        Phase.END, step.params, step.landmarks, likelihood=likelihood, success=not failure, message=failure or "done"
+    )
+
+
+def _stage(model: Model, index: int, step: Step, options: FitOptions) -> Stage:
+    """The schedule's next stage, adapted to its scale; skipped when its window is 0 or the face is too small."""
+    scale = model.scales[index].patch_scaling
+    window = options.windows[index] if index < len(options.windows) else 0
+    octaves = math.log2(scale / 0.25) if options.adapt_per_scale else 0.0
+    reg_factor = options.reg_factor - 15 * octaves
+    if options.adapt_per_scale and reg_factor <= 0:
+        reg_factor = 0.001
+    face = float(step.params[0])
+    skipped = ""
+    if window == 0:
+        skipped = "no window for this scale"
+    elif SKIP_RATIO * scale > face:
+        skipped = f"the face is too small for this scale ({face:.3g}, at least {SKIP_RATIO * scale:.3g} needed)"
+    return Stage(
+        index=index,
+        scale=scale,
+        window=window,
+        view=None if skipped else model.scales[index].nearest_view(step.params[1:4]),
+        sigma=max(options.sigma + 0.25 * octaves, MIN_SIGMA),
+        reg_factor=reg_factor,
+        weight_factor=options.weight_factor * (1 + 2 * octaves),
+        skipped=skipped,
+    )
+
+
+def _frozen(array: NDArray[np.float64]) -> NDArray[np.float64]:
+    array.flags.writeable = False
+    return array

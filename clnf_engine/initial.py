@@ -1,0 +1,197 @@
+"""Where a fit starts: a box, a detected face, known landmarks, the previous frame, or a perturbation of these."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from clnf_engine.errors import ClnfError, InitialError
+from clnf_engine.model import Model
+from clnf_engine.pdm import landmarks, params_from_box, params_from_landmarks
+
+Floats = NDArray[np.float64]
+Box = tuple[float, float, float, float]
+"""x, y, width, height in image px, around eyebrows to chin and cheek to cheek."""
+
+_MAX_COORDINATE = 1e6
+_MAX_SCALE = 1e4
+
+
+class Source(StrEnum):
+    """What an Initial was made from."""
+
+    BOX = "box"
+    DETECTOR = "detector"
+    LANDMARKS = "landmarks"
+    PREVIOUS = "previous"
+
+
+@dataclass(frozen=True, eq=False)
+class Initial:
+    """The starting point of a fit.
+
+    Attributes
+    ----------
+    params : (6 + m,) float64
+        Read-only; ``[scale, rx, ry, rz, tx, ty, q…]``.
+    source : Source
+    box : (x, y, width, height)
+        Of the face, image px: as given or detected, else around the initial landmarks.
+    seed : int or None
+        Of the perturbation applied last.
+    """
+
+    params: Floats
+    source: Source
+    box: Box
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        params = np.array(self.params, dtype=np.float64)
+        if params.ndim != 1 or params.shape[0] < 6:
+            raise InitialError(f"initial parameters have shape {params.shape}; expected (6 + m,)")
+        if not np.isfinite(params).all():
+            raise InitialError("initial parameters are not all finite numbers")
+        if not 0 < params[0] <= _MAX_SCALE:
+            raise InitialError(f"initial scale is {params[0]:g}; expected more than 0 and at most {_MAX_SCALE:g}")
+        if np.abs(params).max() > _MAX_COORDINATE:
+            raise InitialError(f"an initial parameter is larger than {_MAX_COORDINATE:g}")
+        params.flags.writeable = False
+        object.__setattr__(self, "params", params)
+
+
+def initial_from_box(model: Model, box: Box, rotation: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Initial:
+    """Start from the mean shape in a box.
+
+    Parameters
+    ----------
+    model : Model
+    box : (x, y, width, height)
+        Eyebrows to chin and cheek to cheek, image px; it may reach outside the image.
+    rotation : (rx, ry, rz)
+        Head rotation, radians.
+
+    Raises
+    ------
+    InitialError
+        When the box has no size or holds a number that is not finite.
+    """
+    if len(box) != 4 or not all(math.isfinite(v) for v in box):
+        raise InitialError(f"box {tuple(box)}: expected four finite numbers x, y, width, height")
+    if box[2] <= 0 or box[3] <= 0:
+        raise InitialError(f"box has width {box[2]:g} and height {box[3]:g}; expected both above 0")
+    x, y, width, height = (float(v) for v in box)
+    return Initial(params_from_box(model.pdm, (x, y, width, height), rotation), Source.BOX, (x, y, width, height))
+
+
+def initial_from_landmarks(model: Model, points: Floats) -> Initial:
+    """Start from the parameters nearest to known landmarks.
+
+    Parameters
+    ----------
+    model : Model
+    points : (n, 2) float64
+        Image px.
+
+    Raises
+    ------
+    InitialError
+        When their number is not the model's, one is not finite, or they all lie on a line.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    if points.shape != (model.n_landmarks, 2):
+        raise InitialError(f"landmarks have shape {points.shape}; this model expects ({model.n_landmarks}, 2)")
+    if not np.isfinite(points).all() or np.abs(points).max() > _MAX_COORDINATE:
+        raise InitialError(f"a landmark is not a finite number below {_MAX_COORDINATE:g}")
+    if np.ptp(points, axis=0).min() <= 0:
+        raise InitialError("the landmarks span no area")
+    return Initial(params_from_landmarks(model.pdm, points), Source.LANDMARKS, box_around(points))
+
+
+def initial_from_params(model: Model, params: Floats) -> Initial:
+    """Start from parameters, as of the previous frame.
+
+    Parameters
+    ----------
+    model : Model
+    params : (6 + m,) float64
+    """
+    params = np.asarray(params, dtype=np.float64)
+    if params.shape != (6 + model.pdm.n_modes,):
+        raise InitialError(f"parameters have shape {params.shape}; this model expects ({6 + model.pdm.n_modes},)")
+    return Initial(params, Source.PREVIOUS, box_around(landmarks(model.pdm, params)))
+
+
+def initials_from_detector(model: Model, image: NDArray[np.uint8]) -> list[Initial]:
+    """One start per detected face, the largest face first; none when no face is found."""
+    return [replace(initial_from_box(model, box), source=Source.DETECTOR) for box in detect_faces(image)]
+
+
+def perturbed(model: Model, initial: Initial, seed: int, amount: float = 0.1, rotation: float = 0.0) -> Initial:
+    """A seeded random perturbation of a start.
+
+    Parameters
+    ----------
+    model : Model
+    initial : Initial
+    seed : int
+        The same seed gives the same start.
+    amount : float
+        Shift per axis, uniform within ± this fraction of the shape's extent, and relative change of scale,
+        uniform within ± this fraction.
+    rotation : float
+        Change of each Euler angle, uniform within ± this, radians.
+    """
+    if not 0 <= amount < 1:
+        raise InitialError(f"perturbation is {amount:g}; expected 0 up to, but not including, 1")
+    rng = np.random.default_rng(seed)
+    box = np.array(box_around(landmarks(model.pdm, initial.params)))
+    shift, stretch = rng.uniform(-amount, amount, 2) * box[2:], rng.uniform(-amount, amount)
+    params = initial.params.copy()
+    centre = box[:2] + box[2:] / 2
+    params[4:6] = centre + shift + (params[4:6] - centre) * (1 + stretch)
+    params[0] *= 1 + stretch
+    params[1:4] += rng.uniform(-rotation, rotation, 3)
+    return replace(initial, params=params, box=box_around(landmarks(model.pdm, params)), seed=seed)
+
+
+def box_around(points: Floats) -> Box:
+    """The smallest box around landmarks, (x, y, width, height) in image px."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    x, y, width, height = (float(v) for v in (*low, *(high - low)))
+    return x, y, width, height
+
+
+_local = threading.local()
+
+
+def detect_faces(image: NDArray[np.uint8]) -> list[Box]:
+    """Frontal faces, by OpenCV's Haar cascade, with OpenFace's correction of its box.
+
+    Parameters
+    ----------
+    image : (H, W) uint8
+        Grey levels.
+
+    Returns
+    -------
+    list of (x, y, width, height)
+        Largest first, image px, around eyebrows to chin and cheek to cheek.
+    """
+    cascade = getattr(_local, "cascade", None)  # a classifier may not be shared between threads
+    if cascade is None:
+        file = Path(cv2.data.haarcascades) / "haarcascade_frontalface_alt.xml"
+        cascade = cv2.CascadeClassifier(str(file))
+        if cascade.empty():
+            raise ClnfError(f"{file}: this installation of OpenCV lacks its Haar cascade")
+        _local.cascade = cascade
+    faces = cascade.detectMultiScale(image, scaleFactor=1.2, minNeighbors=2, minSize=(50, 50))
+    boxes = sorted((tuple(map(float, face)) for face in faces), key=lambda b: (-b[2] * b[3], b))
+    return [(x + 0.0578 * w, y + 0.2166 * h, 0.8924 * w, 0.8676 * h) for x, y, w, h in boxes]

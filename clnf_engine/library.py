@@ -1,0 +1,70 @@
+"""Find a model by path or by name."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+
+from clnf_engine.errors import ModelFileError
+from clnf_engine.io.openface import read_model
+from clnf_engine.model import Model
+
+_MAIN_NAMES = ("main.txt", "main_clnf_general.txt")
+
+
+def load_model(path_or_name: str | os.PathLike[str]) -> Model:
+    """Load a CLNF model.
+
+    Parameters
+    ----------
+    path_or_name : path-like or str
+        A model's main file, a folder that holds one, or the name of a shipped model.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ModelFileError
+        When there is no such model or its files cannot be used.
+    """
+    path = Path(path_or_name)
+    if path.is_dir():
+        return read_model(main_file(path))
+    if not path.exists() and path.name == str(path_or_name) and path.name in shipped_models():
+        return read_model(main_file(shipped_models()[path.name]))
+    if not path.exists() and not path.suffix:
+        names = ", ".join(shipped_models()) or "none"
+        raise ModelFileError(path, "", f"no such file, folder or shipped model (shipped: {names})")
+    return read_model(path)
+
+
+def main_file(folder: Path) -> Path:
+    """The main file of a model folder.
+
+    Raises
+    ------
+    ModelFileError
+        When the folder has none, or several and none of a usual name.
+    """
+    for name in _MAIN_NAMES:
+        if (folder / name).is_file():
+            return folder / name
+    found = sorted(folder.glob("main*.txt"))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ModelFileError(folder, "", f"holds {len(found)} main files; name one of {', '.join(f.name for f in found)}")
+    raise ModelFileError(folder, "", "holds no main file; expected main.txt or one main_*.txt")
+
+
+def shipped_models() -> dict[str, Path]:
+    """Name and folder of every model shipped with this program, from a checkout or an installed wheel."""
+    packaged = Path(str(resources.files("clnf_engine"))) / "models"
+    checkout = Path(str(resources.files("clnf_engine"))).parent / "models"
+    root = packaged if packaged.is_dir() else checkout
+    if not root.is_dir():
+        return {}
+    return {folder.name: folder for folder in sorted(root.iterdir()) if any(folder.glob("main*.txt"))}

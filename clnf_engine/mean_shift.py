@@ -1,0 +1,139 @@
+"""Mean-shift over response maps with a Gaussian kernel.
+
+Saragih et al., IJCV 2011, §3.3. Each landmark's shift is divided by its own kernel sum, so scaling a map by
+a constant changes nothing; adding a constant does. The kernel is separable, so the sums of all landmarks are
+two small batched products with one-dimensional kernels.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clnf_engine.options import Kernel
+from clnf_engine.steps import MeanShift, ResponseMaps
+
+Floats = NDArray[np.float64]
+Array = NDArray[Any]
+
+TABLE_STEP = 0.1
+"""Spacing of the kernel table, cells."""
+
+LIKELIHOOD_FLOOR = 1e-8
+"""Added to every likelihood, so that its logarithm exists."""
+
+
+def kernel_1d(position: Array, window: int, sigma: float) -> Array:
+    """One-dimensional Gaussian kernel over the cells of a map, ``exp(−(position − j)²/2σ²)``.
+
+    Parameters
+    ----------
+    position : (…,)
+        In cells.
+    window : int
+    sigma : float
+        In cells (reference px).
+
+    Returns
+    -------
+    (…, window)
+        The two-dimensional kernel is the product of that of the row and that of the column.
+    """
+    dtype = position.dtype.type
+    exponent = position[..., None] - _cells(window, dtype)
+    exponent *= exponent
+    exponent *= dtype(-0.5 / sigma**2)
+    return np.exp(exponent, out=exponent)
+
+
+@lru_cache(maxsize=64)
+def _cells(window: int, dtype: type) -> Array:
+    return np.arange(window, dtype=dtype)
+
+
+@lru_cache(maxsize=64)
+def _kernel_table(window: int, sigma: float, dtype: type) -> Array:
+    """The 1-D kernel at positions 0, 0.1, … window − 0.1: (10·window, window)."""
+    positions = np.arange(round(window / TABLE_STEP)) * TABLE_STEP
+    return kernel_1d(positions.astype(dtype), window, sigma)
+
+
+def _kernels(position: Array, window: int, sigma: float, kernel: Kernel) -> Array:
+    """The mean-shift's 1-D kernel at each coordinate, (n, 2, window)."""
+    if kernel is Kernel.EXACT:
+        return kernel_1d(position, window, sigma)
+    index = (position * (1 / TABLE_STEP) + 0.5).astype(np.intp)
+    return _kernel_table(window, sigma, position.dtype.type).take(index, axis=0)
+
+
+def map_positions(landmarks: Floats, responses: ResponseMaps, dtype: type) -> Array:
+    """Where landmarks stand in their maps, not yet clamped.
+
+    Parameters
+    ----------
+    landmarks : (n, 2) float64
+        Image px.
+    responses : ResponseMaps
+    dtype : float64 or float32
+
+    Returns
+    -------
+    (n, 2)
+        (dx, dy) in cells: ``(landmarks − base_shape)·Sᵀ + (w − 1)/2``.
+    """
+    offset = (landmarks - responses.base_shape) @ responses.image_to_reference.T
+    return offset.astype(dtype) + dtype((responses.window - 1) / 2)
+
+
+def mean_shift(positions: Array, responses: ResponseMaps, sigma: float, kernel: Kernel) -> MeanShift:
+    """Mean-shift of every landmark.
+
+    With v = response·kernel, ``shift = (Σv·j/Σv − dx, Σv·i/Σv − dy)``. The table kernel is that of the
+    position rounded to 0.1 cells, but the position subtracted is not rounded.
+
+    Parameters
+    ----------
+    positions : (n, 2)
+        From `map_positions`; clamped here to [0, w − 0.1] for the shift, but not for the likelihood.
+    responses : ResponseMaps
+    sigma : float
+        Reference px.
+    kernel : Kernel
+
+    Returns
+    -------
+    MeanShift
+        Landmarks with Σv = 0 (C++: NaN) get a zero shift and are marked `empty`.
+    """
+    maps = responses.final
+    dtype = maps.dtype.type
+    window = responses.window
+    clamped = np.minimum(np.maximum(positions, 0), dtype(window - TABLE_STEP))
+    kernel_xy = _kernels(clamped, window, sigma, kernel)
+    exact_xy = kernel_1d(positions, window, sigma)
+    # Rows k, j·k and the exact kernel of each axis; all their products with the map in two passes.
+    factors = np.empty((*kernel_xy.shape[:2], 3, window), dtype=dtype)
+    factors[:, :, 0] = kernel_xy
+    np.multiply(kernel_xy, _cells(window, dtype), out=factors[:, :, 1])
+    factors[:, :, 2] = exact_xy
+    sums = (factors[:, 1] @ maps) @ factors[:, 0].swapaxes(1, 2)
+    total, exact = sums[:, 0, 0], sums[:, 2, 2]
+    moments = sums.reshape(-1, 9)[:, 1:4:2]
+    known = total > 0
+    shift = np.divide(moments, total[:, None], out=clamped.copy(), where=known[:, None])
+    shift -= clamped
+    likelihoods = exact + LIKELIHOOD_FLOOR
+    if not responses.all_visible:
+        shift[~responses.visible] = 0
+        likelihoods[~responses.visible] = 0
+    return MeanShift(
+        position=clamped,
+        kernel_sum=total,
+        likelihoods=likelihoods,
+        reference=shift,
+        image=shift @ responses.reference_to_image.T.astype(dtype),
+        empty=responses.visible & ~known,
+    )

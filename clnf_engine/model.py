@@ -1,0 +1,152 @@
+"""A CLNF model: a PDM and, for every patch scale, CCNF patch experts seen from several views.
+
+Nothing here computes; `pdm`, `experts` and `sigma` do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clnf_engine.pdm import PDM
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class PatchExperts:
+    """The CCNF patch experts of all n landmarks in one view at one scale.
+
+    Experts with fewer than K neurons are padded with neurons of zero weight and α = 0.
+
+    Attributes
+    ----------
+    visible : (n,) bool
+        Landmarks seen in this view; the others have no expert.
+    weights : (n, K, h, w) float32
+        Neuron weights θ.
+    norm_weights, bias, alpha : (n, K) float64
+        A neuron answers ``2α / (1 + exp(−(NCC·norm_weights + bias)))``.
+    neurons : (n,) int64
+        Number of neurons before padding.
+    betas : (n, C) float64
+        Weight of each Sigma component.
+    patch_confidence : (n,) float64
+        Reliability of the expert, measured in training.
+    """
+
+    visible: NDArray[np.bool_]
+    weights: NDArray[np.float32]
+    norm_weights: Floats
+    bias: Floats
+    alpha: Floats
+    neurons: NDArray[np.int64]
+    betas: Floats
+    patch_confidence: Floats
+
+    @cached_property
+    def sum_alphas(self) -> Floats:
+        """Σα over all neurons of each expert, skipped ones included, (n,)."""
+        return self.alpha.sum(axis=1)
+
+    @property
+    def support(self) -> tuple[int, int]:
+        """Height and width of a neuron's weights, reference px."""
+        return self.weights.shape[2], self.weights.shape[3]
+
+
+@dataclass(frozen=True, eq=False)
+class PatchScale:
+    """All views of the patch experts trained at one image scale.
+
+    Attributes
+    ----------
+    patch_scaling : float
+        Reference px per model unit.
+    view_centres_degrees : (V, 3) float64
+        Head rotation (rx, ry, rz) each view was trained at.
+    views : tuple of PatchExperts
+    sigma_components : mapping of window to (C, window², window²) float32
+        The matrices Q_k; a window without components maps to an array with C = 0.
+    """
+
+    patch_scaling: float
+    view_centres_degrees: Floats
+    views: tuple[PatchExperts, ...]
+    sigma_components: Mapping[int, NDArray[np.float32]]
+
+    @cached_property
+    def view_centres(self) -> Floats:
+        """`view_centres_degrees` in radians, (V, 3)."""
+        return np.deg2rad(self.view_centres_degrees)
+
+    def nearest_view(self, rotation: Floats) -> int:
+        """Index of the view whose centre is nearest to a head rotation.
+
+        Parameters
+        ----------
+        rotation : (3,) float64
+            rx, ry, rz in radians.
+
+        Returns
+        -------
+        int
+        """
+        return int(np.argmin(np.linalg.norm(self.view_centres - rotation, axis=1)))
+
+
+@dataclass(frozen=True, eq=False)
+class ModelPart:
+    """A model of a part of the face (inner face, an eye) that refines some landmarks of the whole.
+
+    Attributes
+    ----------
+    name : str
+    landmark_pairs : (k, 2) int64
+        Rows (index in the whole, index in the part).
+    model : Model
+    """
+
+    name: str
+    landmark_pairs: NDArray[np.int64]
+    model: Model
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Everything a CLNF fit needs to know that is not the image.
+
+    Attributes
+    ----------
+    name : str
+        What to call it in reports: the main file's stem.
+    pdm : PDM
+    scales : tuple of PatchScale
+        In the order the fit uses them, coarse to fine.
+    parts : tuple of ModelPart
+        Read and listed; not yet used by a fit.
+    triangulations : tuple of (t, 3) int32
+        Triangles of landmarks per view, when the model has them.
+    path : Path or None
+        The main file it was read from.
+    unsupported : tuple of str
+        Entries of its files that were understood but are not used, as "key value".
+    """
+
+    name: str
+    pdm: PDM
+    scales: tuple[PatchScale, ...]
+    parts: tuple[ModelPart, ...] = ()
+    triangulations: tuple[NDArray[np.int32], ...] = ()
+    path: Path | None = None
+    unsupported: tuple[str, ...] = field(default=())
+
+    @property
+    def n_landmarks(self) -> int:
+        """Number of landmarks n."""
+        return self.pdm.n_landmarks

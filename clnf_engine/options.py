@@ -1,0 +1,198 @@
+"""FitOptions: everything that can be chosen about a fit, validated, and its text form ``key=value``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from typing import Any
+
+from clnf_engine.errors import OptionsError
+
+MAX_WINDOW = 31
+"""Largest window a fit accepts; its response maps hold 961 cells per landmark."""
+
+
+class Normalization(StrEnum):
+    """What is done to the final response maps; OpenFace does nothing."""
+
+    NONE = "none"
+    PEAK = "peak"
+    MINMAX = "minmax"
+    SUM = "sum"
+    GLOBAL_PEAK = "global_peak"
+
+
+class Kernel(StrEnum):
+    """The mean-shift kernel: OpenFace's table at 0.1 px steps, or evaluated where it stands."""
+
+    TABLE = "table"
+    EXACT = "exact"
+
+
+class Precision(StrEnum):
+    """Arithmetic of response maps, mean-shifts, Jacobian and normal equations."""
+
+    FLOAT64 = "float64"
+    FLOAT32 = "float32"
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Options of a fit; the defaults are OpenFace's.
+
+    Attributes
+    ----------
+    windows : tuple of int
+        Side of the response maps (reference px), one per patch scale, coarse to fine; 0 skips the scale,
+        surplus ones are unused.
+    max_iterations : int
+        Of each phase (rigid, non-rigid) of a stage.
+    sigma : float
+        Bandwidth of the mean-shift kernel, reference px.
+    reg_factor : float
+        Weight of the shape prior Λ⁻¹.
+    weight_factor : float
+        Weight of the patch confidences; 0 weights all landmarks alike.
+    adapt_per_scale : bool
+        Adapt `reg_factor`, `sigma` and `weight_factor` to each patch scale.
+    normalization : Normalization
+        Applied to the final maps.
+    sigma_transform : bool
+        Apply Sigma to the raw maps.
+    kernel : Kernel
+    precision : Precision
+    convergence_px : float
+        A phase stops when the whole shape moves less (L2 norm over all coordinates, image px).
+    clamp_sigmas : float
+        Bound on every shape mode, in standard deviations.
+    response_gain : float
+        Factor on the final maps. A fit must not depend on it; it is there to show that.
+    """
+
+    windows: tuple[int, ...] = (11, 9, 7, 5)
+    max_iterations: int = 5
+    sigma: float = 1.5
+    reg_factor: float = 25.0
+    weight_factor: float = 0.0
+    adapt_per_scale: bool = True
+    normalization: Normalization = Normalization.NONE
+    sigma_transform: bool = True
+    kernel: Kernel = Kernel.TABLE
+    precision: Precision = Precision.FLOAT64
+    convergence_px: float = 0.01
+    clamp_sigmas: float = 3.0
+    response_gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = _checked(field.name, getattr(self, field.name), field.default)
+            object.__setattr__(self, field.name, value)
+        bad = [w for w in self.windows if w != 0 and not (3 <= w <= MAX_WINDOW and w % 2)]
+        if bad or not self.windows:
+            found = bad[0] if bad else "nothing"
+            raise OptionsError(f"windows: found {found}; expected 0 or odd numbers from 3 to {MAX_WINDOW}")
+        for name, low, high in (
+            ("max_iterations", 1, 1000),
+            ("sigma", 1e-3, 1e3),
+            ("reg_factor", 0.0, 1e9),
+            ("weight_factor", 0.0, 1e9),
+            ("convergence_px", 0.0, 1e9),
+            ("clamp_sigmas", 1e-9, 1e9),
+            ("response_gain", 1e-300, 1e300),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise OptionsError(f"{name} is {value:g}; expected {low:g} to {high:g}")
+
+    def with_text(self, assignments: Iterable[str]) -> FitOptions:
+        """A copy with options changed by texts such as ``sigma=2`` or ``windows=15,13,11,9``.
+
+        Raises
+        ------
+        OptionsError
+            For an unknown name or an impossible value.
+        """
+        changes: dict[str, Any] = {}
+        for text in assignments:
+            name, equals, value = (part.strip() for part in text.partition("="))
+            if not equals:
+                raise OptionsError(f"option {text!r}: expected key=value")
+            if name not in option_defaults():
+                raise OptionsError(f"there is no option {name!r}; expected one of {', '.join(option_defaults())}")
+            changes[name] = _parsed(name, value)
+        return replace(self, **changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as plain JSON values; `from_json` reads them back."""
+        return {
+            f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in fields(self)
+        }
+
+    @staticmethod
+    def from_json(values: dict[str, Any]) -> FitOptions:
+        """Options from `to_json`'s form; what is missing keeps its default.
+
+        Raises
+        ------
+        OptionsError
+            For an unknown name or an impossible value.
+        """
+        unknown = set(values) - set(option_defaults())
+        if unknown:
+            raise OptionsError(f"there is no option {min(unknown)!r}")
+        return FitOptions(**values)
+
+
+def option_defaults() -> dict[str, Any]:
+    """Name and default of every option, in order."""
+    return {field.name: field.default for field in fields(FitOptions)}
+
+
+def _checked(name: str, value: Any, default: Any) -> Any:
+    """`value` as the type of its default, or an `OptionsError` that says what was expected."""
+    if isinstance(default, StrEnum):
+        choices = [str(choice) for choice in type(default)]
+        if str(value) not in choices:
+            raise OptionsError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
+        return type(default)(str(value))
+    if isinstance(default, bool):
+        if isinstance(value, bool):
+            return value
+        raise OptionsError(f"{name} is {value!r}; expected true or false")
+    if isinstance(default, tuple):
+        if isinstance(value, (list, tuple)):
+            return tuple(_checked(name, item, 0) for item in value)
+        raise OptionsError(f"{name} is {value!r}; expected a list of whole numbers")
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(default, int):
+        if number and value == int(value):
+            return int(value)
+        raise OptionsError(f"{name} is {value!r}; expected a whole number")
+    if number:
+        return float(value)
+    raise OptionsError(f"{name} is {value!r}; expected a finite number")
+
+
+def _parsed(name: str, text: str) -> Any:
+    """The value of an option from its text; wrong texts come back as they are, for `_checked` to refuse."""
+    default = option_defaults()[name]
+    if isinstance(default, StrEnum):
+        return text
+    if isinstance(default, bool):
+        words = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
+        return words.get(text.lower(), text)
+    if isinstance(default, tuple):
+        return tuple(_number(item) for item in text.strip("()[]").split(",") if item.strip())
+    return _number(text)
+
+
+def _number(text: str) -> Any:
+    try:
+        return int(text)
+    except ValueError:
+        try:
+            return float(text)
+        except ValueError:
+            return text.strip()

@@ -1,0 +1,284 @@
+"""Point distribution model: shape parameters to landmarks, their Jacobian, update and clamp.
+
+Parameters are one float64 vector ``[scale, rx, ry, rz, tx, ty, q_0 … q_{m-1}]``: scale in image px per
+model unit, Euler angles in radians with ``R = Rx·Ry·Rz``, translation in image px, then the non-rigid
+modes. Saragih, Lucey, Cohn, "Deformable model fitting by regularized landmark mean-shift", IJCV 2011, §2;
+Baltrušaitis, PhD thesis 2014, §4.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+RIGID = 6
+"""Number of global (rigid) parameters at the head of every parameter vector."""
+
+
+@dataclass(frozen=True, eq=False)
+class PDM:
+    """A linear 3D shape model ``X = mean + Φ·q``.
+
+    Attributes
+    ----------
+    mean : (3n,) float64
+        Mean shape in model units (about mm): all x, then all y, then all z.
+    modes : (3n, m) float64
+        Orthonormal principal components Φ.
+    variances : (m,) float64
+        Variance λ of each mode.
+    """
+
+    mean: Floats
+    modes: Floats
+    variances: Floats
+
+    @property
+    def n_landmarks(self) -> int:
+        """Number of landmarks n."""
+        return self.mean.shape[0] // 3
+
+    @property
+    def n_modes(self) -> int:
+        """Number of non-rigid modes m."""
+        return self.modes.shape[1]
+
+
+def rotation_matrix(euler: Floats) -> Floats:
+    """Rotation matrix ``R = Rx·Ry·Rz``.
+
+    Parameters
+    ----------
+    euler : (3,) float64
+        Angles rx, ry, rz in radians.
+
+    Returns
+    -------
+    (3, 3) float64
+    """
+    rx, ry, rz = euler.tolist()
+    s1, s2, s3 = math.sin(rx), math.sin(ry), math.sin(rz)
+    c1, c2, c3 = math.cos(rx), math.cos(ry), math.cos(rz)
+    return np.array(
+        [
+            [c2 * c3, -c2 * s3, s2],
+            [c1 * s3 + c3 * s1 * s2, c1 * c3 - s1 * s2 * s3, -c2 * s1],
+            [s1 * s3 - c1 * c3 * s2, c3 * s1 + c1 * s2 * s3, c1 * c2],
+        ]
+    )
+
+
+def euler_angles(rotation: Floats) -> Floats:
+    """Euler angles of a rotation matrix; the inverse of `rotation_matrix` for ``|ry| < π/2``.
+
+    Parameters
+    ----------
+    rotation : (3, 3) float64
+
+    Returns
+    -------
+    (3,) float64
+        rx, ry, rz in radians.
+    """
+    r = rotation.tolist()
+    return np.array(
+        [
+            math.atan2(-r[1][2], r[2][2]),
+            math.asin(min(1.0, max(-1.0, r[0][2]))),
+            math.atan2(-r[0][1], r[0][0]),
+        ]
+    )
+
+
+def shape_3d(pdm: PDM, params: Floats) -> Floats:
+    """The 3D shape before rotation, ``X = mean + Φ·q``.
+
+    Returns
+    -------
+    (3, n) float64
+        Rows x, y, z in model units.
+    """
+    return (pdm.mean + pdm.modes @ params[RIGID:]).reshape(3, -1)
+
+
+def landmarks(pdm: PDM, params: Floats) -> Floats:
+    """Weak-perspective projection ``x_i = s·R[0:2]·X_i + t``.
+
+    Parameters
+    ----------
+    pdm : PDM
+    params : (6 + m,) float64
+
+    Returns
+    -------
+    (n, 2) float64
+        Landmarks, x first, in image px.
+    """
+    projection = params[0] * rotation_matrix(params[1:4])[:2]
+    return np.ascontiguousarray((projection @ shape_3d(pdm, params)).T) + params[4:6]
+
+
+def jacobian(pdm: PDM, params: Floats, *, rigid: bool, dtype: type = np.float64) -> NDArray[np.floating]:
+    """Derivative of the landmarks through `update` at a zero update.
+
+    Columns are ``[Δs, wx, wy, wz, Δtx, Δty, Δq…]`` where w is the small rotation that `update` multiplies
+    from the right, so the rotation columns are *not* derivatives by the Euler angles.
+
+    Parameters
+    ----------
+    pdm : PDM
+    params : (6 + m,) float64
+    rigid : bool
+        Only the six global columns.
+    dtype : float64 or float32
+        Of the result.
+
+    Returns
+    -------
+    (2n, 6) or (2n, 6 + m)
+        Rows: x of all landmarks, then y of all landmarks, in image px per unit of the column's parameter.
+    """
+    n = pdm.n_landmarks
+    shape = shape_3d(pdm, params)
+    rotation = rotation_matrix(params[1:4])[:2]
+    scaled = params[0] * rotation
+    jac = np.zeros((2, n, RIGID + (0 if rigid else pdm.n_modes)), dtype=dtype)
+    # Per row r of the scaled rotation: Δs gives r·X/s, and w gives r·(w × X) = w·(X × r).
+    jac[:, :, 0] = rotation @ shape
+    for k, (r0, r1, r2) in enumerate(scaled.tolist()):
+        cross = np.array([[0.0, -r2, r1], [r2, 0.0, -r0], [-r1, r0, 0.0]])
+        jac[k, :, 1:4] = shape.T @ cross
+        jac[k, :, 4 + k] = 1.0
+    if not rigid:
+        jac[:, :, RIGID:] = (scaled @ pdm.modes.reshape(3, -1)).reshape(2, n, -1)
+    return jac.reshape(2 * n, -1)
+
+
+def update(params: Floats, delta: Floats) -> Floats:
+    """Add an update: scale, translation and modes by sum, rotation by ``R ← R·orth(I + [w]×)``.
+
+    Parameters
+    ----------
+    params : (6 + m,) float64
+    delta : (6,) or (6 + m,) float64
+        ``[Δs, wx, wy, wz, Δtx, Δty, Δq…]``; missing modes stay as they are.
+
+    Returns
+    -------
+    (6 + m,) float64
+        A new vector.
+    """
+    wx, wy, wz = delta[1:4].tolist()
+    # The orthogonal factor of I + [w]× is the rotation about w by atan|w|; c = cos of that angle.
+    c = 1.0 / math.sqrt(1.0 + wx * wx + wy * wy + wz * wz)
+    d = c * c / (1.0 + c)
+    small = np.array(
+        [
+            [c + d * wx * wx, d * wx * wy - c * wz, d * wx * wz + c * wy],
+            [d * wx * wy + c * wz, c + d * wy * wy, d * wy * wz - c * wx],
+            [d * wx * wz - c * wy, d * wy * wz + c * wx, c + d * wz * wz],
+        ]
+    )
+    result: Floats = params.copy()
+    result[: delta.shape[0]] += delta
+    result[1:4] = euler_angles(rotation_matrix(params[1:4]) @ small)
+    return result
+
+
+def clamp(pdm: PDM, params: Floats, sigmas: float = 3.0) -> Floats:
+    """Keep every mode within ``±sigmas·√λ`` and every Euler angle within ±π/2.
+
+    Parameters
+    ----------
+    pdm : PDM
+    params : (6 + m,) float64
+    sigmas : float
+        Bound on a mode in standard deviations.
+
+    Returns
+    -------
+    (6 + m,) float64
+        A new vector.
+    """
+    result = params.copy()
+    bound = sigmas * np.sqrt(pdm.variances)
+    for values, limit in ((result[RIGID:], bound), (result[1:4], math.pi / 2)):
+        np.minimum(values, limit, out=values)
+        np.maximum(values, -limit, out=values)
+    return result
+
+
+def params_from_box(
+    pdm: PDM, box: tuple[float, float, float, float], rotation: tuple[float, float, float] = (0.0, 0.0, 0.0)
+) -> Floats:
+    """Parameters of the mean shape placed in a box around eyebrows to chin and cheek to cheek.
+
+    Parameters
+    ----------
+    pdm : PDM
+    box : (x, y, width, height)
+        In image px.
+    rotation : (rx, ry, rz)
+        Radians.
+
+    Returns
+    -------
+    (6 + m,) float64
+    """
+    x, y, width, height = box
+    params = np.zeros(RIGID + pdm.n_modes)
+    params[0] = 1.0
+    params[1:4] = rotation
+    shape = landmarks(pdm, params)
+    low, high = shape.min(axis=0), shape.max(axis=0)
+    extent = high - low
+    params[0] = (width / extent[0] + height / extent[1]) / 2
+    params[4:6] = np.array([x + width / 2, y + height / 2]) - params[0] * (low + high) / 2
+    return params
+
+
+def params_from_landmarks(
+    pdm: PDM, points: Floats, *, clamp_sigmas: float = 3.0, reg_factor: float = 1.0, max_iterations: int = 1000
+) -> Floats:
+    """Parameters whose projection is nearest to known landmarks.
+
+    Regularised Gauss-Newton with the residuals in place of the mean-shifts, half steps, until the residual
+    no longer falls by more than a millionth of itself.
+
+    Parameters
+    ----------
+    pdm : PDM
+    points : (n, 2) float64
+        Landmarks in image px.
+    clamp_sigmas : float
+        As in `clamp`.
+    reg_factor : float
+        Weight of ``Λ⁻¹``.
+    max_iterations : int
+
+    Returns
+    -------
+    (6 + m,) float64
+    """
+    low, high = points.min(axis=0), points.max(axis=0)
+    width, height = (high - low).tolist()
+    params = params_from_box(pdm, (low[0], low[1], width, height))
+    prior = np.zeros(params.shape[0])
+    prior[RIGID:] = reg_factor / pdm.variances
+    error = np.inf
+    for _ in range(max_iterations):
+        residual = points - landmarks(pdm, params)
+        now = float(np.linalg.norm(residual))
+        if not now < error * (1 - 1e-6):
+            break
+        best, error = params, now
+        jac = jacobian(pdm, params, rigid=False)
+        rhs = jac.T @ residual.T.ravel() - prior * params
+        delta = np.linalg.solve(jac.T @ jac + np.diag(prior), rhs)
+        params = clamp(pdm, update(params, 0.5 * delta), clamp_sigmas)
+    return best

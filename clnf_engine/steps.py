@@ -1,0 +1,225 @@
+"""Step: an immutable snapshot of one moment of a fit. Every Step knows its own place; arrays are read-only.
+
+n landmarks, m modes, w the window of the stage, p = 6 in the rigid phase and 6 + m in the non-rigid one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Array = NDArray[Any]
+
+
+class Phase(StrEnum):
+    """What kind of moment a Step is, in the order they come."""
+
+    INITIAL = "initial"
+    SKIPPED = "skipped"
+    RESPONSES = "responses"
+    RIGID = "rigid"
+    NONRIGID = "nonrigid"
+    END = "end"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One (patch scale, window) pair of the schedule, with the options adapted to it.
+
+    Attributes
+    ----------
+    index : int
+        Of the patch scale, from 0.
+    scale : float
+        Patch scaling, reference px per model unit.
+    window : int
+        Side of the response maps, reference px; 0 when the schedule leaves this scale out.
+    view : int or None
+        Index of the expert view; None when skipped.
+    sigma, reg_factor, weight_factor : float
+        The options of these names after their adaptation to the scale.
+    skipped : str
+        Why the stage was not run; "" when it was.
+    """
+
+    index: int
+    scale: float
+    window: int
+    view: int | None
+    sigma: float
+    reg_factor: float
+    weight_factor: float
+    skipped: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ResponseMaps:
+    """Response maps of all landmarks and every intermediate value on the way to them.
+
+    Map cells are (row = y, column = x), one reference px each, and the centre cell ``(w − 1)/2`` lies on the
+    landmark of `base_shape`. Zero for landmarks that are not visible.
+
+    Attributes
+    ----------
+    base_shape : (n, 2) float64
+        Landmarks the maps are centred on, image px.
+    reference_shape : (n, 2) float64
+        The same shape upright at patch scaling, reference px.
+    image_to_reference, reference_to_image : (2, 2) float64
+        Similarity between the frames, without translation.
+    visible : (n,) bool
+        Landmarks with an expert in the stage's view.
+    area : (n, w + 10, w + 10) float32
+        Area of interest, grey levels.
+    neuron_ncc, neuron_output : (n, K, w, w)
+        Normalized cross-correlation of each neuron and what it contributes to `raw`.
+    raw : (n, w, w)
+        Sum of the neurons.
+    after_sigma : (n, w, w)
+        ``Sigma·raw``.
+    shifted : (n, w, w)
+        `after_sigma` less its minimum where that is negative.
+    final : (n, w, w)
+        `shifted` after normalization: what the mean-shift sees.
+    """
+
+    base_shape: Floats
+    reference_shape: Floats
+    image_to_reference: Floats
+    reference_to_image: Floats
+    visible: NDArray[np.bool_]
+    area: NDArray[np.float32]
+    neuron_ncc: Array
+    neuron_output: Array
+    raw: Array
+    after_sigma: Array
+    shifted: Array
+    final: Array
+
+    @cached_property
+    def all_visible(self) -> bool:
+        """Whether every landmark has an expert in this view."""
+        return bool(self.visible.all())
+
+    @property
+    def window(self) -> int:
+        """Side w of the maps, reference px."""
+        return self.final.shape[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class MeanShift:
+    """Mean-shift of every landmark in one iteration; zero for those not visible.
+
+    Attributes
+    ----------
+    position : (n, 2)
+        Where the landmark stands in its map, (dx, dy) in cells, clamped to [0, w − 0.1].
+    kernel_sum : (n,)
+        Σ response·kernel, the divisor of the shift.
+    likelihoods : (n,)
+        Σ response·exact kernel + 1e-8 at the position before clamping: unlike the shift, it depends on the
+        absolute magnitude of the maps.
+    reference, image : (n, 2)
+        The shift in reference px and rotated and scaled to image px.
+    empty : (n,) bool
+        Visible landmarks whose kernel sum is not positive: no direction can be told, the shift is zero.
+    """
+
+    position: Array
+    kernel_sum: Array
+    likelihoods: Array
+    reference: Array
+    image: Array
+    empty: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One moment of a fit. Attributes are None where the phase has no such value.
+
+    Attributes
+    ----------
+    phase : Phase
+    params : (6 + m,) float64
+        ``[scale, rx, ry, rz, tx, ty, q…]`` after this moment.
+    landmarks : (n, 2) float64
+        Image px, after this moment.
+    stage : Stage
+    iteration : int
+        Within the phase, from 1 (rigid, nonrigid).
+    responses : ResponseMaps
+        Shared by all Steps of a stage (responses, rigid, nonrigid).
+    mean_shift : MeanShift
+    weights : (n,)
+        Diagonal of W, per landmark.
+    jacobian : (2n, p)
+        Rows x of all, then y of all; rows of landmarks that are not visible are zero.
+    hessian : (p, p)
+        ``JᵀWJ + reg·Λ⁻¹``.
+    gradient : (p,)
+        ``JᵀWv − reg·Λ⁻¹q``; what vanishes at convergence.
+    delta : (p,)
+        Solution of ``hessian·delta = gradient``, the update before clamping.
+    update_norm : float
+        ‖delta‖₂. It mixes scale, radians, pixels and shape coefficients.
+    shape_change : float
+        ‖landmarks − previous landmarks‖₂ over all 2n coordinates, image px: OpenFace's stop rule.
+    clamped : (6 + m,) bool
+        Parameters held at their bound in this update.
+    likelihood : float
+        Mean of ``log(mean_shift.likelihoods)`` over visible landmarks, before the update. At the end: that of
+        the last iteration.
+    converged : bool
+        The phase ends here because `shape_change` fell below `convergence_px`.
+    success : bool
+        At the end.
+    message : str
+        Why a stage was skipped, what went wrong, or how the fit ended; "" when there is nothing to say.
+    """
+
+    phase: Phase
+    params: Floats
+    landmarks: Floats
+    stage: Stage | None = None
+    iteration: int | None = None
+    responses: ResponseMaps | None = None
+    mean_shift: MeanShift | None = None
+    weights: Array | None = None
+    jacobian: Array | None = None
+    hessian: Array | None = None
+    gradient: Array | None = None
+    delta: Array | None = None
+    update_norm: float | None = None
+    shape_change: float | None = None
+    clamped: NDArray[np.bool_] | None = None
+    likelihood: float | None = None
+    converged: bool | None = None
+    success: bool | None = None
+    message: str = ""
+
+    @property
+    def params_global(self) -> Floats:
+        """``[scale, rx, ry, rz, tx, ty]``, (6,)."""
+        return self.params[:6]
+
+    @property
+    def params_local(self) -> Floats:
+        """Non-rigid shape coefficients q, (m,)."""
+        return self.params[6:]
+
+
+def place(step: Step) -> str:
+    """A Step's place in words, such as "stage 2 (0.35, window 9), non-rigid 3"."""
+    names = {Phase.NONRIGID: "non-rigid"}
+    name = names.get(step.phase, str(step.phase))
+    if step.stage is None:
+        return name
+    where = f"stage {step.stage.index + 1} ({step.stage.scale:g}, window {step.stage.window})"
+    return f"{where}, {name}" + (f" {step.iteration}" if step.iteration else "")
