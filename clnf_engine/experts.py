@@ -59,29 +59,30 @@ def sample_areas(
     height, width = size
     dy, dx = np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2
     (axx, axy), (ayx, ayy) = reference_to_image
-    x = _coordinates(centres[:, 0], axx * dx + axy * dy[:, None], cols)
-    y = _coordinates(centres[:, 1], ayx * dx + ayy * dy[:, None], rows)
-    left, top = x.astype(np.intp), y.astype(np.intp)
-    np.minimum(left, cols - 2, out=left)
-    np.minimum(top, rows - 2, out=top)
-    fx, fy = (x - left).astype(np.float32), (y - top).astype(np.float32)
+    left, fx = _cells_and_fractions(centres[:, 0], axx * dx + axy * dy[:, None], cols)
+    top, fy = _cells_and_fractions(centres[:, 1], ayx * dx + ayy * dy[:, None], rows)
     top *= cols
     top += left
+    corner = top.astype(np.intp)
     pixels = np.ascontiguousarray(image).ravel()
-    upper = _lerp(pixels[top], pixels[1:][top], fx)
-    lower = _lerp(pixels[cols:][top], pixels[cols + 1 :][top], fx)
+    upper = _lerp(pixels[corner], pixels[1:][corner], fx)
+    lower = _lerp(pixels[cols:][corner], pixels[cols + 1 :][corner], fx)
     return _lerp(upper, lower, fy)
 
 
-def _coordinates(centres: Floats, grid: Floats, length: int) -> Floats:
-    """``centre + grid`` per landmark, clamped to the image, which replicates its border."""
+def _cells_and_fractions(centres: Floats, grid: Floats, length: int) -> tuple[Floats, NDArray[np.float32]]:
+    """Of ``centre + grid`` the pixel before it and the fraction beyond; clamping replicates the border."""
     coordinates = centres[:, None, None] + grid
-    return np.clip(coordinates, 0.0, length - 1.0, out=coordinates)
+    np.clip(coordinates, 0.0, length - 1.0, out=coordinates)
+    cells = np.floor(coordinates)
+    np.minimum(cells, length - 2.0, out=cells)
+    coordinates -= cells
+    return cells, coordinates.astype(np.float32)
 
 
 def _lerp(a: NDArray[Any], b: NDArray[Any], fraction: NDArray[np.float32]) -> NDArray[np.float32]:
-    start = a.astype(np.float32)
-    result = b - start
+    start, result = a.astype(np.float32), b.astype(np.float32)
+    result -= start
     result *= fraction
     result += start
     return result
@@ -134,11 +135,14 @@ def correlate(areas: NDArray[np.float32], experts: PatchExperts, dtype: type = n
 
 def _patch_norms(areas: NDArray[np.float32], h: int, w: int) -> Floats:
     """Norm of every patch after removing its mean, (n, height, width); float64, so flat means flat."""
-    exact = areas.astype(np.float64)
-    rows, cols = _box(areas.shape[1], h), _box(areas.shape[2], w).T
-    total = rows @ exact @ cols
-    squares = rows @ (exact * exact) @ cols
-    squares -= total * total / (h * w)
+    moments = np.empty((2, *areas.shape))
+    moments[0] = areas
+    np.multiply(moments[0], moments[0], out=moments[1])
+    columns = moments.reshape(-1, areas.shape[2]) @ _box(areas.shape[2], w).T
+    total, squares = _box(areas.shape[1], h) @ columns.reshape(*moments.shape[:3], -1)
+    total *= total
+    total /= h * w
+    squares -= total
     np.maximum(squares, 0.0, out=squares)
     return np.sqrt(squares, out=squares)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from clnf_engine.arrays import read_only
 from clnf_engine.errors import InitialError
 from clnf_engine.initial import Initial
 from clnf_engine.model import Model
@@ -83,7 +84,7 @@ def _check(image: NDArray[np.uint8], model: Model, initial: Initial) -> None:
 
 
 def _stages(image: NDArray[np.uint8], model: Model, initial: Initial, options: FitOptions) -> Iterator[Step]:
-    step = Step(phase=Phase.INITIAL, params=initial.params, landmarks=_frozen(landmarks(model.pdm, initial.params)))
+    step = Step(phase=Phase.INITIAL, params=initial.params, landmarks=read_only(landmarks(model.pdm, initial.params)))
     yield step
     likelihood: float | None = None
     failure = ""
@@ -137,8 +138,3 @@ def _stage(model: Model, index: int, step: Step, options: FitOptions) -> Stage:
         weight_factor=options.weight_factor * (1 + 2 * octaves),
         skipped=skipped,
     )
-
-
-def _frozen(array: NDArray[np.float64]) -> NDArray[np.float64]:
-    array.flags.writeable = False
-    return array

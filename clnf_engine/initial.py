@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from clnf_engine.arrays import read_only
 from clnf_engine.errors import ClnfError, InitialError
 from clnf_engine.model import Model
 from clnf_engine.pdm import landmarks, params_from_box, params_from_landmarks
@@ -63,8 +64,7 @@ class Initial:
             raise InitialError(f"initial scale is {params[0]:g}; expected more than 0 and at most {_MAX_SCALE:g}")
         if np.abs(params).max() > _MAX_COORDINATE:
             raise InitialError(f"an initial parameter is larger than {_MAX_COORDINATE:g}")
-        params.flags.writeable = False
-        object.__setattr__(self, "params", params)
+        object.__setattr__(self, "params", read_only(params))
 
 
 def initial_from_box(model: Model, box: Box, rotation: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Initial:

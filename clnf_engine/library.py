@@ -56,7 +56,9 @@ def main_file(folder: Path) -> Path:
     if len(found) == 1:
         return found[0]
     if found:
-        raise ModelFileError(folder, "", f"holds {len(found)} main files; name one of {', '.join(f.name for f in found)}")
+        raise ModelFileError(
+            folder, "", f"holds {len(found)} main files; name one of {', '.join(f.name for f in found)}"
+        )
     raise ModelFileError(folder, "", "holds no main file; expected main.txt or one main_*.txt")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clnf_engine.arrays import read_only_fields
 from clnf_engine.options import Kernel
 from clnf_engine.steps import MeanShift, ResponseMaps
 
@@ -56,15 +57,19 @@ def _cells(window: int, dtype: type) -> Array:
 
 @lru_cache(maxsize=64)
 def _kernel_table(window: int, sigma: float, dtype: type) -> Array:
-    """The 1-D kernel at positions 0, 0.1, … window − 0.1: (10·window, window)."""
+    """The 1-D kernel k and j·k at positions 0, 0.1, … window − 0.1: (10·window, 2, window)."""
     positions = np.arange(round(window / TABLE_STEP)) * TABLE_STEP
-    return kernel_1d(positions.astype(dtype), window, sigma)
+    return _with_moment(kernel_1d(positions.astype(dtype), window, sigma))
+
+
+def _with_moment(kernel: Array) -> Array:
+    return np.stack([kernel, kernel * _cells(kernel.shape[-1], kernel.dtype.type)], axis=-2)
 
 
 def _kernels(position: Array, window: int, sigma: float, kernel: Kernel) -> Array:
-    """The mean-shift's 1-D kernel at each coordinate, (n, 2, window)."""
+    """The mean-shift's 1-D kernel at each coordinate and its first moment j·k_j, (n, 2, 2, window)."""
     if kernel is Kernel.EXACT:
-        return kernel_1d(position, window, sigma)
+        return _with_moment(kernel_1d(position, window, sigma))
     index = (position * (1 / TABLE_STEP) + 0.5).astype(np.intp)
     return _kernel_table(window, sigma, position.dtype.type).take(index, axis=0)
 
@@ -112,13 +117,10 @@ def mean_shift(positions: Array, responses: ResponseMaps, sigma: float, kernel: 
     dtype = maps.dtype.type
     window = responses.window
     clamped = np.minimum(np.maximum(positions, 0), dtype(window - TABLE_STEP))
-    kernel_xy = _kernels(clamped, window, sigma, kernel)
-    exact_xy = kernel_1d(positions, window, sigma)
-    # Rows k, j·k and the exact kernel of each axis; all their products with the map in two passes.
-    factors = np.empty((*kernel_xy.shape[:2], 3, window), dtype=dtype)
-    factors[:, :, 0] = kernel_xy
-    np.multiply(kernel_xy, _cells(window, dtype), out=factors[:, :, 1])
-    factors[:, :, 2] = exact_xy
+    # Per axis the rows k, j·k and the exact kernel; all their products with the map in two passes.
+    factors = np.empty((clamped.shape[0], 2, 3, window), dtype=dtype)
+    factors[:, :, :2] = _kernels(clamped, window, sigma, kernel)
+    factors[:, :, 2] = kernel_1d(positions, window, sigma)
     sums = (factors[:, 1] @ maps) @ factors[:, 0].swapaxes(1, 2)
     total, exact = sums[:, 0, 0], sums[:, 2, 2]
     moments = sums.reshape(-1, 9)[:, 1:4:2]
@@ -129,11 +131,13 @@ def mean_shift(positions: Array, responses: ResponseMaps, sigma: float, kernel: 
     if not responses.all_visible:
         shift[~responses.visible] = 0
         likelihoods[~responses.visible] = 0
-    return MeanShift(
-        position=clamped,
-        kernel_sum=total,
-        likelihoods=likelihoods,
-        reference=shift,
-        image=shift @ responses.reference_to_image.T.astype(dtype),
-        empty=responses.visible & ~known,
+    return read_only_fields(
+        MeanShift(
+            position=clamped,
+            kernel_sum=total,
+            likelihoods=likelihoods,
+            reference=shift,
+            image=shift @ responses.reference_to_image.T.astype(dtype),
+            empty=responses.visible & ~known,
+        )
     )

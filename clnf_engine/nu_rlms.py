@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from clnf_engine.arrays import read_only_fields
 from clnf_engine.mean_shift import map_positions, mean_shift
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
@@ -83,25 +84,27 @@ def iterate(
     change = (shape - before.landmarks).ravel()
     shape_change = math.sqrt(change @ change)
     likelihoods = np.log(shift.likelihoods if responses.all_visible else shift.likelihoods[visible])
-    return Step(
-        phase=phase,
-        params=params,
-        landmarks=shape,
-        stage=stage,
-        iteration=iteration,
-        responses=responses,
-        mean_shift=shift,
-        weights=weights,
-        jacobian=jac,
-        hessian=hessian,
-        gradient=gradient,
-        delta=delta,
-        update_norm=None if delta is None else math.sqrt(delta @ delta),
-        shape_change=shape_change,
-        clamped=clamped,
-        likelihood=float(likelihoods.sum()) / likelihoods.size if likelihoods.size else None,
-        converged=delta is not None and shape_change < options.convergence_px,
-        message=message,
+    return read_only_fields(
+        Step(
+            phase=phase,
+            params=params,
+            landmarks=shape,
+            stage=stage,
+            iteration=iteration,
+            responses=responses,
+            mean_shift=shift,
+            weights=weights,
+            jacobian=jac,
+            hessian=hessian,
+            gradient=gradient,
+            delta=delta,
+            update_norm=None if delta is None else math.sqrt(delta @ delta),
+            shape_change=shape_change,
+            clamped=clamped,
+            likelihood=math.fsum(likelihoods.tolist()) / likelihoods.size if likelihoods.size else None,
+            converged=delta is not None and shape_change < options.convergence_px,
+            message=message,
+        )
     )
 
 

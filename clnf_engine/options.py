@@ -126,9 +126,7 @@ class FitOptions:
 
     def to_json(self) -> dict[str, Any]:
         """The options as plain JSON values; `from_json` reads them back."""
-        return {
-            f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in fields(self)
-        }
+        return {f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in fields(self)}
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> FitOptions:
@@ -181,7 +179,16 @@ def _parsed(name: str, text: str) -> Any:
     if isinstance(default, StrEnum):
         return text
     if isinstance(default, bool):
-        words = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
+        words = {
+            "true": True,
+            "on": True,
+            "yes": True,
+            "1": True,
+            "false": False,
+            "off": False,
+            "no": False,
+            "0": False,
+        }
         return words.get(text.lower(), text)
     if isinstance(default, tuple):
         return tuple(_number(item) for item in text.strip("()[]").split(",") if item.strip())

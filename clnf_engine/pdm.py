@@ -148,12 +148,15 @@ def jacobian(pdm: PDM, params: Floats, *, rigid: bool, dtype: type = np.float64)
     rotation = rotation_matrix(params[1:4])[:2]
     scaled = params[0] * rotation
     jac = np.zeros((2, n, RIGID + (0 if rigid else pdm.n_modes)), dtype=dtype)
-    # Per row r of the scaled rotation: Δs gives r·X/s, and w gives r·(w × X) = w·(X × r).
     jac[:, :, 0] = rotation @ shape
-    for k, (r0, r1, r2) in enumerate(scaled.tolist()):
-        cross = np.array([[0.0, -r2, r1], [r2, 0.0, -r0], [-r1, r0, 0.0]])
-        jac[k, :, 1:4] = shape.T @ cross
-        jac[k, :, 4 + k] = 1.0
+    # For a row r of the scaled rotation, w gives r·(w × X) = w·(X × r); both rows in one product.
+    (a, b, c), (d, e, f) = scaled.tolist()
+    cross = np.array([[0.0, -c, b, 0.0, -f, e], [c, 0.0, -a, f, 0.0, -d], [-b, a, 0.0, -e, d, 0.0]])
+    turned = shape.T @ cross
+    jac[0, :, 1:4] = turned[:, :3]
+    jac[1, :, 1:4] = turned[:, 3:]
+    jac[0, :, 4] = 1.0
+    jac[1, :, 5] = 1.0
     if not rigid:
         jac[:, :, RIGID:] = (scaled @ pdm.modes.reshape(3, -1)).reshape(2, n, -1)
     return jac.reshape(2 * n, -1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clnf_engine.arrays import read_only_fields
 from clnf_engine.experts import correlate, neuron_outputs, sample_areas
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions, Normalization
@@ -63,23 +64,22 @@ def response_maps(
     final = normalize(shifted, options.normalization)
     if options.response_gain != 1.0:
         final = final * dtype(options.response_gain)
-    maps = ResponseMaps(
-        base_shape=base_shape,
-        reference_shape=reference_shape,
-        image_to_reference=image_to_reference,
-        reference_to_image=reference_to_image,
-        visible=experts.visible,
-        area=area,
-        neuron_ncc=ncc,
-        neuron_output=outputs,
-        raw=raw,
-        after_sigma=after_sigma,
-        shifted=shifted,
-        final=final,
+    return read_only_fields(
+        ResponseMaps(
+            base_shape=base_shape,
+            reference_shape=reference_shape,
+            image_to_reference=image_to_reference,
+            reference_to_image=reference_to_image,
+            visible=experts.visible,
+            area=area,
+            neuron_ncc=ncc,
+            neuron_output=outputs,
+            raw=raw,
+            after_sigma=after_sigma,
+            shifted=shifted,
+            final=final,
+        )
     )
-    for field in fields(maps):
-        getattr(maps, field.name).flags.writeable = False
-    return maps
 
 
 def similarity(source: Floats, target: Floats) -> Floats:
@@ -98,11 +98,13 @@ def similarity(source: Floats, target: Floats) -> Floats:
         S such that ``target ≈ source @ S.T`` after centring.
     """
     source, target = source - source.mean(axis=0), target - target.mean(axis=0)
-    size_source, size_target = np.sqrt((source**2).mean() * 2), np.sqrt((target**2).mean() * 2)
-    u, _, vt = np.linalg.svd((target / size_target).T @ (source / size_source))
-    flip = np.array([1.0, np.sign(np.linalg.det(u @ vt))])
-    result: Floats = (size_target / size_source) * ((u * flip) @ vt)
-    return result
+    size = math.sqrt((target.ravel() @ target.ravel()) / (source.ravel() @ source.ravel()))
+    # In two dimensions Kabsch's rotation is the angle between the shapes, by their dot and cross products.
+    (xx, xy), (yx, yy) = (source.T @ target).tolist()
+    dot, cross = xx + yy, xy - yx
+    length = math.hypot(dot, cross)
+    c, s = size * dot / length, size * cross / length
+    return np.array([[c, -s], [s, c]])
 
 
 def shift_to_positive(maps: Array) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clnf_engine.arrays import read_only
 from clnf_engine.errors import ClnfError
 from clnf_engine.model import PatchScale
 
@@ -53,8 +54,7 @@ def sigma_matrices(scale: PatchScale, view: int, window: int, dtype: type = np.f
         result[exists] = np.linalg.inv(precision)
     except np.linalg.LinAlgError:
         raise ClnfError(f"window {window}: the model's Sigma components give a singular matrix") from None
-    result.flags.writeable = False
-    return result
+    return read_only(result)
 
 
 def sigma_transform(raw: NDArray[Any], scale: PatchScale, view: int) -> NDArray[Any]:

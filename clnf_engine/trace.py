@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clnf_engine.arrays import read_only
 from clnf_engine.errors import ClnfError, TraceFileError
 from clnf_engine.initial import Initial, Source
 from clnf_engine.io.atomic import atomic_write
@@ -233,7 +234,9 @@ _NUMBER_FIELDS = ("update_norm", "shape_change", "likelihood")
 
 def _to_arrays(trace: Trace) -> dict[str, Array]:
     stages = list(dict.fromkeys(step.stage for step in trace.steps if step.stage is not None))
-    responses = list({id(step.responses): step.responses for step in trace.steps if step.responses is not None}.values())
+    responses = list(
+        {id(step.responses): step.responses for step in trace.steps if step.responses is not None}.values()
+    )
     initial = trace.initial
     header = {
         "format": FORMAT,
@@ -293,12 +296,20 @@ def _read_arrays(path: Path) -> dict[str, Array]:
             arrays = {name: archive[name] for name in archive.files}
     except OSError as error:
         raise TraceFileError(path, "", f"cannot be read ({error.strerror or error})") from error
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, MemoryError, NotImplementedError, SyntaxError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        ValueError,
+        EOFError,
+        MemoryError,
+        NotImplementedError,
+        SyntaxError,
+    ) as error:
         raise TraceFileError(path, "", f"expected a trace in .npz form ({error})") from error
     for array in arrays.values():
         if not isinstance(array, np.ndarray):
             raise TraceFileError(path, "", "expected a trace in .npz form; it holds something that is not an array")
-        array.flags.writeable = False
+        read_only(array)
     return arrays
 
 

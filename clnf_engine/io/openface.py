@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clnf_engine.arrays import read_only
 from clnf_engine.errors import ModelFileError
 from clnf_engine.io.atomic import atomic_write
 from clnf_engine.model import Model, ModelPart, PatchExperts, PatchScale
@@ -61,7 +62,9 @@ def read_model(path: str | os.PathLike[str]) -> Model:
 
 def _read_main(path: Path, depth: int) -> Model:
     if depth > _MAX_PART_DEPTH:
-        raise ModelFileError(path, "", f"parts are nested more than {_MAX_PART_DEPTH} deep; is the model part of itself?")
+        raise ModelFileError(
+            path, "", f"parts are nested more than {_MAX_PART_DEPTH} deep; is the model part of itself?"
+        )
     entries = list(_entries(path))
     keys = {key for _, key, _ in entries}
     if "LandmarkDetector" not in keys and "PDM" in keys:
@@ -117,7 +120,7 @@ def _read_part(path: Path, line: int, value: str, depth: int) -> ModelPart:
     except (ValueError, OverflowError):
         raise ModelFileError(path, f"line {line}", "expected whole numbers as landmark indices of a part") from None
     model = _read_main(_sibling(path, line, words[0]), depth + 1)
-    return ModelPart(name=words[1], landmark_pairs=_frozen(pairs), model=model)
+    return ModelPart(name=words[1], landmark_pairs=read_only(pairs), model=model)
 
 
 def _check_pairs(path: Path, part: ModelPart, whole: Model) -> None:
@@ -191,9 +194,9 @@ def read_pdm(path: str | os.PathLike[str]) -> PDM:
     if rows // 3 > _MAX_LANDMARKS:
         raise ModelFileError(path, "", f"{rows // 3} landmarks; expected at most {_MAX_LANDMARKS}")
     return PDM(
-        mean=_frozen(mean.ravel().astype(np.float64)),
-        modes=_frozen(modes.astype(np.float64)),
-        variances=_frozen(variances.ravel().astype(np.float64)),
+        mean=read_only(mean.ravel().astype(np.float64)),
+        modes=read_only(modes.astype(np.float64)),
+        variances=read_only(variances.ravel().astype(np.float64)),
     )
 
 
@@ -205,7 +208,7 @@ def _read_triangulations(path: Path) -> tuple[NDArray[np.int32], ...]:
         triangles = words.matrix()
         if triangles.shape[1] != 3:
             raise ModelFileError(path, "", f"a triangulation has {triangles.shape[1]} columns; expected 3")
-        result.append(_frozen(triangles.astype(np.int32)))
+        result.append(read_only(triangles.astype(np.int32)))
     words.expect_end()
     return tuple(result)
 
@@ -305,7 +308,7 @@ def read_patch_scale(path: str | os.PathLike[str]) -> PatchScale:
         count = reader.integer("the number of Sigma components", 0, 100)
         side = window * window
         matrices = [reader.matrix("a Sigma component", (side, side), 5) for _ in range(count)]
-        components[window] = _frozen(np.array(matrices, dtype=np.float32).reshape(count, side, side))
+        components[window] = read_only(np.array(matrices, dtype=np.float32).reshape(count, side, side))
     counts = {q.shape[0] for q in components.values()}
     if len(counts) > 1:
         raise reader.error("windows have different numbers of Sigma components; expected the same for all")
@@ -322,7 +325,7 @@ def read_patch_scale(path: str | os.PathLike[str]) -> PatchScale:
                 raise reader.error(f"landmark {i} is visible in view {v} but has no neurons")
     return PatchScale(
         patch_scaling=patch_scaling,
-        view_centres_degrees=_frozen(centres),
+        view_centres_degrees=read_only(centres),
         views=tuple(
             _stack(view, visible != 0, support, n_betas) for view, visible in zip(experts, visibility, strict=True)
         ),
@@ -393,14 +396,14 @@ def _stack(
             weights[i, : neurons[i]], numbers[:, i, : neurons[i]] = expert[0], expert[1].T
             betas[i], confidence[i] = expert[2], expert[3]
     return PatchExperts(
-        visible=_frozen(visible),
-        weights=_frozen(weights),
-        norm_weights=_frozen(numbers[0]),
-        bias=_frozen(numbers[1]),
-        alpha=_frozen(numbers[2]),
-        neurons=_frozen(neurons),
-        betas=_frozen(betas),
-        patch_confidence=_frozen(confidence),
+        visible=read_only(visible),
+        weights=read_only(weights),
+        norm_weights=read_only(numbers[0]),
+        bias=read_only(numbers[1]),
+        alpha=read_only(numbers[2]),
+        neurons=read_only(neurons),
+        betas=read_only(betas),
+        patch_confidence=read_only(confidence),
     )
 
 
@@ -482,11 +485,6 @@ def _read_text(path: Path) -> str:
         return data.decode("utf-8-sig")
     except ValueError:
         raise ModelFileError(path, "", "expected a text file, found binary data") from None
-
-
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    array.flags.writeable = False
-    return array
 
 
 # --- writing ----------------------------------------------------------------------------------------
