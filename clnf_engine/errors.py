@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -22,7 +23,7 @@ class FileError(ClnfError):
         What was found and what was expected there.
     """
 
-    def __init__(self, path: str | Path, where: str, problem: str) -> None:
+    def __init__(self, path: str | os.PathLike[str], where: str, problem: str) -> None:
         self.path = Path(path)
         self.where = where
         self.problem = problem

@@ -7,15 +7,13 @@ wild", ICCVW 2013, §3.1.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
+from clnf_engine.arrays import FLOAT64, Array, DType, Floats
 from clnf_engine.model import PatchExperts
-
-Floats = NDArray[np.float64]
 
 MIN_ALPHA = 1e-4
 """Neurons with a smaller α stay silent, as in OpenFace (they still count in Σα)."""
@@ -80,7 +78,7 @@ def _cells_and_fractions(centres: Floats, grid: Floats, length: int) -> tuple[Fl
     return cells, coordinates.astype(np.float32)
 
 
-def _lerp(a: NDArray[Any], b: NDArray[Any], fraction: NDArray[np.float32]) -> NDArray[np.float32]:
+def _lerp(a: Array, b: Array, fraction: NDArray[np.float32]) -> NDArray[np.float32]:
     start, result = a.astype(np.float32), b.astype(np.float32)
     result -= start
     result *= fraction
@@ -88,7 +86,7 @@ def _lerp(a: NDArray[Any], b: NDArray[Any], fraction: NDArray[np.float32]) -> ND
     return result
 
 
-def correlate(areas: NDArray[np.float32], experts: PatchExperts, dtype: type = np.float64) -> NDArray[Any]:
+def correlate(areas: NDArray[np.float32], experts: PatchExperts, dtype: DTypeLike = FLOAT64) -> Array:
     """Normalized cross-correlation of every neuron with every patch (OpenCV's TM_CCOEFF_NORMED).
 
     A patch whose standard deviation is below `FLAT_STD` correlates with nothing: NCC = 0 there. (The C++
@@ -106,6 +104,7 @@ def correlate(areas: NDArray[np.float32], experts: PatchExperts, dtype: type = n
     -------
     (n, K, window, window)
     """
+    dtype = np.dtype(dtype)
     n, k, h, w = experts.weights.shape
     height, width = areas.shape[1] - h + 1, areas.shape[2] - w + 1
     norms = _patch_norms(areas, h, w)
@@ -121,7 +120,7 @@ def correlate(areas: NDArray[np.float32], experts: PatchExperts, dtype: type = n
     unfolded = np.empty((_CHUNK, *columns.shape[1:]), dtype=dtype)
     s0, s1, s2, s3 = unfolded.strides
     runs = as_strided(unfolded, (_CHUNK, height, width, h * w), (s0, s2, s1, s3), writeable=False)
-    patches = np.empty(runs.shape, dtype=dtype)
+    patches: Array = np.empty(runs.shape, dtype=dtype)
     for start in range(0, n, _CHUNK):
         stop = min(start + _CHUNK, n)
         size = stop - start
@@ -144,7 +143,8 @@ def _patch_norms(areas: NDArray[np.float32], h: int, w: int) -> Floats:
     total /= h * w
     squares -= total
     np.maximum(squares, 0.0, out=squares)
-    return np.sqrt(squares, out=squares)
+    norms: Floats = np.sqrt(squares, out=squares)
+    return norms
 
 
 @lru_cache(maxsize=64)
@@ -156,7 +156,7 @@ def _box(size: int, length: int) -> Floats:
 
 
 @lru_cache(maxsize=64)
-def _unit_weights(experts: PatchExperts, dtype: type) -> NDArray[Any]:
+def _unit_weights(experts: PatchExperts, dtype: DType) -> Array:
     """Neuron weights with zero mean and unit norm, (n, K, h·w); a constant neuron becomes zero."""
     n, k, h, w = experts.weights.shape
     flat = experts.weights.reshape(n, k, h * w).astype(np.float64)
@@ -166,7 +166,7 @@ def _unit_weights(experts: PatchExperts, dtype: type) -> NDArray[Any]:
     return flat.astype(dtype)
 
 
-def neuron_outputs(ncc: NDArray[Any], experts: PatchExperts) -> NDArray[Any]:
+def neuron_outputs(ncc: Array, experts: PatchExperts) -> Array:
     """Outputs ``2α / (1 + exp(−(NCC·norm_weights + bias)))``; zero for neurons with α ≤ `MIN_ALPHA`.
 
     Parameters
@@ -180,17 +180,18 @@ def neuron_outputs(ncc: NDArray[Any], experts: PatchExperts) -> NDArray[Any]:
         Their sum over K is the raw response (ICCVW 2013, eq. 4).
     """
     dtype = ncc.dtype
-    slope, offset, gain = _activation(experts, dtype.type)
-    output = ncc * slope
+    slope, offset, gain = _activation(experts, dtype)
+    output: Array = ncc * slope
     output += offset
     with np.errstate(over="ignore"):  # exp(…) = inf is an output of exactly zero
         np.exp(output, out=output)
     output += 1
-    return np.divide(gain, output, out=output)
+    np.divide(gain, output, out=output)
+    return output
 
 
 @lru_cache(maxsize=64)
-def _activation(experts: PatchExperts, dtype: type) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def _activation(experts: PatchExperts, dtype: DType) -> tuple[Array, Array, Array]:
     """Per neuron −norm_weights, −bias and 2α, each (n, K, 1, 1)."""
     gain = np.where(experts.alpha > MIN_ALPHA, 2 * experts.alpha, 0.0)
     slope, offset, gain = (a[:, :, None, None].astype(dtype) for a in (-experts.norm_weights, -experts.bias, gain))

@@ -12,12 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine.arrays import read_only
+from clnf_engine.arrays import Floats, read_only
 from clnf_engine.errors import ClnfError, InitialError
 from clnf_engine.model import Model
 from clnf_engine.pdm import landmarks, params_from_box, params_from_landmarks
 
-Floats = NDArray[np.float64]
 Box = tuple[float, float, float, float]
 """x, y, width, height in image px, around eyebrows to chin and cheek to cheek."""
 
@@ -185,9 +184,11 @@ def detect_faces(image: NDArray[np.uint8]) -> list[Box]:
     list of (x, y, width, height)
         Largest first, image px, around eyebrows to chin and cheek to cheek.
     """
-    cascade = getattr(_local, "cascade", None)  # a classifier may not be shared between threads
+    cascade: cv2.CascadeClassifier | None = getattr(
+        _local, "cascade", None
+    )  # a classifier may not be shared between threads
     if cascade is None:
-        file = Path(cv2.data.haarcascades) / "haarcascade_frontalface_alt.xml"
+        file = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt.xml"
         cascade = cv2.CascadeClassifier(str(file))
         if cascade.empty():
             raise ClnfError(f"{file}: this installation of OpenCV lacks its Haar cascade")

@@ -8,17 +8,13 @@ two small batched products with one-dimensional kernels.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike
 
-from clnf_engine.arrays import read_only_fields
+from clnf_engine.arrays import Array, DType, Floats, read_only_fields
 from clnf_engine.options import Kernel
 from clnf_engine.steps import MeanShift, ResponseMaps
-
-Floats = NDArray[np.float64]
-Array = NDArray[Any]
 
 TABLE_STEP = 0.1
 """Spacing of the kernel table, cells."""
@@ -43,27 +39,27 @@ def kernel_1d(position: Array, window: int, sigma: float) -> Array:
     (…, window)
         The two-dimensional kernel is the product of that of the row and that of the column.
     """
-    dtype = position.dtype.type
-    exponent = position[..., None] - _cells(window, dtype)
+    exponent: Array = position[..., None] - _cells(window, position.dtype)
     exponent *= exponent
-    exponent *= dtype(-0.5 / sigma**2)
-    return np.exp(exponent, out=exponent)
+    exponent *= -0.5 / sigma**2
+    np.exp(exponent, out=exponent)
+    return exponent
 
 
 @lru_cache(maxsize=64)
-def _cells(window: int, dtype: type) -> Array:
+def _cells(window: int, dtype: DType) -> Array:
     return np.arange(window, dtype=dtype)
 
 
 @lru_cache(maxsize=64)
-def _kernel_table(window: int, sigma: float, dtype: type) -> Array:
+def _kernel_table(window: int, sigma: float, dtype: DType) -> Array:
     """The 1-D kernel k and j·k at positions 0, 0.1, … window − 0.1: (10·window, 2, window)."""
     positions = np.arange(round(window / TABLE_STEP)) * TABLE_STEP
     return _with_moment(kernel_1d(positions.astype(dtype), window, sigma))
 
 
 def _with_moment(kernel: Array) -> Array:
-    return np.stack([kernel, kernel * _cells(kernel.shape[-1], kernel.dtype.type)], axis=-2)
+    return np.stack([kernel, kernel * _cells(kernel.shape[-1], kernel.dtype)], axis=-2)
 
 
 def _kernels(position: Array, window: int, sigma: float, kernel: Kernel) -> Array:
@@ -71,10 +67,10 @@ def _kernels(position: Array, window: int, sigma: float, kernel: Kernel) -> Arra
     if kernel is Kernel.EXACT:
         return _with_moment(kernel_1d(position, window, sigma))
     index = (position * (1 / TABLE_STEP) + 0.5).astype(np.intp)
-    return _kernel_table(window, sigma, position.dtype.type).take(index, axis=0)
+    return _kernel_table(window, sigma, position.dtype).take(index, axis=0)
 
 
-def map_positions(landmarks: Floats, responses: ResponseMaps, dtype: type) -> Array:
+def map_positions(landmarks: Floats, responses: ResponseMaps, dtype: DTypeLike) -> Array:
     """Where landmarks stand in their maps, not yet clamped.
 
     Parameters
@@ -90,7 +86,9 @@ def map_positions(landmarks: Floats, responses: ResponseMaps, dtype: type) -> Ar
         (dx, dy) in cells: ``(landmarks − base_shape)·Sᵀ + (w − 1)/2``.
     """
     offset = (landmarks - responses.base_shape) @ responses.image_to_reference.T
-    return offset.astype(dtype) + dtype((responses.window - 1) / 2)
+    positions: Array = offset.astype(dtype)
+    positions += (responses.window - 1) / 2
+    return positions
 
 
 def mean_shift(positions: Array, responses: ResponseMaps, sigma: float, kernel: Kernel) -> MeanShift:
@@ -114,9 +112,9 @@ def mean_shift(positions: Array, responses: ResponseMaps, sigma: float, kernel: 
         Landmarks with Σv = 0 (C++: NaN) get a zero shift and are marked `empty`.
     """
     maps = responses.final
-    dtype = maps.dtype.type
+    dtype = maps.dtype
     window = responses.window
-    clamped = np.minimum(np.maximum(positions, 0), dtype(window - TABLE_STEP))
+    clamped = np.minimum(np.maximum(positions, 0), dtype.type(window - TABLE_STEP))
     # Per axis the rows k, j·k and the exact kernel; all their products with the map in two passes.
     factors = np.empty((clamped.shape[0], 2, 3, window), dtype=dtype)
     factors[:, :, :2] = _kernels(clamped, window, sigma, kernel)

@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clnf_engine.arrays import Floats
 from clnf_engine.pdm import PDM
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +51,8 @@ class PatchExperts:
     @cached_property
     def sum_alphas(self) -> Floats:
         """Σα over all neurons of each expert, skipped ones included, (n,)."""
-        return self.alpha.sum(axis=1)
+        total: Floats = self.alpha.sum(axis=1)
+        return total
 
     @property
     def support(self) -> tuple[int, int]:

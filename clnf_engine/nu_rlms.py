@@ -6,23 +6,19 @@ Baltrušaitis et al., ICCVW 2013, §4: ``(JᵀWJ + reg·Λ⁻¹)·Δ = JᵀWv �
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from clnf_engine.arrays import read_only_fields
+from clnf_engine.arrays import Array, DType, read_only_fields
 from clnf_engine.mean_shift import map_positions, mean_shift
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
 from clnf_engine.pdm import RIGID, clamp, jacobian, landmarks, update
 from clnf_engine.steps import Phase, ResponseMaps, Stage, Step
 
-Array = NDArray[Any]
 
-
-def landmark_weights(model: Model, stage: Stage, dtype: type) -> Array:
+def landmark_weights(model: Model, stage: Stage, dtype: DType) -> Array:
     """Diagonal of W: ``weight_factor·patch_confidence`` per landmark, or ones when the factor is 0.
 
     Returns
@@ -60,7 +56,7 @@ def iterate(
         When the normal equations have no unique solution: `delta` None, parameters as they were, and a message.
     """
     pdm = model.pdm
-    dtype = responses.final.dtype.type
+    dtype = responses.final.dtype
     visible = responses.visible
     shift = mean_shift(map_positions(before.landmarks, responses, dtype), responses, stage.sigma, options.kernel)
     weights = landmark_weights(model, stage, dtype)

@@ -12,9 +12,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike
 
-Floats = NDArray[np.float64]
+from clnf_engine.arrays import Array, Floats
 
 RIGID = 6
 """Number of global (rigid) parameters at the head of every parameter vector."""
@@ -41,12 +41,12 @@ class PDM:
     @property
     def n_landmarks(self) -> int:
         """Number of landmarks n."""
-        return self.mean.shape[0] // 3
+        return int(self.mean.shape[0]) // 3
 
     @property
     def n_modes(self) -> int:
         """Number of non-rigid modes m."""
-        return self.modes.shape[1]
+        return int(self.modes.shape[1])
 
 
 def rotation_matrix(euler: Floats) -> Floats:
@@ -123,7 +123,7 @@ def landmarks(pdm: PDM, params: Floats) -> Floats:
     return np.ascontiguousarray((projection @ shape_3d(pdm, params)).T) + params[4:6]
 
 
-def jacobian(pdm: PDM, params: Floats, *, rigid: bool, dtype: type = np.float64) -> NDArray[np.floating]:
+def jacobian(pdm: PDM, params: Floats, *, rigid: bool, dtype: DTypeLike = np.float64) -> Array:
     """Derivative of the landmarks through `update` at a zero update.
 
     Columns are ``[Δs, wx, wy, wz, Δtx, Δty, Δq…]`` where w is the small rotation that `update` multiplies
@@ -147,7 +147,7 @@ def jacobian(pdm: PDM, params: Floats, *, rigid: bool, dtype: type = np.float64)
     shape = shape_3d(pdm, params)
     rotation = rotation_matrix(params[1:4])[:2]
     scaled = params[0] * rotation
-    jac = np.zeros((2, n, RIGID + (0 if rigid else pdm.n_modes)), dtype=dtype)
+    jac: Array = np.zeros((2, n, RIGID + (0 if rigid else pdm.n_modes)), dtype=dtype)
     jac[:, :, 0] = rotation @ shape
     # For a row r of the scaled rotation, w gives r·(w × X) = w·(X × r); both rows in one product.
     (a, b, c), (d, e, f) = scaled.tolist()

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine.arrays import read_only_fields
+from clnf_engine.arrays import Array, Floats, read_only_fields
 from clnf_engine.experts import correlate, neuron_outputs, sample_areas
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions, Normalization
 from clnf_engine.pdm import landmarks
 from clnf_engine.sigma import sigma_transform
 from clnf_engine.steps import ResponseMaps
-
-Floats = NDArray[np.float64]
-Array = NDArray[Any]
 
 
 def response_maps(
@@ -41,7 +37,7 @@ def response_maps(
     -------
     ResponseMaps
     """
-    dtype = np.dtype(options.precision).type
+    dtype = np.dtype(options.precision)
     patch_scale = model.scales[scale]
     experts = patch_scale.views[view]
     base_shape = landmarks(model.pdm, params)
@@ -63,7 +59,7 @@ def response_maps(
     shifted = shift_to_positive(after_sigma)
     final = normalize(shifted, options.normalization)
     if options.response_gain != 1.0:
-        final = final * dtype(options.response_gain)
+        final = final * dtype.type(options.response_gain)
     return read_only_fields(
         ResponseMaps(
             base_shape=base_shape,
@@ -118,7 +114,8 @@ def shift_to_positive(maps: Array) -> Array:
     -------
     (n, w, w)
     """
-    return maps - np.minimum(maps.min(axis=(1, 2), keepdims=True), 0)
+    shifted: Array = maps - np.minimum(maps.min(axis=(1, 2), keepdims=True), 0)
+    return shifted
 
 
 def normalize(maps: Array, normalization: Normalization) -> Array:
@@ -146,4 +143,5 @@ def normalize(maps: Array, normalization: Normalization) -> Array:
         divisor = np.broadcast_to(maps.max(), (maps.shape[0], 1, 1))
     else:
         divisor = maps.max(axis=(1, 2), keepdims=True)
-    return np.divide(maps, divisor, out=np.zeros_like(maps), where=divisor > 0)
+    normalized: Array = np.divide(maps, divisor, out=np.zeros_like(maps), where=divisor > 0)
+    return normalized

@@ -6,18 +6,16 @@ ICCVW 2013, eq. 6–8: the response map is the mean of a Gaussian with covarianc
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from clnf_engine.arrays import read_only
+from clnf_engine.arrays import FLOAT64, Array, DType, read_only
 from clnf_engine.errors import ClnfError
 from clnf_engine.model import PatchScale
 
 
 @lru_cache(maxsize=24)
-def sigma_matrices(scale: PatchScale, view: int, window: int, dtype: type = np.float64) -> NDArray[Any] | None:
+def sigma_matrices(scale: PatchScale, view: int, window: int, dtype: DType = FLOAT64) -> Array | None:
     """``Sigma = inv(2(Σα·I + Σ_k β_k·Q_k))`` of every landmark.
 
     Parameters
@@ -49,7 +47,7 @@ def sigma_matrices(scale: PatchScale, view: int, window: int, dtype: type = np.f
     precision = np.tensordot(experts.betas[exists], components.astype(np.float64), axes=1)
     precision[:, np.arange(side), np.arange(side)] += experts.sum_alphas[exists, None]
     precision *= 2
-    result = np.zeros((exists.shape[0], side, side), dtype=dtype)
+    result: Array = np.zeros((exists.shape[0], side, side), dtype=dtype)
     try:
         result[exists] = np.linalg.inv(precision)
     except np.linalg.LinAlgError:
@@ -57,7 +55,7 @@ def sigma_matrices(scale: PatchScale, view: int, window: int, dtype: type = np.f
     return read_only(result)
 
 
-def sigma_transform(raw: NDArray[Any], scale: PatchScale, view: int) -> NDArray[Any]:
+def sigma_transform(raw: Array, scale: PatchScale, view: int) -> Array:
     """Responses after Sigma, ``Sigma·vec(raw)``.
 
     Parameters
@@ -72,9 +70,11 @@ def sigma_transform(raw: NDArray[Any], scale: PatchScale, view: int) -> NDArray[
         Attenuated by roughly 150–200×. Windows without components are only divided by 2·Σα (β = 0).
     """
     n, window, _ = raw.shape
-    sigma = sigma_matrices(scale, view, window, raw.dtype.type)
+    sigma = sigma_matrices(scale, view, window, raw.dtype)
     if sigma is None:
         total = 2 * scale.views[view].sum_alphas
         factor = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
-        return raw * factor[:, None, None].astype(raw.dtype)
-    return (sigma @ raw.reshape(n, -1, 1)).reshape(raw.shape)
+        scaled: Array = raw * factor[:, None, None].astype(raw.dtype)
+        return scaled
+    transformed: Array = sigma @ raw.reshape(n, -1, 1)
+    return transformed.reshape(raw.shape)

@@ -8,13 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Array = NDArray[Any]
+from clnf_engine.arrays import Array, Floats
 
 
 class Phase(StrEnum):
@@ -110,7 +108,7 @@ class ResponseMaps:
     @property
     def window(self) -> int:
         """Side w of the maps, reference px."""
-        return self.final.shape[-1]
+        return int(self.final.shape[-1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,15 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine.arrays import read_only
+from clnf_engine.arrays import Array, Floats, read_only
 from clnf_engine.errors import ClnfError, TraceFileError
 from clnf_engine.initial import Initial, Source
 from clnf_engine.io.atomic import atomic_write
 from clnf_engine.options import FitOptions
 from clnf_engine.steps import MeanShift, Phase, ResponseMaps, Stage, Step
-
-Floats = NDArray[np.float64]
-Array = NDArray[Any]
 
 FORMAT = "clnf-trace"
 VERSION = 1
@@ -327,15 +324,15 @@ def _from_arrays(arrays: Mapping[str, Array]) -> Trace:
     if count == 0 or params.shape[1] < 6:
         raise ValueError("it has no steps or fewer than 6 parameters")
     numbers = {name: arrays[name] for name in _NUMBER_FIELDS if name in arrays}
-    for name, values in numbers.items():
-        _expect(name, values, np.float64, (count,))
+    for name, column in numbers.items():
+        _expect(name, column, np.float64, (count,))
     stages = [Stage(**stage) for stage in header["stages"]]
     responses = [_responses(arrays, k, n) for k in range(_count_responses(header))]
     rows = _iteration_rows(arrays, header, n, params.shape[1])
     steps = []
     for k, entry in enumerate(header["steps"]):
         phase = Phase(entry["phase"])
-        values = next(rows[phase]) if phase in rows else {}
+        values: dict[str, Any] = next(rows[phase]) if phase in rows else {}
         for name, array in numbers.items():
             values[name] = None if np.isnan(array[k]) else float(array[k])
         steps.append(

@@ -1,0 +1,49 @@
+# Every target does all its own set-up; `make` alone tells what there is.
+
+MODEL ?=
+IMAGE ?=
+ARGS ?=
+export MODEL IMAGE
+
+BIN := .venv/bin
+READY := .venv/.ready
+# .venv is made anew when this folder was moved or its Python is gone, and installed again when pyproject.toml changed.
+ifneq ($(and $(wildcard .venv/bin/python),$(shell cat .venv/.ready 2>/dev/null)),$(CURDIR))
+.PHONY: $(READY)
+endif
+
+.PHONY: help run test lint bench clean libraries
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(READY) libraries ## open the window: make run [MODEL=main_file.txt] [IMAGE=photo.jpg]; without a display, fit into output/
+	@scripts/run.sh
+
+test: $(READY) libraries ## run the tests: make test [ARGS="tests/engine -x"]
+	@env -u OPENBLAS_NUM_THREADS QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## check style, types and imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@if command -v shellcheck >/dev/null; then set -x; shellcheck scripts/*.sh .ci/run; fi
+
+bench: $(READY) libraries ## measure the engine's speed on one thread
+	@set -e; for script in benchmarks/bench_*.py; do \
+		[ -e "$$script" ] || { echo "There are no benchmarks yet." >&2; exit 1; }; \
+		echo "== $$script"; OPENBLAS_NUM_THREADS=1 $(BIN)/python "$$script"; \
+	done
+
+clean: ## remove .venv and everything else that was made here
+	rm -rf .venv build dist output .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+libraries: $(READY)
+	@scripts/system_libs.sh
+
+$(READY): pyproject.toml scripts/venv.sh
+	@scripts/venv.sh
+	@echo "$(CURDIR)" >$@

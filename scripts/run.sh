@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Open the window on IMAGE with MODEL (both from the environment, both optional).
+# Without a display, do the same job headless and leave its results in output/.
+set -eu
+cd "$(dirname "$0")/.."
+
+bin=.venv/bin
+model=()
+image=()
+
+if [ -n "${MODEL:-}" ]; then
+    model=(--model "$MODEL")
+elif [ -z "$("$bin/python" -c 'from clnf_engine.library import shipped_models; print(*shipped_models())')" ]; then
+    echo "No model is shipped yet: pass one, as in make run MODEL=path/to/main_clnf_general.txt" >&2
+    exit 2
+fi
+if [ -n "${IMAGE:-}" ]; then
+    image=("$IMAGE")
+fi
+
+has_display() {
+    case "$(uname -s)" in
+    Darwin | MINGW* | MSYS* | CYGWIN*) return 0 ;;
+    *) [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] ;;
+    esac
+}
+
+if has_display; then
+    exec "$bin/clnf-gui" ${model[@]+"${model[@]}"} ${image[@]+"${image[@]}"}
+fi
+
+echo "There is no display: fitting headless."
+mkdir -p output
+QT_QPA_PLATFORM=offscreen "$bin/clnf-gui" --screenshot output/window.png ${model[@]+"${model[@]}"} ${image[@]+"${image[@]}"}
+if [ ${#image[@]} = 0 ]; then
+    image=("$("$bin/python" -c 'import matplotlib.cbook as c; print(c.get_sample_data("grace_hopper.jpg", asfileobj=False))')")
+fi
+for format in json csv pts; do
+    "$bin/clnf" fit "${image[@]}" ${model[@]+"${model[@]}"} --format "$format" -o "output/landmarks.$format"
+done
+"$bin/clnf" trace "${image[@]}" ${model[@]+"${model[@]}"} -o output/trace.npz
+
+echo
+echo "The window:    $PWD/output/window.png"
+echo "The landmarks: $PWD/output/landmarks.json, .csv and .pts"
+echo "The trace:     $PWD/output/trace.npz"

@@ -1,0 +1,115 @@
+"""The package as it is installed: its data, its commands, and what importing it costs."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import clnf_engine
+
+WINDOW = {"PySide6", "shiboken6", "pyqtgraph", "clnf_gui"}
+HEAVY = WINDOW | {"numpy", "scipy", "cv2", "matplotlib"}
+
+
+@pytest.fixture(scope="module")
+def pyproject(root: Path) -> dict[str, Any]:
+    return tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+
+
+def packages_imported_by(code: str, root: Path) -> set[str]:
+    """Top-level packages that a new interpreter has loaded after running `code`."""
+    script = f"import json, sys\n{code}\nprint(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    run = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return set(json.loads(run.stdout.splitlines()[-1]))
+
+
+def test_data_folders_exist_and_are_installed_inside_the_packages(pyproject: dict[str, Any], root: Path) -> None:
+    wheel = pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["packages"] == ["clnf_engine", "clnf_gui"]
+    assert wheel["force-include"] == {"models": "clnf_engine/models", "resources": "clnf_gui/resources"}
+    for source, target in wheel["force-include"].items():
+        assert any((root / source).iterdir()), f"{source} is empty, so git does not keep it"
+        assert not (root / target).exists(), f"{target} would hide {source}"
+        assert not list((root / source).rglob("*.py")), f"{source} is data only"
+
+
+def test_source_distribution_holds_what_the_wheel_is_built_from(pyproject: dict[str, Any], root: Path) -> None:
+    targets = pyproject["tool"]["hatch"]["build"]["targets"]
+    included = {name.lstrip("/") for name in targets["sdist"]["include"]}
+    assert included >= {*targets["wheel"]["packages"], *targets["wheel"]["force-include"], "tests", "docs", "LICENSE"}
+    assert [name for name in included if not (root / name).exists()] == []
+
+
+def test_every_package_folder_has_an_init_file(pyproject: dict[str, Any], root: Path) -> None:
+    for package in pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
+        folders = {file.parent for file in (root / package).rglob("*.py")}
+        assert folders
+        assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
+def test_installed_version_is_the_engine_s() -> None:
+    assert importlib.metadata.version("clnf-studio") == clnf_engine.__version__
+    assert re.fullmatch(r"\d+\.\d+\.\d+", clnf_engine.__version__)
+
+
+def test_commands_resolve(pyproject: dict[str, Any]) -> None:
+    project = pyproject["project"]
+    assert project["scripts"] == {"clnf": "clnf_engine.cli:main"}
+    assert project["gui-scripts"] == {"clnf-gui": "clnf_gui.__main__:main"}
+    for target in (*project["scripts"].values(), *project["gui-scripts"].values()):
+        module, _, function = target.partition(":")
+        assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_public_names_resolve() -> None:
+    assert [name for name in clnf_engine.__all__ if getattr(clnf_engine, name, None) is None] == []
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = clnf_engine.nonsense  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("module", ["clnf_engine", "clnf_engine.cli", "clnf_gui.__main__"])
+def test_commands_start_without_loading_libraries(module: str, root: Path) -> None:
+    loaded = packages_imported_by(f"import {module}", root)
+    assert loaded & (HEAVY - {"clnf_gui"}) == set()
+
+
+def test_engine_never_imports_the_window(root: Path) -> None:
+    names = [
+        ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+        for file in sorted((root / "clnf_engine").rglob("*.py"))
+        if file.name != "__main__.py"
+    ]
+    loaded = packages_imported_by("\n".join(f"import {name}" for name in names), root)
+    assert "numpy" in loaded
+    assert loaded & WINDOW == set()
+
+
+def test_the_base_installation_has_no_qt(pyproject: dict[str, Any]) -> None:
+    base = " ".join(pyproject["project"]["dependencies"]).lower()
+    assert "pyside" not in base
+    assert "pyqt" not in base
+
+
+def test_installed_pyside_is_a_usable_one() -> None:
+    """6.11.0 and 6.11.1 break dock layouts; 6.12.0 corrupts reference counts on Python 3.11 and aborts."""
+    version = tuple(int(part) for part in importlib.metadata.version("PySide6-Essentials").split(".")[:3])
+    assert (6, 8) <= version < (6, 12)
+    assert version not in {(6, 11, 0), (6, 11, 1)}
+
+
+def test_installed_opencv_has_the_face_detector() -> None:
+    """OpenCV 5 does not."""
+    import cv2
+
+    assert callable(cv2.CascadeClassifier)
+    assert (Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt.xml").is_file()
