@@ -25,11 +25,14 @@ test: $(READY) libraries ## run the tests: make test [ARGS="tests/engine -x"]
 	@env -u OPENBLAS_NUM_THREADS QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY) ## check style, types and imports
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	@if command -v shellcheck >/dev/null; then set -x; shellcheck scripts/*.sh .ci/run; fi
+	@status=0; \
+	for check in "ruff check" "ruff format --check" mypy lint-imports; do \
+		echo "== $$check"; $(BIN)/$$check || status=1; \
+	done; \
+	if command -v shellcheck >/dev/null; then \
+		echo "== shellcheck"; shellcheck scripts/*.sh .ci/run || status=1; \
+	fi; \
+	exit $$status
 
 bench: $(READY) libraries ## measure the engine's speed on one thread
 	@set -e; for script in benchmarks/bench_*.py; do \

@@ -88,6 +88,7 @@ def iterate(
             stage=stage,
             iteration=iteration,
             responses=responses,
+            landmarks_before=before.landmarks,
             mean_shift=shift,
             weights=weights,
             jacobian=jac,

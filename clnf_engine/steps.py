@@ -26,6 +26,10 @@ class Phase(StrEnum):
     END = "end"
 
 
+Place = tuple[int | None, Phase, int | None]
+"""Stage index, phase and iteration of a Step."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One (patch scale, window) pair of the schedule, with the options adapted to it.
@@ -154,6 +158,8 @@ class Step:
         Within the phase, from 1 (rigid, nonrigid).
     responses : ResponseMaps
         Shared by all Steps of a stage (responses, rigid, nonrigid).
+    landmarks_before : (n, 2) float64
+        Where the iteration began, image px: the mean-shifts start here.
     mean_shift : MeanShift
     weights : (n,)
         Diagonal of W, per landmark.
@@ -188,6 +194,7 @@ class Step:
     stage: Stage | None = None
     iteration: int | None = None
     responses: ResponseMaps | None = None
+    landmarks_before: Floats | None = None
     mean_shift: MeanShift | None = None
     weights: Array | None = None
     jacobian: Array | None = None
@@ -203,6 +210,11 @@ class Step:
     message: str = ""
 
     @property
+    def place(self) -> Place:
+        """(stage index, phase, iteration): what pairs the Steps of two runs."""
+        return (None if self.stage is None else self.stage.index, self.phase, self.iteration)
+
+    @property
     def params_global(self) -> Floats:
         """``[scale, rx, ry, rz, tx, ty]``, (6,)."""
         return self.params[:6]
@@ -213,7 +225,7 @@ class Step:
         return self.params[6:]
 
 
-def place(step: Step) -> str:
+def describe(step: Step) -> str:
     """A Step's place in words, such as "stage 2 (0.35, window 9), non-rigid 3"."""
     names = {Phase.NONRIGID: "non-rigid"}
     name = names.get(step.phase, str(step.phase))

@@ -185,9 +185,9 @@ def first_divergence(a: Trace, b: Trace, tolerance: float = 0.0) -> Divergence |
     -------
     Divergence or None
     """
-    steps_b = {_place(step): step for step in b.steps}
+    steps_b = {step.place: step for step in b.steps}
     for step_a in a.steps:
-        step_b = steps_b.pop(_place(step_a), None)
+        step_b = steps_b.pop(step_a.place, None)
         if step_b is None:
             return Divergence(step_a, None, "", np.inf)
         for (name, value_a), (_, value_b) in zip(_values(step_a), _values(step_b), strict=True):
@@ -196,10 +196,6 @@ def first_divergence(a: Trace, b: Trace, tolerance: float = 0.0) -> Divergence |
                 return Divergence(step_a, step_b, name, difference)
     extra = next(iter(steps_b.values()), None)
     return None if extra is None else Divergence(None, extra, "", np.inf)
-
-
-def _place(step: Step) -> tuple[int | None, Phase, int | None]:
-    return (step.stage.index if step.stage else None, step.phase, step.iteration)
 
 
 def _values(step: Step) -> Iterator[tuple[str, Any]]:
@@ -225,7 +221,7 @@ def _difference(a: Array | None, b: Array | None) -> float:
 _ITERATION_PHASES = (Phase.RIGID, Phase.NONRIGID)
 _SHIFT_FIELDS = tuple(field.name for field in fields(MeanShift))
 _RESPONSE_FIELDS = tuple(field.name for field in fields(ResponseMaps))
-_ARRAY_FIELDS = ("weights", "jacobian", "hessian", "gradient", "delta", "clamped")
+_ARRAY_FIELDS = ("landmarks_before", "weights", "jacobian", "hessian", "gradient", "delta", "clamped")
 _NUMBER_FIELDS = ("update_norm", "shape_change", "likelihood")
 
 
@@ -381,7 +377,7 @@ def _iteration_rows(
     arrays: Mapping[str, Array], header: Mapping[str, Any], n: int, p: int
 ) -> dict[Phase, Iterator[dict[str, Any]]]:
     """Per phase, the values of its iterations in order."""
-    shapes: dict[str, tuple[int | None, ...]] = {"weights": (n,), "clamped": (p,)}
+    shapes: dict[str, tuple[int | None, ...]] = {"landmarks_before": (n, 2), "weights": (n,), "clamped": (p,)}
     result = {}
     for phase in _ITERATION_PHASES:
         count = sum(step["phase"] == phase for step in header["steps"])

@@ -31,16 +31,19 @@ fi
 
 echo "There is no display: fitting headless."
 mkdir -p output
-QT_QPA_PLATFORM=offscreen "$bin/clnf-gui" --screenshot output/window.png ${model[@]+"${model[@]}"} ${image[@]+"${image[@]}"}
-if [ ${#image[@]} = 0 ]; then
-    image=("$("$bin/python" -c 'import matplotlib.cbook as c; print(c.get_sample_data("grace_hopper.jpg", asfileobj=False))')")
+rm -f output/landmarks.json output/landmarks.csv output/landmarks*.pts output/trace.npz output/window.png
+photo=(${image[@]+"${image[@]}"})
+if [ ${#photo[@]} = 0 ]; then # the window's own choice
+    photo=("$("$bin/python" -c 'import matplotlib.cbook as c; print(c.get_sample_data("grace_hopper.jpg", asfileobj=False))')")
 fi
 for format in json csv pts; do
-    "$bin/clnf" fit "${image[@]}" ${model[@]+"${model[@]}"} --format "$format" -o "output/landmarks.$format"
+    "$bin/clnf" fit "${photo[@]}" ${model[@]+"${model[@]}"} --format "$format" -o "output/landmarks.$format"
 done
-"$bin/clnf" trace "${image[@]}" ${model[@]+"${model[@]}"} -o output/trace.npz
+"$bin/clnf" trace "${photo[@]}" ${model[@]+"${model[@]}"} -o output/trace.npz
+QT_QPA_PLATFORM=offscreen "$bin/clnf-gui" --screenshot output/window.png ${model[@]+"${model[@]}"} ${image[@]+"${image[@]}"}
 
-echo
 echo "The window:    $PWD/output/window.png"
-echo "The landmarks: $PWD/output/landmarks.json, .csv and .pts"
+for file in output/landmarks*; do
+    echo "The landmarks: $PWD/$file"
+done
 echo "The trace:     $PWD/output/trace.npz"

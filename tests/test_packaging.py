@@ -16,6 +16,7 @@ import pytest
 
 import clnf_engine
 
+PACKAGES = ["clnf_engine", "clnf_gui"]
 WINDOW = {"PySide6", "shiboken6", "pyqtgraph", "clnf_gui"}
 HEAVY = WINDOW | {"numpy", "scipy", "cv2", "matplotlib"}
 
@@ -35,9 +36,9 @@ def packages_imported_by(code: str, root: Path) -> set[str]:
 
 def test_data_folders_exist_and_are_installed_inside_the_packages(pyproject: dict[str, Any], root: Path) -> None:
     wheel = pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert wheel["packages"] == ["clnf_engine", "clnf_gui"]
-    assert wheel["force-include"] == {"models": "clnf_engine/models", "resources": "clnf_gui/resources"}
-    for source, target in wheel["force-include"].items():
+    assert wheel["sources"] == {"models": "clnf_engine/models", "resources": "clnf_gui/resources"}
+    assert sorted(wheel["only-include"]) == sorted([*PACKAGES, *wheel["sources"]])
+    for source, target in wheel["sources"].items():
         assert any((root / source).iterdir()), f"{source} is empty, so git does not keep it"
         assert not (root / target).exists(), f"{target} would hide {source}"
         assert not list((root / source).rglob("*.py")), f"{source} is data only"
@@ -46,15 +47,15 @@ def test_data_folders_exist_and_are_installed_inside_the_packages(pyproject: dic
 def test_source_distribution_holds_what_the_wheel_is_built_from(pyproject: dict[str, Any], root: Path) -> None:
     targets = pyproject["tool"]["hatch"]["build"]["targets"]
     included = {name.lstrip("/") for name in targets["sdist"]["include"]}
-    assert included >= {*targets["wheel"]["packages"], *targets["wheel"]["force-include"], "tests", "docs", "LICENSE"}
-    assert [name for name in included if not (root / name).exists()] == []
+    assert included >= {*targets["wheel"]["only-include"], "tests", "docs", "LICENSE"}
+    assert sorted(name for name in included if not (root / name).exists()) == []
 
 
-def test_every_package_folder_has_an_init_file(pyproject: dict[str, Any], root: Path) -> None:
-    for package in pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
-        folders = {file.parent for file in (root / package).rglob("*.py")}
-        assert folders
-        assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_folder_has_an_init_file(package: str, root: Path) -> None:
+    folders = {file.parent for file in (root / package).rglob("*.py")}
+    assert folders
+    assert sorted(folder for folder in folders if not (folder / "__init__.py").is_file()) == []
 
 
 def test_installed_version_is_the_engine_s() -> None:

@@ -1,0 +1,197 @@
+"""Results as documents: fitted faces as JSON or CSV, and what a model holds. Formats: ``docs/cli.md``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from clnf_engine.arrays import Array
+from clnf_engine.model import Model, PatchExperts, PatchScale
+from clnf_engine.trace import Trace
+
+VERSION = 1
+"""Of the JSON documents."""
+
+
+def fit_document(image: str, model_name: str, traces: Sequence[Trace]) -> dict[str, Any]:
+    """The fitted faces of one image, as plain values for JSON.
+
+    Parameters
+    ----------
+    image : str
+        The image's path, as given.
+    model_name : str
+    traces : sequence of Trace
+        One per face; none when no face was found.
+
+    Returns
+    -------
+    dict
+    """
+    return {"version": VERSION, "image": image, "model": model_name, "faces": [_face(trace) for trace in traces]}
+
+
+def _face(trace: Trace) -> dict[str, Any]:
+    return {
+        "box": list(trace.initial.box),
+        "success": trace.success,
+        "message": trace.message,
+        "landmarks": trace.landmarks.tolist(),
+        "params_global": trace.params_global.tolist(),
+        "params_local": trace.params_local.tolist(),
+        "likelihood": trace.likelihood,
+        "stages": [
+            {
+                "scale": summary.stage.scale,
+                "window": summary.stage.window,
+                "view": summary.stage.view,
+                "skipped": bool(summary.stage.skipped),
+                "rigid_iterations": summary.rigid_iterations,
+                "nonrigid_iterations": summary.nonrigid_iterations,
+            }
+            for summary in trace.stages
+        ],
+    }
+
+
+def json_text(document: Mapping[str, Any]) -> str:
+    """A document as strict JSON in ASCII: one line, and null for numbers that are not finite."""
+    return json.dumps(_strict(document), allow_nan=False, separators=(",", ":")) + "\n"
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def csv_text(faces: Mapping[int, Trace]) -> str:
+    """Fitted faces as CSV, a row each, under the column names of OpenFace's FaceLandmarkImg.
+
+    Parameters
+    ----------
+    faces : mapping of face number to Trace
+        At least one; all fitted with the same model.
+
+    Returns
+    -------
+    str
+        Numbers are written so that they read back exactly.
+    """
+    first = next(iter(faces.values()))
+    n, m = len(first.landmarks), len(first.params_local)
+    header = ["face", *(f"{axis}_{i}" for axis in "xy" for i in range(n))]
+    header += ["p_scale", "p_rx", "p_ry", "p_rz", "p_tx", "p_ty", *(f"p_{j}" for j in range(m))]
+    lines = [",".join(header)]
+    for number, trace in faces.items():
+        values = np.concatenate([trace.landmarks.T.ravel(), trace.params_global, trace.params_local])
+        lines.append(",".join([str(number), *map(repr, values.tolist())]))
+    return "\n".join(lines) + "\n"
+
+
+# --- models -----------------------------------------------------------------------------------------
+
+
+def model_document(model: Model) -> dict[str, Any]:
+    """What a model holds, as plain values for JSON.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    dict
+    """
+    return {"version": VERSION, **_model(model)}
+
+
+def _model(model: Model) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "path": None if model.path is None else str(model.path),
+        "landmarks": model.n_landmarks,
+        "modes": model.pdm.n_modes,
+        "scales": [_scale(scale) for scale in model.scales],
+        "parts": [
+            {"part": part.name, "landmark_pairs": part.landmark_pairs.tolist(), **_model(part.model)}
+            for part in model.parts
+        ],
+        "triangulations": [len(triangles) for triangles in model.triangulations],
+        "unsupported": list(model.unsupported),
+    }
+
+
+def _scale(scale: PatchScale) -> dict[str, Any]:
+    return {
+        "patch_scaling": scale.patch_scaling,
+        "sigma_components": [{"window": w, "components": len(q)} for w, q in scale.sigma_components.items()],
+        "views": [
+            {"centre_degrees": centre, **_view(view)}
+            for centre, view in zip((scale.view_centres_degrees + 0.0).tolist(), scale.views, strict=True)  # no -0
+        ],
+    }
+
+
+def _view(view: PatchExperts) -> dict[str, Any]:
+    return {
+        "visible_landmarks": int(view.visible.sum()),
+        "support": list(view.support),
+        "neurons": _range(view.neurons[view.visible]),
+        "patch_confidence": _range(view.patch_confidence[view.visible]),
+    }
+
+
+def _range(values: Array) -> list[Any] | None:
+    """Smallest and largest; None when there is none."""
+    return [values.min().item(), values.max().item()] if values.size else None
+
+
+def model_text(document: Mapping[str, Any]) -> str:
+    """A `model_document` for people."""
+    lines = [f"model {document['name']}", *_model_lines(document)]
+    for part in document["parts"]:
+        pairs = len(part["landmark_pairs"])
+        lines += [f"part {part['part']}: refines {pairs} landmarks, model {part['name']}"]
+        lines += [f"  {line}" for line in _model_lines(part)]
+    return "\n".join(lines) + "\n"
+
+
+def _model_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    yield f"  path            {document['path'] or '-'}"
+    yield f"  landmarks       {document['landmarks']}"
+    yield f"  modes           {document['modes']}"
+    yield f"  triangulations  {_triangulations(document['triangulations'])}"
+    yield f"  unsupported     {', '.join(document['unsupported']) or 'none'}"
+    for scale in document["scales"]:
+        sigma = ", ".join(f"window {s['window']} x {s['components']}" for s in scale["sigma_components"])
+        yield f"  scale {scale['patch_scaling']:g}: Sigma components: {sigma or 'none'}"
+        yield "    view       centre (degrees)  visible  support  neurons  patch confidence"
+        yield from (_view_line(k, view) for k, view in enumerate(scale["views"]))
+
+
+def _triangulations(counts: Sequence[int]) -> str:
+    return f"{len(counts)} of {' '.join(map(str, counts))} triangles" if counts else "none"
+
+
+def _view_line(index: int, view: Mapping[str, Any]) -> str:
+    centre = "({:g}, {:g}, {:g})".format(*view["centre_degrees"])
+    support = "{} x {}".format(*view["support"])
+    neurons = _range_text(view["neurons"])
+    confidence = _range_text(view["patch_confidence"])
+    return f"    {index:4d}  {centre:>21}  {view['visible_landmarks']:7d}  {support:>7}  {neurons:>7}  {confidence:>16}"
+
+
+def _range_text(ends: Sequence[float] | None) -> str:
+    if ends is None:
+        return "-"
+    low, high = (f"{end:.3g}" for end in ends)
+    return low if low == high else f"{low} to {high}"

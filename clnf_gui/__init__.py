@@ -1,0 +1,1 @@
+"""The CLNF debugger window, over `clnf_engine`."""

@@ -1,0 +1,32 @@
+"""The `clnf-gui` command: arguments first, Qt after."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the window; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="clnf-gui", description="Step through a CLNF face-landmark fit.")
+    parser.add_argument("image", nargs="?", help="image to open (default: a sample portrait)")
+    parser.add_argument("--model", help="main file of a CLNF model, its folder, or the name of a shipped model")
+    parser.add_argument("--screenshot", metavar="OUT.png", help="fit, save a picture of the window and end")
+    parser.add_argument("--size", type=_size, default=(1440, 900), metavar="WxH", help="window size (default 1440x900)")
+    arguments = parser.parse_args(argv)
+    from clnf_gui.app import run  # noqa: PLC0415  a wrong argument is answered before Qt is loaded
+
+    return run(arguments)
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(word) for word in text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected WIDTHxHEIGHT, such as 1280x720") from None
+    return width, height
+
+
+if __name__ == "__main__":
+    sys.exit(main())

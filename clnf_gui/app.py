@@ -1,0 +1,71 @@
+"""Builds Session and MainWindow and wires them; no logic."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+import matplotlib.cbook
+from PySide6.QtCore import QEventLoop, QTimer
+
+from clnf_engine.library import shipped_models
+from clnf_gui.qt_setup import make_application, show_uncaught
+from clnf_gui.session import Aspect, Session
+from clnf_gui.settings import last_model
+from clnf_gui.window import MainWindow
+
+_SCREENSHOT_TIMEOUT_MS = 60_000
+
+
+def run(arguments: Namespace) -> int:
+    """Open the window as the command line asks, and return the exit code."""
+    app = make_application()
+    session = Session()
+    window = MainWindow(session)
+    show_uncaught(session.failed.emit)
+    width, height = arguments.size
+    window.resize(width, height)
+    window.show()
+    model = arguments.model or next(iter(shipped_models()), "") or ("" if arguments.screenshot else last_model())
+    if model:
+        session.open_model(model)
+    session.open_image(arguments.image or sample_portrait())
+    if arguments.screenshot:
+        code = _screenshot(window, session, arguments.screenshot, bool(model))
+        window.close()
+        return code
+    if not model:
+        QTimer.singleShot(0, window.ask_model)
+    return app.exec()
+
+
+def sample_portrait() -> str:
+    """Path of the portrait that matplotlib ships (public domain)."""
+    return str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+
+
+def _screenshot(window: MainWindow, session: Session, path: str, has_model: bool) -> int:
+    """Wait for the fit, grab the window to a file; 0, or 1 with the reason on stderr."""
+    if not has_model:
+        sys.stderr.write("clnf-gui: no model ships with this version; give one by --model\n")
+        return 2
+    loop = QEventLoop()
+    failures: list[str] = []
+
+    def fail(message: str, _: str) -> None:
+        failures.append(message)
+        loop.quit()
+
+    session.failed.connect(fail)
+    session.changed.connect(lambda aspect: Aspect.BUSY in aspect and session.lane.complete and loop.quit())
+    QTimer.singleShot(_SCREENSHOT_TIMEOUT_MS, loop.quit)
+    loop.exec()
+    if failures or not session.lane.complete:
+        sys.stderr.write(f"clnf-gui: {failures[0] if failures else 'the fit took too long'}\n")
+        return 1
+    session.move_cursor(len(session.lane.steps) - 2)
+    window.repaint_now()
+    if not window.grab().save(path):
+        sys.stderr.write(f"clnf-gui: {path}: cannot be written\n")
+        return 2
+    return 0

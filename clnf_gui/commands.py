@@ -1,0 +1,146 @@
+"""COMMANDS: one table that makes the menus, the toolbar, the shortcuts and their help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from clnf_gui.look import MapKind
+from clnf_gui.session import Session
+
+
+class Dialogs(Protocol):
+    """What a command may ask the window for."""
+
+    def ask_image(self) -> None:
+        """Let the person choose an image to open."""
+
+    def ask_model(self) -> None:
+        """Let the person choose a model to load."""
+
+    def ask_landmarks(self) -> None:
+        """Let the person choose a landmark file to start from."""
+
+    def ask_trace_path(self) -> None:
+        """Let the person choose where to save the trace."""
+
+    def show_help(self) -> None:
+        """Show the shortcuts."""
+
+    def show_about(self) -> None:
+        """Show versions and licence."""
+
+    def zoom_to_face(self) -> None:
+        """Zoom the image view to the landmarks."""
+
+    def zoom_to_image(self) -> None:
+        """Zoom the image view to the whole image."""
+
+    def close_window(self) -> None:
+        """Close the window."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One thing a person can do.
+
+    Attributes
+    ----------
+    id : str
+    menu : str
+        Title of its menu.
+    text : str
+        Sentence case; ends in … only when a dialog follows.
+    run : callable
+        Of the session and the window's dialogs.
+    shortcut : str
+        In Qt's portable form; "" for none.
+    icon : str
+        Name of its drawing in ``resources/icons``; "" keeps it off the toolbar.
+    needs_steps : bool
+        Whether it is disabled before the first Step.
+    checked : callable or None
+        For commands that switch something: whether it is on.
+    """
+
+    id: str
+    menu: str
+    text: str
+    run: Callable[[Session, Dialogs], None]
+    shortcut: str = ""
+    icon: str = ""
+    needs_steps: bool = False
+    checked: Callable[[Session], bool] | None = None
+
+
+def _show_maps(kind: MapKind) -> Callable[[Session, Dialogs], None]:
+    return lambda session, _: session.set_look(replace(session.look, map_kind=kind))
+
+
+def _shows_maps(kind: MapKind) -> Callable[[Session], bool]:
+    return lambda session: session.look.map_kind is kind
+
+
+def _toggle(name: str) -> Callable[[Session, Dialogs], None]:
+    return lambda session, _: session.set_look(replace(session.look, **{name: not getattr(session.look, name)}))
+
+
+def _is_on(name: str) -> Callable[[Session], bool]:
+    return lambda session: bool(getattr(session.look, name))
+
+
+def _next_landmark(session: Session, direction: int) -> None:
+    if session.step is not None:
+        n = session.step.landmarks.shape[0]
+        start = -1 if session.selection is None and direction > 0 else session.selection or 0
+        session.select((start + direction) % n)
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("open_image", "File", "Open image…", lambda _, d: d.ask_image(), "Ctrl+O", "open"),
+    Command("open_model", "File", "Open model…", lambda _, d: d.ask_model(), "Ctrl+M", "model"),
+    Command("open_landmarks", "File", "Start from landmarks…", lambda _, d: d.ask_landmarks(), "Ctrl+L"),
+    Command("save_trace", "File", "Save trace…", lambda _, d: d.ask_trace_path(), "Ctrl+S", needs_steps=True),
+    Command("quit", "File", "Quit", lambda _, d: d.close_window(), "Ctrl+Q"),
+    Command("first", "Step", "To the start", lambda s, _: s.move_cursor(0), "Home", "first", True),
+    Command("stage_back", "Step", "Stage back", lambda s, _: s.move_by_stage(-1), "PgUp", "stage-back", True),
+    Command("phase_back", "Step", "Phase back", lambda s, _: s.move_by_phase(-1), "Up", "phase-back", True),
+    Command("step_back", "Step", "Step back", lambda s, _: s.move_by_step(-1), "Left", "step-back", True),
+    Command(
+        "play",
+        "Step",
+        "Play",
+        lambda s, _: s.set_playing(not s.playing),
+        "Space",
+        "play",
+        True,
+        checked=lambda s: s.playing,
+    ),
+    Command("step", "Step", "Step", lambda s, _: s.move_by_step(1), "Right", "step", True),
+    Command("phase", "Step", "Phase forward", lambda s, _: s.move_by_phase(1), "Down", "phase", True),
+    Command("stage", "Step", "Stage forward", lambda s, _: s.move_by_stage(1), "PgDown", "stage", True),
+    Command("run", "Step", "Run to the end", lambda s, _: s.move_cursor(len(s.lane.steps)), "End", "last", True),
+    Command("maps_raw", "View", "Raw responses", _show_maps(MapKind.RAW), "1", checked=_shows_maps(MapKind.RAW)),
+    Command(
+        "maps_after_sigma",
+        "View",
+        "Responses after Sigma",
+        _show_maps(MapKind.AFTER_SIGMA),
+        "2",
+        checked=_shows_maps(MapKind.AFTER_SIGMA),
+    ),
+    Command(
+        "maps_final", "View", "Final responses", _show_maps(MapKind.FINAL), "3", checked=_shows_maps(MapKind.FINAL)
+    ),
+    Command("ghost", "View", "Initial shape", _toggle("show_ghost"), "G", checked=_is_on("show_ghost")),
+    Command("shifts", "View", "Mean-shifts", _toggle("show_shifts"), "S", checked=_is_on("show_shifts")),
+    Command("contours", "View", "Face contours", _toggle("show_contours"), "C", checked=_is_on("show_contours")),
+    Command("zoom_face", "View", "Zoom to the face", lambda _, d: d.zoom_to_face(), "F", "zoom-face", True),
+    Command("zoom_image", "View", "Zoom to the image", lambda _, d: d.zoom_to_image(), "I", "zoom-image", True),
+    Command("next_landmark", "View", "Next landmark", lambda s, _: _next_landmark(s, 1), "N", "", True),
+    Command("previous_landmark", "View", "Previous landmark", lambda s, _: _next_landmark(s, -1), "P", "", True),
+    Command("no_landmark", "View", "Select no landmark", lambda s, _: s.select(None), "Esc", "", True),
+    Command("help", "Help", "Shortcuts", lambda _, d: d.show_help(), "F1"),
+    Command("about", "Help", "About CLNF Studio", lambda _, d: d.show_about()),
+)

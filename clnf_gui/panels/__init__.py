@@ -1,0 +1,1 @@
+"""Panels let a person change something; every change leaves as a signal."""

@@ -1,0 +1,51 @@
+"""Which response maps the atlas shows, and what its colours span."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
+
+from clnf_gui.look import Look, MapKind, MapRange
+
+_KINDS = {MapKind.RAW: "Raw", MapKind.AFTER_SIGMA: "After Sigma", MapKind.FINAL: "Final"}
+_RANGES = {MapRange.EACH: "each map", MapRange.STEP: "all maps"}
+
+
+class MapChoice(QWidget):
+    """A row of buttons and a colour-range choice."""
+
+    look_chosen = Signal(object)
+    """Look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._look = Look()
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(6, 4, 6, 4)
+        self._group = QButtonGroup(self)
+        self.buttons = {}
+        for kind, text in _KINDS.items():
+            button = QPushButton(text)
+            button.setCheckable(True)
+            button.clicked.connect(lambda _, kind=kind: self.look_chosen.emit(replace(self._look, map_kind=kind)))
+            self._group.addButton(button)
+            self.buttons[kind] = button
+            layout.addWidget(button)
+        layout.addStretch(1)
+        layout.addWidget(QLabel("Colours span"))
+        self.range = QComboBox()
+        self.range.setAccessibleName("Colour range")
+        for value, text in _RANGES.items():
+            self.range.addItem(text, str(value))
+        self.range.activated.connect(
+            lambda: self.look_chosen.emit(replace(self._look, map_range=MapRange(self.range.currentData())))
+        )
+        layout.addWidget(self.range)
+
+    def show_look(self, look: Look) -> None:
+        """Mirror the Session's look."""
+        self._look = look
+        self.buttons[look.map_kind].setChecked(True)
+        self.range.setCurrentIndex(self.range.findData(str(look.map_range)))

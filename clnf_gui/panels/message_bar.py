@@ -1,0 +1,41 @@
+"""A message that stays in the window until it is closed; the window remains usable."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton
+
+
+class MessageBar(QFrame):
+    """One sentence, a way to copy its details, and a way to close it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("messageBar")
+        self.setStyleSheet(
+            "#messageBar { background: #8a2a1d; border-radius: 4px; } #messageBar QLabel { color: white; }"
+        )
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(10, 5, 6, 5)
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        layout.addWidget(self.text, 1)
+        self.copy_button = QPushButton("Copy details")
+        self.copy_button.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._details))
+        layout.addWidget(self.copy_button)
+        self.close_button = QToolButton()
+        self.close_button.setText("✕")
+        self.close_button.setToolTip("Close this message")
+        self.close_button.clicked.connect(self.hide)
+        layout.addWidget(self.close_button)
+        self._details = ""
+        self.hide()
+
+    def show_message(self, message: str, details: str) -> None:
+        """Show a sentence; `details` is what "Copy details" copies."""
+        self._details = f"{message}\n\n{details}".strip()
+        self.text.setText(message[:1].upper() + message[1:] if message.islower() else message)
+        self.show()

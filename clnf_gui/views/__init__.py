@@ -1,0 +1,1 @@
+"""Views paint Steps. They never change anything; what a person clicks in them leaves as a signal."""

@@ -1,0 +1,117 @@
+"""The photo with the fit over it. One item per layer, never one per landmark."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyqtgraph as pg
+from numpy.typing import NDArray
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import QMouseEvent
+
+from clnf_engine import Step
+from clnf_gui.look import Look
+from clnf_gui.views.theme import BACKDROP, CONTOURS_68, IBUG_LANDMARKS, ORANGE, SKY, VERMILION
+
+_PICK_RADIUS = 12.0
+_EMPTY = np.zeros((0, 2))
+
+
+class ImageView(pg.GraphicsLayoutWidget):
+    """Paints the image, landmarks, contours, mean-shifts and the initial shape, all in image px."""
+
+    landmark_clicked = Signal(object)
+    """Index of the landmark under a click, or None."""
+    hovered = Signal(object)
+    """(x, y) in image px under the mouse, or None."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setAccessibleName("Image with landmarks")
+        self.setBackground(BACKDROP)
+        self.box = self.addViewBox(lockAspect=True, invertY=True, enableMenu=False)
+        self.image_item = pg.ImageItem()
+        self.ghost_item = pg.PlotCurveItem(pen=pg.mkPen("#ffffff", width=1.2, style=Qt.PenStyle.DotLine))
+        self.contour_item = pg.PlotCurveItem(pen=pg.mkPen(SKY, width=1.4))
+        self.shift_item = pg.PlotCurveItem(pen=pg.mkPen(ORANGE, width=2.0))
+        self.point_item = pg.ScatterPlotItem(size=6, pen=pg.mkPen("#10243a", width=1), brush=pg.mkBrush("#ffffff"))
+        self.selected_item = pg.ScatterPlotItem(
+            size=16, pen=pg.mkPen(VERMILION, width=2.5), brush=pg.mkBrush(None), pxMode=True
+        )
+        self.label = pg.TextItem(color="#ffffff", fill=pg.mkBrush(20, 20, 20, 190), anchor=(-0.15, 1.2))
+        for item in (
+            self.image_item,
+            self.ghost_item,
+            self.contour_item,
+            self.shift_item,
+            self.point_item,
+            self.selected_item,
+            self.label,
+        ):
+            self.box.addItem(item)
+        self.label.hide()
+        self.scene().sigMouseMoved.connect(self._on_mouse_moved)
+        self.scene().sigMouseClicked.connect(self._on_clicked)
+        self._landmarks = _EMPTY
+
+    def show_image(self, rgb: NDArray[np.uint8] | None) -> None:
+        """Paint another image, (H, W, 3) uint8 and C-contiguous; None clears the view."""
+        if rgb is None:
+            self.image_item.clear()
+            return
+        self.image_item.setImage(rgb, autoLevels=False, levels=None)
+        # Pixel centres lie at integers, so the image begins half a pixel before the first.
+        self.image_item.setRect(QRectF(-0.5, -0.5, rgb.shape[1], rgb.shape[0]))
+        self.zoom_to_image()
+
+    def show_step(self, step: Step | None, look: Look, ghost: Step | None = None) -> None:
+        """Paint a Step; without one, nothing but the image. `ghost` is the Step whose shape stays visible."""
+        self._landmarks = _EMPTY if step is None else step.landmarks
+        self.point_item.setData(pos=self._landmarks)
+        contours = look.show_contours and len(self._landmarks) == IBUG_LANDMARKS
+        _set_pairs(self.contour_item, self._landmarks[CONTOURS_68] if contours else None)
+        outline = ghost is not None and look.show_ghost and len(ghost.landmarks) == IBUG_LANDMARKS
+        _set_pairs(self.ghost_item, ghost.landmarks[CONTOURS_68] if ghost is not None and outline else None)
+        shifts = None
+        if step is not None and step.mean_shift is not None and look.show_shifts:
+            start = step.landmarks_before
+            shifts = np.stack([start, start + step.mean_shift.image], axis=1)
+        _set_pairs(self.shift_item, shifts)
+
+    def show_selection(self, landmark: int | None) -> None:
+        """Ring and number the selected landmark."""
+        chosen = landmark is not None and landmark < len(self._landmarks)
+        self.selected_item.setData(pos=self._landmarks[[landmark]] if chosen else _EMPTY)
+        self.label.setVisible(chosen)
+        if chosen:
+            self.label.setText(str(landmark))
+            self.label.setPos(*self._landmarks[landmark])
+
+    def zoom_to_image(self) -> None:
+        """Show the whole image."""
+        self.box.setRange(self.image_item.mapRectToParent(self.image_item.boundingRect()), padding=0.01)
+
+    def zoom_to_face(self) -> None:
+        """Show the landmarks and a margin around them."""
+        if len(self._landmarks):
+            low, high = self._landmarks.min(axis=0), self._landmarks.max(axis=0)
+            self.box.setRange(QRectF(QPointF(*low), QPointF(*high)), padding=0.3)
+
+    def _on_mouse_moved(self, position: QPointF) -> None:
+        inside = self.box.sceneBoundingRect().contains(position)
+        point = self.box.mapSceneToView(position)
+        self.hovered.emit((point.x(), point.y()) if inside else None)
+
+    def _on_clicked(self, event: QMouseEvent) -> None:
+        if event.button() != Qt.MouseButton.LeftButton or not len(self._landmarks):
+            return
+        point = self.box.mapSceneToView(event.scenePos())
+        distance = np.linalg.norm(self._landmarks - [point.x(), point.y()], axis=1)
+        nearest = int(distance.argmin())
+        pixel = self.box.viewPixelSize()[0]
+        self.landmark_clicked.emit(nearest if distance[nearest] <= _PICK_RADIUS * pixel else None)
+
+
+def _set_pairs(item: pg.PlotCurveItem, segments: NDArray[np.float64] | None) -> None:
+    """Give a curve item separate segments, (k, 2 ends, 2), or none."""
+    points = np.zeros((0, 2)) if segments is None else segments.reshape(-1, 2)
+    item.setData(points[:, 0], points[:, 1], connect="pairs")

@@ -1,0 +1,52 @@
+"""Lines of text about a Step, for the header and the status bar."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clnf_engine import Step
+from clnf_engine.steps import describe
+
+
+def step_line(step: Step) -> str:
+    """A Step's place and what it did."""
+    parts = [describe(step)]
+    if step.update_norm is not None and step.shape_change is not None:
+        parts.append(f"‖Δp‖ {step.update_norm:.3g}")
+        parts.append(f"moved {step.shape_change:.3g} px")
+    if step.likelihood is not None:
+        parts.append(f"log-likelihood {step.likelihood:.3f}")
+    if step.mean_shift is not None and step.mean_shift.empty.any():
+        empty = ", ".join(str(k) for k in np.flatnonzero(step.mean_shift.empty))
+        parts.append(f"no direction for landmark {empty}")
+    if step.message:
+        parts.append(step.message)
+    return "   ·   ".join(parts)
+
+
+def landmark_line(step: Step, landmark: int) -> str:
+    """The numbers of one landmark at a Step."""
+    x, y = step.landmarks[landmark]
+    parts = [f"landmark {landmark}", f"({x:.2f}, {y:.2f}) px"]
+    if step.responses is not None:
+        maps = step.responses
+        if not maps.visible[landmark]:
+            return "   ".join([*parts, "not visible in this view"])
+        raw, after, final = (float(m[landmark].max()) for m in (maps.raw, maps.after_sigma, maps.final))
+        parts.append(f"peak: raw {raw:.4g}, after Sigma {after:.4g}, final {final:.4g}")
+    if step.mean_shift is not None:
+        dx, dy = step.mean_shift.image[landmark]
+        parts.append(f"mean-shift ({dx:+.2f}, {dy:+.2f}) px")
+    return "   ".join(parts)
+
+
+def cell_line(step: Step, landmark: int, row: int, column: int) -> str:
+    """The values of all maps in one cell."""
+    maps = step.responses
+    if maps is None:
+        return ""
+    values = ", ".join(
+        f"{name} {float(array[landmark, row, column]):.5g}"
+        for name, array in (("raw", maps.raw), ("after Sigma", maps.after_sigma), ("final", maps.final))
+    )
+    return f"landmark {landmark}   cell (row {row}, column {column})   {values}"

@@ -1,0 +1,50 @@
+"""Colours and face topology that the views share."""
+
+from __future__ import annotations
+
+import numpy as np
+from PySide6.QtGui import QColor
+
+from clnf_engine import Phase, Step
+
+# Okabe and Ito's palette, distinguishable with the common colour-vision deficiencies.
+ORANGE, SKY, GREEN, YELLOW = "#e69f00", "#56b4e9", "#009e73", "#f0e442"
+BLUE, VERMILION, PURPLE = "#0072b2", "#d55e00", "#cc79a7"
+
+BACKDROP = "#2a2d31"
+"""Behind photos and maps in every theme, so that their colours read the same."""
+
+_STAGES = (SKY, ORANGE, GREEN, PURPLE)
+
+
+def step_colour(step: Step) -> QColor:
+    """Hue by stage; rigid light, non-rigid full, everything else grey or pale."""
+    if step.stage is None or step.phase is Phase.SKIPPED:
+        return QColor("#9a9a9a")
+    colour = QColor(_STAGES[step.stage.index % len(_STAGES)])
+    if step.phase is Phase.RESPONSES:
+        return colour.lighter(165)
+    return colour.lighter(125) if step.phase is Phase.RIGID else colour.darker(115)
+
+
+def _chain(first: int, last: int, closed: bool = False) -> list[tuple[int, int]]:
+    pairs = [(k, k + 1) for k in range(first, last)]
+    return [*pairs, (last, first)] if closed else pairs
+
+
+IBUG_LANDMARKS = 68
+
+CONTOURS_68 = np.array(
+    [
+        *_chain(0, 16),
+        *_chain(17, 21),
+        *_chain(22, 26),
+        *_chain(27, 30),
+        *_chain(31, 35),
+        *_chain(36, 41, closed=True),
+        *_chain(42, 47, closed=True),
+        *_chain(48, 59, closed=True),
+        *_chain(60, 67, closed=True),
+    ]
+)
+"""Pairs of iBUG-68 landmarks joined by a line: jaw, brows, nose, eyes, lips; (k, 2)."""

@@ -1,0 +1,326 @@
+"""The main window: docks, menus and toolbar made from COMMANDS, and the repainting of what changed."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QSize, Qt, QTimer, Slot
+from PySide6.QtGui import QAction, QCloseEvent, QKeySequence
+from PySide6.QtWidgets import (
+    QDockWidget,
+    QFileDialog,
+    QLabel,
+    QMainWindow,
+    QMessageBox,
+    QScrollArea,
+    QToolBar,
+    QVBoxLayout,
+    QWidget,
+)
+
+from clnf_engine import ClnfError
+from clnf_gui import about
+from clnf_gui.commands import COMMANDS, Command
+from clnf_gui.icons import icon
+from clnf_gui.panels.map_choice import MapChoice
+from clnf_gui.panels.message_bar import MessageBar
+from clnf_gui.panels.options import OptionsPanel
+from clnf_gui.panels.timeline import Timeline
+from clnf_gui.session import ALL_ASPECTS, Aspect, Session
+from clnf_gui.settings import remember_model
+from clnf_gui.views.convergence import ConvergenceView
+from clnf_gui.views.image_view import ImageView
+from clnf_gui.views.readout import cell_line, landmark_line, step_line
+from clnf_gui.views.response_atlas import ResponseAtlas
+
+_FRAME_SECONDS = 1 / 60
+_IMAGES = "Images (*.jpg *.jpeg *.png *.bmp *.tif *.tiff *.webp *.pgm *.ppm);;All files (*)"
+_PAINTED_BY = {
+    "image": Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LOOK | Aspect.SELECTION,
+    "atlas": Aspect.STEPS | Aspect.CURSOR | Aspect.LOOK | Aspect.SELECTION,
+    "convergence": Aspect.STEPS | Aspect.CURSOR,
+}
+
+
+class MainWindow(QMainWindow):
+    """Shows a Session. It holds no state of its own but what is still to be repainted."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.setWindowTitle("CLNF Studio")
+        self.resize(1440, 900)
+        self.image_view, self.atlas, self.convergence = ImageView(), ResponseAtlas(), ConvergenceView()
+        self.timeline, self.options, self.map_choice = Timeline(), OptionsPanel(), MapChoice()
+        self.message_bar, self.header = MessageBar(), QLabel()
+        self.hover_label, self.run_label = QLabel(), QLabel()
+        self.actions_by_id: dict[str, QAction] = {}
+        self._lay_out()
+        self._make_commands()
+        self._connect()
+        self._dirty = ALL_ASPECTS
+        self._zoom_when_fitted = True
+        self._stale = set(_PAINTED_BY)
+        self._painted_at = 0.0
+        self._repaint_timer = QTimer(self, singleShot=True)
+        self._repaint_timer.timeout.connect(self.repaint_now)
+        self._mark_dirty(ALL_ASPECTS)
+
+    # --- layout -------------------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        centre = QWidget()
+        layout = QVBoxLayout(centre)
+        layout.setContentsMargins(4, 4, 4, 2)
+        layout.setSpacing(4)
+        self.header.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.header.setMinimumWidth(1)
+        layout.addWidget(self.message_bar)
+        layout.addWidget(self.image_view, 1)
+        self.setCentralWidget(centre)
+        strip = QWidget()
+        strip_layout = QVBoxLayout(strip)
+        strip_layout.setContentsMargins(6, 0, 6, 0)
+        strip_layout.setSpacing(0)
+        strip_layout.addWidget(self.header)
+        strip_layout.addWidget(self.timeline)
+        below_all = QToolBar("Timeline")
+        below_all.setObjectName("Timeline")
+        below_all.setMovable(False)
+        below_all.addWidget(strip)
+        self.addToolBar(Qt.ToolBarArea.BottomToolBarArea, below_all)
+        self.setDockNestingEnabled(True)
+        self.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+        self.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        scroll = QScrollArea()
+        scroll.setWidget(self.options)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        atlas = QWidget()
+        atlas_layout = QVBoxLayout(atlas)
+        atlas_layout.setContentsMargins(0, 0, 0, 0)
+        atlas_layout.setSpacing(0)
+        atlas_layout.addWidget(self.map_choice)
+        atlas_layout.addWidget(self.atlas, 1)
+        left = self._dock("Options", scroll, Qt.DockWidgetArea.LeftDockWidgetArea)
+        right = self._dock("Response maps", atlas, Qt.DockWidgetArea.RightDockWidgetArea)
+        below = self._dock("Convergence", self.convergence, Qt.DockWidgetArea.RightDockWidgetArea)
+        self.resizeDocks([left, right], [290, 560], Qt.Orientation.Horizontal)
+        self.resizeDocks([right, below], [480, 300], Qt.Orientation.Vertical)
+        self.statusBar().setSizeGripEnabled(False)
+        self.statusBar().addWidget(self.hover_label, 1)
+        self.statusBar().addPermanentWidget(self.run_label)
+
+    def _dock(self, title: str, widget: QWidget, area: Qt.DockWidgetArea) -> QDockWidget:
+        dock = QDockWidget(title)
+        dock.setObjectName(title)
+        dock.setWidget(widget)
+        dock.visibilityChanged.connect(lambda shown: shown and self._mark_dirty(Aspect.STEPS))
+        self.addDockWidget(area, dock)
+        return dock
+
+    def _make_commands(self) -> None:
+        toolbar = QToolBar("Steps")
+        toolbar.setObjectName("Steps")
+        toolbar.setIconSize(QSize(22, 22))
+        toolbar.setMovable(False)
+        self.addToolBar(toolbar)
+        menus = {title: self.menuBar().addMenu(f"&{title}") for title in dict.fromkeys(c.menu for c in COMMANDS)}
+        previous = ""
+        for command in COMMANDS:
+            action = QAction(command.text, self)
+            action.setShortcut(QKeySequence(command.shortcut))
+            action.setCheckable(command.checked is not None)
+            action.triggered.connect(partial(self._run, command))
+            keys = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+            action.setToolTip(f"{command.text} ({keys})" if keys else command.text)
+            self.actions_by_id[command.id] = action
+            menus[command.menu].addAction(action)
+            if command.icon:
+                if previous not in ("", command.menu):
+                    toolbar.addSeparator()
+                previous = command.menu
+                action.setIcon(icon(command.icon))
+                toolbar.addAction(action)
+        panels = self.menuBar().addMenu("&Panels")
+        for dock in self.findChildren(QDockWidget):
+            panels.addAction(dock.toggleViewAction())
+        self.menuBar().insertMenu(menus["Help"].menuAction(), panels)
+
+    def _run(self, command: Command) -> None:
+        command.run(self.session, self)
+        self._update_actions()
+
+    def _connect(self) -> None:
+        session = self.session
+        session.changed.connect(self._mark_dirty)
+        session.failed.connect(self.message_bar.show_message)
+        self.timeline.scrubbed.connect(session.move_cursor)
+        self.convergence.step_clicked.connect(session.move_cursor)
+        self.image_view.landmark_clicked.connect(session.select)
+        self.atlas.landmark_clicked.connect(session.select)
+        self.image_view.hovered.connect(self._show_pixel)
+        self.atlas.hovered.connect(self._show_cell)
+        self.map_choice.look_chosen.connect(session.set_look)
+        self.options.options_chosen.connect(session.set_options)
+        self.options.face_chosen.connect(session.start_from_face)
+        self.options.box_chosen.connect(session.start_from_box)
+        self.options.landmarks_wanted.connect(self.ask_landmarks)
+        self.options.result_chosen.connect(session.start_from_result)
+        self.options.perturbation_chosen.connect(session.perturb)
+
+    # --- repainting ---------------------------------------------------------------------------
+
+    @Slot(Aspect)
+    def _mark_dirty(self, aspect: Aspect) -> None:
+        """Repaint soon, but at most once a frame."""
+        self._dirty |= aspect
+        if not self._repaint_timer.isActive():
+            wait = self._painted_at + _FRAME_SECONDS - time.monotonic()
+            self._repaint_timer.start(max(0, round(wait * 1000)))
+
+    @Slot()
+    def repaint_now(self) -> None:
+        """Repaint everything that has changed; hidden views are left for when they are seen again."""
+        self._repaint_timer.stop()
+        dirty, self._dirty = self._dirty, Aspect(0)
+        self._painted_at = time.monotonic()
+        session, step = self.session, self.session.step
+        self._stale |= {name for name, aspects in _PAINTED_BY.items() if aspects & dirty}
+        if Aspect.SOURCE in dirty:
+            self.image_view.show_image(None if session.image is None else session.image.rgb)
+            name = "" if session.image is None else f"{session.image.path.name} — "
+            self.setWindowTitle(f"{name}CLNF Studio")
+            self._zoom_when_fitted = True
+        if (Aspect.SOURCE | Aspect.START) & dirty:
+            self.options.show_initial(session.initial, session.base_initial, session.faces)
+        if (Aspect.SOURCE | Aspect.OPTIONS) & dirty:
+            self.options.show_options(session.lane.options)
+        if Aspect.LOOK in dirty:
+            self.map_choice.show_look(session.look)
+        if (Aspect.STEPS | Aspect.CURSOR) & dirty:
+            self.timeline.show_steps(session.lane.steps, session.cursor)
+            count = len(session.lane.steps)
+            self.header.setText("" if step is None else f"{session.cursor + 1} / {count}   ·   {step_line(step)}")
+        self._paint_views()
+        if self._zoom_when_fitted and session.lane.complete:
+            self._zoom_when_fitted = False
+            self.image_view.zoom_to_face()
+        self._show_hovered_landmark()
+        self._show_run()
+        self._update_actions()
+
+    def _paint_views(self) -> None:
+        session, step, look = self.session, self.session.step, self.session.look
+        if "image" in self._stale and self.image_view.isVisible():
+            self._stale.discard("image")
+            self.image_view.show_step(step, look, session.lane.steps[0] if session.lane.steps else None)
+            self.image_view.show_selection(session.selection)
+        if "atlas" in self._stale and self.atlas.isVisible():
+            self._stale.discard("atlas")
+            self.atlas.show_step(step, look)
+            self.atlas.show_selection(session.selection)
+        if "convergence" in self._stale and self.convergence.isVisible():
+            self._stale.discard("convergence")
+            self.convergence.show_steps(session.lane.steps, session.lane.options.convergence_px)
+            self.convergence.show_cursor(session.cursor)
+
+    def _update_actions(self) -> None:
+        for command in COMMANDS:
+            action = self.actions_by_id[command.id]
+            action.setEnabled(not command.needs_steps or bool(self.session.lane.steps))
+            if command.checked is not None:
+                action.setChecked(command.checked(self.session))
+        self.actions_by_id["play"].setIcon(icon("pause" if self.session.playing else "play"))
+
+    def _show_run(self) -> None:
+        session = self.session
+        name = "no model" if session.model is None else session.model.name
+        if session.busy:
+            state = "working…"
+        elif session.lane.complete:
+            last = session.lane.steps[-1]
+            outcome = "fitted" if last.success else f"failed: {last.message}"
+            state = f"{outcome} in {session.lane.seconds * 1000:.0f} ms"
+        else:
+            state = "no fit"
+        self.run_label.setText(f"{name}   ·   {state}")
+
+    # --- readouts -----------------------------------------------------------------------------
+
+    @Slot(object)
+    def _show_pixel(self, point: tuple[float, float] | None) -> None:
+        image = self.session.image
+        if point is None or image is None:
+            self._show_hovered_landmark()
+            return
+        column, row = round(point[0]), round(point[1])
+        height, width = image.gray.shape
+        if 0 <= row < height and 0 <= column < width:
+            self.hover_label.setText(f"pixel ({column}, {row})   grey {image.gray[row, column]}")
+
+    @Slot(object)
+    def _show_cell(self, cell: tuple[int, int, int] | None) -> None:
+        step = self.session.step
+        if cell is None or step is None:
+            self._show_hovered_landmark()
+        else:
+            self.hover_label.setText(cell_line(step, *cell))
+
+    def _show_hovered_landmark(self) -> None:
+        step, landmark = self.session.step, self.session.selection
+        chosen = step is not None and landmark is not None
+        self.hover_label.setText(landmark_line(step, landmark) if chosen else "")
+
+    # --- dialogs (see commands.Dialogs) -------------------------------------------------------
+
+    def ask_image(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open image", "", _IMAGES)
+        if path:
+            self.session.open_image(path)
+
+    def ask_model(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open model", "", "CLNF main files (main*.txt);;All files (*)")
+        if path:
+            remember_model(path)
+            self.session.open_model(path)
+
+    def ask_landmarks(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Start from landmarks", "", "Landmarks (*.pts);;All files (*)")
+        if path:
+            self.session.start_from_landmarks(path)
+
+    def ask_trace_path(self) -> None:
+        trace = self.session.trace()
+        if trace is None or self.session.image is None:
+            return
+        suggestion = self.session.image.path.with_suffix(".npz").name
+        path, _ = QFileDialog.getSaveFileName(self, "Save trace", suggestion, "Traces (*.npz)")
+        if path:
+            try:
+                trace.save(Path(path))
+            except ClnfError as error:
+                self.message_bar.show_message(str(error), "")
+
+    def show_help(self) -> None:
+        QMessageBox.information(self, "Shortcuts", about.shortcuts_html(COMMANDS))
+
+    def show_about(self) -> None:
+        QMessageBox.about(self, "About CLNF Studio", about.about_html())
+
+    def zoom_to_face(self) -> None:
+        self.image_view.zoom_to_face()
+
+    def zoom_to_image(self) -> None:
+        self.image_view.zoom_to_image()
+
+    def close_window(self) -> None:
+        self.close()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self._repaint_timer.stop()
+        self.session.shut_down()
+        super().closeEvent(event)

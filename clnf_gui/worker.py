@@ -1,0 +1,72 @@
+"""One background thread that pulls jobs: loading files and running fits."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from PySide6.QtCore import QObject, QThread, Signal, Slot
+
+from clnf_engine import ClnfError
+
+Job = Callable[[], Iterator[Any]]
+
+
+class Worker(QObject):
+    """Runs jobs one after another; a newer job of the same kind makes the older ones of that kind stale.
+
+    Every answer carries the kind and epoch of its job, so that the receiver can drop stale ones.
+    """
+
+    produced = Signal(str, int, object)
+    """kind, epoch, one item of the job."""
+    finished = Signal(str, int, float)
+    """kind, epoch, seconds."""
+    failed = Signal(str, int, str, str)
+    """kind, epoch, one-sentence message, details."""
+    _submitted = Signal(str, int, object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._epochs: dict[str, int] = {}
+        self._thread = QThread()
+        self._thread.setObjectName("clnf-worker")
+        self.moveToThread(self._thread)
+        self._submitted.connect(self._run)
+        self._thread.start()
+
+    def submit(self, kind: str, job: Job) -> int:
+        """Queue a job; returns its epoch."""
+        epoch = self._epochs.get(kind, 0) + 1
+        self._epochs[kind] = epoch
+        self._submitted.emit(kind, epoch, job)
+        return epoch
+
+    def is_current(self, kind: str, epoch: int) -> bool:
+        """Whether no newer job of this kind has been submitted."""
+        return self._epochs.get(kind) == epoch
+
+    def shut_down(self) -> None:
+        """Make every job stale and wait for the thread to end."""
+        self._epochs.clear()
+        self._thread.quit()
+        self._thread.wait()
+
+    @Slot(str, int, object)
+    def _run(self, kind: str, epoch: int, job: Job) -> None:
+        if not self.is_current(kind, epoch):
+            return
+        start = time.perf_counter()
+        try:
+            for item in job():
+                if not self.is_current(kind, epoch):
+                    return
+                self.produced.emit(kind, epoch, item)
+        except ClnfError as error:
+            self.failed.emit(kind, epoch, str(error), "")
+        except Exception as error:  # a job's fault must reach the person, not end the thread
+            self.failed.emit(kind, epoch, f"internal error: {error!r}", traceback.format_exc())
+        else:
+            self.finished.emit(kind, epoch, time.perf_counter() - start)
