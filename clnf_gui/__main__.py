@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--screenshot", metavar="OUT.png", help="fit, save a picture of the window and end")
     parser.add_argument("--size", type=_size, default=(1440, 900), metavar="WxH", help="window size (default 1440x900)")
     arguments = parser.parse_args(argv)
-    from clnf_gui.app import run  # noqa: PLC0415  a wrong argument is answered before Qt is loaded
+    from clnf_gui.app import run
 
     return run(arguments)
 

@@ -8,7 +8,6 @@ from PySide6.QtCore import QPointF, Qt, Signal
 from PySide6.QtGui import QMouseEvent
 
 from clnf_engine import Step
-from clnf_engine.steps import describe
 from clnf_gui.views.theme import BLUE, VERMILION, step_colour
 
 _SMALLEST = 1e-12
