@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pyqtgraph as pg
+from pyqtgraph.GraphicsScene.mouseEvents import MouseClickEvent
 from PySide6.QtCore import QPointF, Qt, Signal
-from PySide6.QtGui import QMouseEvent
 
-from clnf_engine import Step
-from clnf_gui.views.theme import BLUE, VERMILION, step_colour
+from clnf_engine import Phase, Step
+from clnf_gui.theme import BLUE, VERMILION, step_colour
 
 _SMALLEST = 1e-12
 """Shown in place of an exact zero, which has no logarithm."""
@@ -62,9 +62,7 @@ class ConvergenceView(pg.PlotWidget):
         if convergence_px > 0:
             self.rule.setValue(np.log10(convergence_px))
             self.rule.label.setFormat(f"OpenFace's stop rule: {convergence_px:g} px")
-        starts = [k for k, step in enumerate(steps) if step.phase.value in ("responses", "skipped", "initial", "end")]
-        names = {"initial": "start", "end": "end"}
-        ticks = [(k, names.get(steps[k].phase, f"{steps[k].stage.scale:g}" if steps[k].stage else "")) for k in starts]
+        ticks = [(k, _tick(step)) for k, step in enumerate(steps) if step.iteration is None]
         self.plotItem.getAxis("bottom").setTicks([ticks])
         self.plotItem.setXRange(-0.5, max(len(steps) - 0.5, 1), padding=0.01)
 
@@ -72,10 +70,17 @@ class ConvergenceView(pg.PlotWidget):
         """Mark the Step under the cursor."""
         self.cursor.setValue(index)
 
-    def _on_clicked(self, event: QMouseEvent) -> None:
+    def _on_clicked(self, event: MouseClickEvent) -> None:
         if event.button() == Qt.MouseButton.LeftButton and self._count:
             point: QPointF = self.plotItem.vb.mapSceneToView(event.scenePos())
             self.step_clicked.emit(min(max(round(point.x()), 0), self._count - 1))
+
+
+def _tick(step: Step) -> str:
+    """What stands under a Step that begins or ends something."""
+    if step.stage is not None:
+        return f"{step.stage.scale:g}"
+    return "start" if step.phase is Phase.INITIAL else "end"
 
 
 class _DecadeAxis(pg.AxisItem):

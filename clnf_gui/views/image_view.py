@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
+from pyqtgraph.GraphicsScene.mouseEvents import MouseClickEvent
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QMouseEvent
 
 from clnf_engine import Step
 from clnf_gui.look import Look
-from clnf_gui.views.theme import BACKDROP, CONTOURS_68, IBUG_LANDMARKS, ORANGE, SKY, VERMILION
+from clnf_gui.theme import BACKDROP, CONTOURS_68, IBUG_LANDMARKS, ORANGE, SKY, VERMILION
 
 _PICK_RADIUS = 12.0
 _EMPTY = np.zeros((0, 2))
@@ -72,19 +72,21 @@ class ImageView(pg.GraphicsLayoutWidget):
         outline = ghost is not None and look.show_ghost and len(ghost.landmarks) == IBUG_LANDMARKS
         _set_pairs(self.ghost_item, ghost.landmarks[CONTOURS_68] if ghost is not None and outline else None)
         shifts = None
-        if step is not None and step.mean_shift is not None and look.show_shifts:
-            start = step.landmarks_before
+        start = None if step is None else step.landmarks_before
+        if step is not None and start is not None and step.mean_shift is not None and look.show_shifts:
             shifts = np.stack([start, start + step.mean_shift.image], axis=1)
         _set_pairs(self.shift_item, shifts)
 
     def show_selection(self, landmark: int | None) -> None:
         """Ring and number the selected landmark."""
-        chosen = landmark is not None and landmark < len(self._landmarks)
-        self.selected_item.setData(pos=self._landmarks[[landmark]] if chosen else _EMPTY)
-        self.label.setVisible(chosen)
-        if chosen:
-            self.label.setText(str(landmark))
-            self.label.setPos(*self._landmarks[landmark])
+        if landmark is None or landmark >= len(self._landmarks):
+            self.selected_item.setData(pos=_EMPTY)
+            self.label.hide()
+            return
+        self.selected_item.setData(pos=self._landmarks[[landmark]])
+        self.label.setText(str(landmark))
+        self.label.setPos(*self._landmarks[landmark])
+        self.label.show()
 
     def zoom_to_image(self) -> None:
         """Show the whole image."""
@@ -101,7 +103,7 @@ class ImageView(pg.GraphicsLayoutWidget):
         point = self.box.mapSceneToView(position)
         self.hovered.emit((point.x(), point.y()) if inside else None)
 
-    def _on_clicked(self, event: QMouseEvent) -> None:
+    def _on_clicked(self, event: MouseClickEvent) -> None:
         if event.button() != Qt.MouseButton.LeftButton or not len(self._landmarks):
             return
         point = self.box.mapSceneToView(event.scenePos())

@@ -7,13 +7,14 @@ import math
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
+from pyqtgraph.GraphicsScene.mouseEvents import MouseClickEvent
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QFont, QMouseEvent, QPainter
+from PySide6.QtGui import QFont, QPainter
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
 from clnf_engine import Step
 from clnf_gui.look import Look, MapRange
-from clnf_gui.views.theme import BACKDROP, VERMILION
+from clnf_gui.theme import BACKDROP, VERMILION
 
 _GAP = 2
 _ASPECT = 1.45
@@ -124,7 +125,7 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
     def _on_mouse_moved(self, position: QPointF) -> None:
         self.hovered.emit(self._cell(position))
 
-    def _on_clicked(self, event: QMouseEvent) -> None:
+    def _on_clicked(self, event: MouseClickEvent) -> None:
         if event.button() == Qt.MouseButton.LeftButton:
             cell = self._cell(event.scenePos())
             self.landmark_clicked.emit(None if cell is None else cell[0])
