@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from clnf_engine.arrays import FLOAT64, Array, DType, read_only
+from clnf_engine.arrays import FLOAT64, Array, DType, Floats, read_only
 from clnf_engine.errors import ClnfError
 from clnf_engine.model import PatchScale
 
