@@ -74,7 +74,7 @@ class ImageView(pg.GraphicsLayoutWidget):
         shifts = None
         start = None if step is None else step.landmarks_before
         if step is not None and start is not None and step.mean_shift is not None and look.show_shifts:
-            shifts = np.stack([start, start + step.mean_shift.image], axis=1)
+            shifts = _arrows(start, step.mean_shift.image)
         _set_pairs(self.shift_item, shifts)
 
     def show_selection(self, landmark: int | None) -> None:
@@ -111,6 +111,14 @@ class ImageView(pg.GraphicsLayoutWidget):
         nearest = int(distance.argmin())
         pixel = self.box.viewPixelSize()[0]
         self.landmark_clicked.emit(nearest if distance[nearest] <= _PICK_RADIUS * pixel else None)
+
+
+def _arrows(start: NDArray[np.float64], shift: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Shafts and the two strokes of every head, (3n, 2 ends, 2); the n shafts come first."""
+    end = start + shift
+    across = np.stack([-shift[:, 1], shift[:, 0]], axis=1)
+    strokes = [end - 0.3 * shift + side * 0.18 * across for side in (-1, 1)]
+    return np.stack([np.concatenate([start, end, end]), np.concatenate([end, *strokes])], axis=1)
 
 
 def _set_pairs(item: pg.PlotCurveItem, segments: NDArray[np.float64] | None) -> None:

@@ -76,8 +76,9 @@ def assert_painted(window: MainWindow) -> None:
     if step.mean_shift is None:
         assert len(ends) == 0
     else:
-        assert np.allclose(ends[:, 0], step.landmarks_before)
-        assert np.allclose(ends[:, 1] - ends[:, 0], step.mean_shift.image)
+        shafts = ends[: len(step.landmarks)]
+        assert np.allclose(shafts[:, 0], step.landmarks_before)
+        assert np.allclose(shafts[:, 1] - shafts[:, 0], step.mean_shift.image)
 
 
 def test_keys_step_forwards_and_back(window: MainWindow) -> None:
@@ -211,9 +212,15 @@ def test_clicking_the_convergence_plot_goes_there(window: MainWindow) -> None:
 
 def test_the_norms_painted_are_the_recorded_ones(window: MainWindow) -> None:
     steps = window.session.lane.steps
-    x, y = window.convergence.norm_item.getOriginalDataset()
-    recorded = {k: step.update_norm for k, step in enumerate(steps) if step.update_norm is not None}
-    assert dict(zip(x.tolist(), y.tolist(), strict=True)) == recorded
+    for item, name in (
+        (window.convergence.norm_item, "update_norm"),
+        (window.convergence.point_item, "update_norm"),
+        (window.convergence.change_item, "shape_change"),
+    ):
+        x, y = item.getData()
+        recorded = {k: getattr(step, name) for k, step in enumerate(steps) if getattr(step, name) is not None}
+        assert x.tolist() == list(recorded)
+        assert np.allclose(10**y, list(recorded.values()), rtol=1e-12)
 
 
 def test_overlays_switch_off_and_on(window: MainWindow) -> None:
