@@ -11,6 +11,9 @@ from clnf_engine import Phase, Step
 ORANGE, SKY, GREEN, YELLOW = "#e69f00", "#56b4e9", "#009e73", "#f0e442"
 BLUE, VERMILION, PURPLE = "#0072b2", "#d55e00", "#cc79a7"
 
+SELECTION = "#ff2e88"
+"""What is selected, everywhere."""
+
 BACKDROP = "#2a2d31"
 """Behind photos and maps in every theme, so that their colours read the same."""
 

@@ -10,7 +10,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 
 from clnf_engine import Step
 from clnf_gui.look import Look
-from clnf_gui.theme import BACKDROP, CONTOURS_68, IBUG_LANDMARKS, ORANGE, SKY, VERMILION
+from clnf_gui.theme import BACKDROP, CONTOURS_68, IBUG_LANDMARKS, ORANGE, SELECTION, SKY
 
 _PICK_RADIUS = 12.0
 _EMPTY = np.zeros((0, 2))
@@ -35,7 +35,7 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.shift_item = pg.PlotCurveItem(pen=pg.mkPen(ORANGE, width=2.0))
         self.point_item = pg.ScatterPlotItem(size=6, pen=pg.mkPen("#10243a", width=1), brush=pg.mkBrush("#ffffff"))
         self.selected_item = pg.ScatterPlotItem(
-            size=16, pen=pg.mkPen(VERMILION, width=2.5), brush=pg.mkBrush(None), pxMode=True
+            size=16, pen=pg.mkPen(SELECTION, width=2.5), brush=pg.mkBrush(None), pxMode=True
         )
         self.label = pg.TextItem(color="#ffffff", fill=pg.mkBrush(20, 20, 20, 190), anchor=(-0.15, 1.2))
         for item in (

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
 from clnf_engine import Step
 from clnf_gui.look import Look, MapRange
-from clnf_gui.theme import BACKDROP, VERMILION
+from clnf_gui.theme import BACKDROP, SELECTION
 
 _GAP = 2
 
@@ -37,7 +37,7 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         self.peak_item = pg.ScatterPlotItem(size=5, symbol="+", pen=pg.mkPen("#ff3b30", width=1.2))
         self.position_item = pg.ScatterPlotItem(size=5, symbol="o", pen=pg.mkPen("#ffffff", width=1.4), brush=None)
         self.labels = _MapNumbers()
-        self.frame = pg.PlotCurveItem(pen=pg.mkPen(VERMILION, width=2.5))
+        self.frame = pg.PlotCurveItem(pen=pg.mkPen(SELECTION, width=2.5))
         for item in (self.image_item, self.labels, self.peak_item, self.position_item, self.frame):
             self.box.addItem(item)
         self.colour_bar = pg.ColorBarItem(colorMap=pg.colormap.get("viridis"), interactive=False, width=12)

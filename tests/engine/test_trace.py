@@ -239,9 +239,6 @@ def pack(arrays: dict[str, np.ndarray], header: Any, compressed: bool = False) -
     return buffer.getvalue()
 
 
-_at = 0
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _files(tmp_path_factory: pytest.TempPathFactory) -> None:
     global _folder  # noqa: PLW0603
@@ -349,7 +346,7 @@ def test_optional_arrays_of_another_shape_or_kind(name: str) -> None:
     good = arrays[name]
     text = np.full(good.shape, "x")
     for bad in (good[..., :-1], good[:-1], good[None], good.ravel()[:1], text, good.astype(complex)):
-        assert name in refused(pack(arrays | {name: bad}, header)), f"{bad.dtype} {bad.shape}"
+        assert name.rpartition("/")[0] in refused(pack(arrays | {name: bad}, header)), f"{bad.dtype} {bad.shape}"
 
 
 def test_maps_that_a_step_names_but_are_not_there() -> None:
@@ -361,7 +358,7 @@ def test_maps_that_a_step_names_but_are_not_there() -> None:
 @pytest.mark.parametrize("group", ["mean_shift", "rigid/hessian", "delta", "likelihood", "nonrigid"])
 def test_optional_arrays_may_be_absent(group: str) -> None:
     arrays, header = full_arrays()
-    fewer = {name: array for name, array in arrays.items() if group not in name}
+    fewer = {name: array for name, array in arrays.items() if name != group and f"{group}/" not in f"{name}/"}
     assert len(fewer) < len(arrays)
     trace = load_bytes(pack(fewer, header))
     rigid = next(step for step in trace.steps if step.phase is Phase.RIGID)
@@ -416,7 +413,6 @@ HEADER_CHANGES: list[tuple[tuple[Any, ...], Any]] = [
     (("steps", 2, "converged"), "no"),
     (("steps", -1, "success"), "yes"),
     (("steps", -1, "message"), 5),
-    (("steps", -1, "message"), None),
 ]
 
 
