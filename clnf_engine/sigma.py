@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from clnf_engine.arrays import FLOAT64, Array, DType, Floats, read_only
+from clnf_engine.arrays import FLOAT64, Array, DType, read_only
 from clnf_engine.errors import ClnfError
 from clnf_engine.model import PatchScale
 
@@ -58,7 +58,7 @@ def sigma_matrices(scale: PatchScale, view: int, window: int, dtype: DType = FLO
     return read_only(result)
 
 
-def _inverse(matrices: Floats) -> Floats:
+def _inverse(matrices: Array) -> Array:
     """Inverse of symmetric positive definite matrices, (n, s, s), by Schur complements of halves.
 
     `numpy.linalg.inv` of large matrices depends in its last bits on the number of BLAS threads; this does not,
