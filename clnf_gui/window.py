@@ -306,10 +306,17 @@ class MainWindow(QMainWindow):
                 self.message_bar.show_message(str(error), "")
 
     def show_help(self) -> None:
-        QMessageBox.information(self, "Shortcuts", about.shortcuts_html(COMMANDS))
+        self._tell("Shortcuts", about.shortcuts_html(COMMANDS))
 
     def show_about(self) -> None:
-        QMessageBox.about(self, "About CLNF Studio", about.about_html())
+        self._tell("About CLNF Studio", about.about_html())
+
+    def _tell(self, title: str, text: str) -> None:
+        """Show a text in a dialog that does not stop the window."""
+        dialog = QMessageBox(QMessageBox.Icon.NoIcon, title, text, QMessageBox.StandardButton.Close, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setModal(False)
+        dialog.show()
 
     def zoom_to_face(self) -> None:
         self.image_view.zoom_to_face()
