@@ -164,7 +164,7 @@ def _checked(name: str, value: Any, default: Any) -> Any:
         if isinstance(value, Iterable) and not isinstance(value, str):
             return tuple(_checked(name, item, 0) for item in value)
         raise OptionsError(f"{name} is {value!r}; expected a list of whole numbers")
-    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    number = type(value) is not bool and isinstance(value, Real) and math.isfinite(value)
     if isinstance(default, int):
         if number and value == int(value):
             return int(value)
