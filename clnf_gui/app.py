@@ -54,7 +54,7 @@ def _screenshot(window: MainWindow, session: Session, path: str, has_model: bool
     session.changed.connect(lambda _: None if session.busy else loop.quit())
     QTimer.singleShot(_SCREENSHOT_TIMEOUT_MS, loop.quit)
     loop.exec()
-    if not session.lane.complete:
+    if not session.lanes["A"].complete:
         sys.stderr.write("clnf-gui: there is no finished fit to take a picture of\n")
         return 1
     session.move_cursor(len(session.lane.steps) - 2)

@@ -24,9 +24,9 @@ class ImageView(pg.GraphicsLayoutWidget):
     hovered = Signal(object)
     """(x, y) in image px under the mouse, or None."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
-        self.setAccessibleName("Image with landmarks")
+        self.setAccessibleName(f"Image with landmarks of lane {name}")
         self.setBackground(BACKDROP)
         self.box = self.addViewBox(lockAspect=True, invertY=True, enableMenu=False)
         self.image_item = pg.ImageItem()
@@ -49,6 +49,11 @@ class ImageView(pg.GraphicsLayoutWidget):
         ):
             self.box.addItem(item)
         self.label.hide()
+        cross_pen = pg.mkPen("#ffffff", width=1, style=Qt.PenStyle.DotLine)
+        self.crosshair = [pg.InfiniteLine(angle=angle, pen=cross_pen) for angle in (0, 90)]
+        for line in self.crosshair:
+            line.hide()
+            self.box.addItem(line, ignoreBounds=True)
         self.scene().sigMouseMoved.connect(self._on_mouse_moved)
         self.scene().sigMouseClicked.connect(self._on_clicked)
         self._landmarks = _EMPTY
@@ -76,6 +81,17 @@ class ImageView(pg.GraphicsLayoutWidget):
         if step is not None and start is not None and step.mean_shift is not None and look.show_shifts:
             shifts = _arrows(start, step.mean_shift.image)
         _set_pairs(self.shift_item, shifts)
+
+    def show_crosshair(self, point: tuple[float, float] | None) -> None:
+        """Mark the place, image px, that the mouse points at in the other view."""
+        for line, value in zip(self.crosshair, (0.0, 0.0) if point is None else (point[1], point[0]), strict=True):
+            line.setVisible(point is not None)
+            line.setValue(value)
+
+    def link(self, other: ImageView) -> None:
+        """Pan and zoom together with another view."""
+        self.box.setXLink(other.box)
+        self.box.setYLink(other.box)
 
     def show_selection(self, landmark: int | None) -> None:
         """Ring and number the selected landmark."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QImage, QKeySequence
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtGui import QImage, QKeySequence, QMouseEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog
 from pytestqt.qtbot import QtBot
@@ -35,13 +35,26 @@ def click(widget: object, position: QPoint) -> None:
     QApplication.processEvents()
 
 
+def drag(widget: object, position: QPointF) -> None:
+    """Move the mouse with the left button held (QTest's own move holds none)."""
+    event = QMouseEvent(
+        QEvent.Type.MouseMove,
+        position,
+        widget.mapToGlobal(position),
+        Qt.MouseButton.NoButton,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    QApplication.sendEvent(widget, event)
+
+
 def in_view(view: object, x: float, y: float) -> QPoint:
     """Widget position of a place in a view's data coordinates."""
     return view.mapFromScene(view.box.mapViewToScene(QPointF(x, y)))
 
 
 def painted_points(window: MainWindow) -> np.ndarray:
-    return np.stack(window.image_view.point_item.getData(), axis=1)
+    return np.stack(window.image_views["A"].point_item.getData(), axis=1)
 
 
 def painted_map(window: MainWindow, landmark: int) -> np.ndarray:
@@ -62,8 +75,8 @@ def assert_painted(window: MainWindow) -> None:
     """Everything on the screen equals the Step under the cursor."""
     step, session = window.session.step, window.session
     assert np.array_equal(painted_points(window), step.landmarks)
-    assert window.convergence.cursor.value() == session.cursor
-    assert window.header.text().startswith(f"{session.cursor + 1} / {len(session.lane.steps)}")
+    assert window.convergence.cursor.value() == session.places().index(step.place)
+    assert window.headers["A"].text().startswith(f"{session.lane.cursor + 1} / {len(session.lane.steps)}")
     if step.responses is None:
         assert window.atlas.image_item.image is None
         return
@@ -72,7 +85,7 @@ def assert_painted(window: MainWindow) -> None:
         peak = maps[landmark].max()
         expected = (maps[landmark] / peak if peak > 0 else maps[landmark]).astype(np.float32)
         assert np.allclose(painted_map(window, landmark), expected, rtol=1e-6)
-    ends = np.stack(window.image_view.shift_item.getData(), axis=1).reshape(-1, 2, 2)
+    ends = np.stack(window.image_views["A"].shift_item.getData(), axis=1).reshape(-1, 2, 2)
     if step.mean_shift is None:
         assert len(ends) == 0
     else:
@@ -154,68 +167,66 @@ def test_a_box_typed_in_starts_the_fit_there(qtbot: QtBot, window: MainWindow) -
     QTest.keyClicks(spin, "31.5")
     QTest.keyClick(spin, Qt.Key.Key_Return)
     wait_for_fit(qtbot, session)
-    assert session.initial.box[0] == 31.5
+    assert session.lane.initial.box[0] == 31.5
     window.repaint_now()
     assert_painted(window)
 
 
 def test_perturbing_and_taking_it_back(qtbot: QtBot, window: MainWindow) -> None:
     session = window.session
-    before = session.initial
+    before = session.lane.initial
     window.options.amount.setValue(4.0)
     wait_for_fit(qtbot, session)
     window.repaint_now()
-    assert session.initial.seed == 0
+    assert session.lane.initial.seed == 0
     assert "seed 0" in window.options.source.text()
     window.options.amount.setValue(0.0)
     wait_for_fit(qtbot, session)
-    assert session.initial is before
+    assert session.lane.initial is before
 
 
 def test_clicking_and_dragging_the_timeline_scrubs(window: MainWindow) -> None:
     timeline = window.timeline
     QTest.mousePress(timeline, Qt.MouseButton.LeftButton, pos=timeline.cell(4).center().toPoint())
-    assert window.session.cursor == 4
-    QTest.mouseMove(timeline, timeline.cell(11).center().toPoint())
-    QTest.mouseRelease(timeline, Qt.MouseButton.LeftButton, pos=timeline.cell(11).center().toPoint())
-    timeline.scrubbed.emit(11)
+    assert window.session.lane.cursor == 4
+    drag(timeline, timeline.cell(11).center())
     window.repaint_now()
-    assert window.session.cursor == 11
+    assert window.session.lane.cursor == 11
     assert_painted(window)
 
 
 def test_selecting_a_landmark_anywhere_selects_it_everywhere(qtbot: QtBot, window: MainWindow) -> None:
     session = window.session
-    click(window.image_view, in_view(window.image_view, *session.step.landmarks[30]))
+    click(window.image_views["A"], in_view(window.image_views["A"], *session.step.landmarks[30]))
     window.repaint_now()
     assert session.selection == 30
-    assert np.array_equal(np.stack(window.image_view.selected_item.getData(), axis=1), session.step.landmarks[[30]])
+    assert np.array_equal(np.stack(window.image_views["A"].selected_item.getData(), axis=1), session.step.landmarks[[30]])
     assert "landmark 30" in window.hover_label.text()
     x, y = window.atlas._corner(48)
     click(window.atlas, in_view(window.atlas, x + 2.5, y + 2.5))
     window.repaint_now()
     assert session.selection == 48
-    assert window.image_view.label.toPlainText() == "48"
+    assert window.image_views["A"].label.toPlainText() == "48"
     corner = (window.atlas.frame.xData.min() + 0.5, window.atlas.frame.yData.min() + 0.5)
     assert corner == window.atlas._corner(48)
     press(window, Qt.Key.Key_Escape)
     assert session.selection is None
-    assert len(window.image_view.selected_item.getData()[0]) == 0
+    assert len(window.image_views["A"].selected_item.getData()[0]) == 0
 
 
 def test_clicking_the_convergence_plot_goes_there(window: MainWindow) -> None:
     plot = window.convergence
     scene = plot.plotItem.vb.mapViewToScene(QPointF(8.2, 0.0))
     click(plot, plot.mapFromScene(scene))
-    assert window.session.cursor == 8
+    assert window.session.lane.cursor == 8
 
 
 def test_the_norms_painted_are_the_recorded_ones(window: MainWindow) -> None:
     steps = window.session.lane.steps
     for item, name in (
-        (window.convergence.norm_item, "update_norm"),
-        (window.convergence.point_item, "update_norm"),
-        (window.convergence.change_item, "shape_change"),
+        (window.convergence.norm_items["A"], "update_norm"),
+        (window.convergence.point_items["A"], "update_norm"),
+        (window.convergence.change_items["A"], "shape_change"),
     ):
         x, y = item.getData()
         recorded = {k: getattr(step, name) for k, step in enumerate(steps) if getattr(step, name) is not None}
@@ -227,9 +238,9 @@ def test_overlays_switch_off_and_on(window: MainWindow) -> None:
     window.session.move_cursor(5)
     window.repaint_now()
     for key, item in (
-        (Qt.Key.Key_G, window.image_view.ghost_item),
-        (Qt.Key.Key_S, window.image_view.shift_item),
-        (Qt.Key.Key_C, window.image_view.contour_item),
+        (Qt.Key.Key_G, window.image_views["A"].ghost_item),
+        (Qt.Key.Key_S, window.image_views["A"].shift_item),
+        (Qt.Key.Key_C, window.image_views["A"].contour_item),
     ):
         assert len(item.getData()[0])
         press(window, key)
