@@ -69,6 +69,8 @@ class MainWindow(QMainWindow):
         self._painted_at = 0.0
         self._repaint_timer = QTimer(self, singleShot=True)
         self._repaint_timer.timeout.connect(self.repaint_now)
+        self._zoom_timer = QTimer(self, singleShot=True)
+        self._zoom_timer.timeout.connect(self.zoom_to_face)
         self._mark_dirty(ALL_ASPECTS)
 
     # --- layout -------------------------------------------------------------------------------
@@ -108,6 +110,8 @@ class MainWindow(QMainWindow):
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        bar_width = scroll.verticalScrollBar().sizeHint().width()
+        scroll.setMinimumWidth(self.options.minimumSizeHint().width() + bar_width)
         atlas = QWidget()
         atlas_layout = QVBoxLayout(atlas)
         atlas_layout.setContentsMargins(0, 0, 0, 0)
@@ -210,6 +214,7 @@ class MainWindow(QMainWindow):
             self.setWindowTitle(f"{name}CLNF Studio")
             self._zoom_when_fitted = True
         if Aspect.LANES in dirty:
+            self._zoom_when_fitted |= self.image_views["B"].isHidden() == session.comparing
             self.options.show_lanes(session.comparing, session.active)
             for name in session.lanes:
                 for widget in (self.image_views[name], self.headers[name]):
@@ -228,7 +233,7 @@ class MainWindow(QMainWindow):
         self._paint_views()
         if self._zoom_when_fitted and session.lanes["A"].complete:
             self._zoom_when_fitted = False
-            self.zoom_to_face()
+            self._zoom_timer.start(0)  # when a new layout has settled
         self._show_selected()
         self._show_run()
         self._update_actions()
@@ -368,5 +373,6 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self._repaint_timer.stop()
+        self._zoom_timer.stop()
         self.session.shut_down()
         super().closeEvent(event)

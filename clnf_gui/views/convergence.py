@@ -76,25 +76,21 @@ class ConvergenceView(pg.PlotWidget):
             self.rule.setValue(np.log10(convergence_px))
             self.rule.label.setFormat(f"OpenFace's stop rule: {convergence_px:g} px")
         marks = {
-            columns[step.place]: _tick(step) for steps in runs.values() for step in steps if step.iteration is None
+            columns[step.place]: "end" if step.stage is None else f"{step.stage.scale:g}"
+            for steps in runs.values()
+            for step in steps
+            if step.iteration is None and step.phase is not Phase.INITIAL
         }
         self.plotItem.getAxis("bottom").setTicks([sorted(marks.items())])
         self.plotItem.setXRange(-0.5, max(len(places) - 0.5, 1), padding=0.01)
 
     def _write_legend(self, names: list[str]) -> None:
-        def entry(name: str, mark: str, text: str) -> str:
-            lane = f"{name}: " if len(names) > 1 else ""
-            return f'<span style="color:{LANE_COLOURS[name]}">{mark}</span> {lane}{text}'
-
-        entries = [
-            part
+        dots = "".join(
+            f'<span style="color:{LANE_COLOURS[name]}">{"●" if name == "A" else "■"}</span> '
+            + (f"{name} &nbsp;" if len(names) > 1 else "")
             for name in names
-            for part in (
-                entry(name, "●" if name == "A" else "■", "‖Δp‖, mixed units"),
-                entry(name, "– –", "shape change, px"),
-            )
-        ]
-        self.plotItem.setTitle(" &nbsp; ".join(entries), size="9pt")
+        )
+        self.plotItem.setTitle(f"{dots} ‖Δp‖, mixed units &nbsp;&nbsp; – – shape change, px", size="9pt")
 
     def show_cursor(self, place: Place) -> None:
         """Mark the place of the cursor."""
@@ -105,13 +101,6 @@ class ConvergenceView(pg.PlotWidget):
         if event.button() == Qt.MouseButton.LeftButton and self._places:
             point: QPointF = self.plotItem.vb.mapSceneToView(event.scenePos())
             self.place_clicked.emit(self._places[min(max(round(point.x()), 0), len(self._places) - 1)])
-
-
-def _tick(step: Step) -> str:
-    """What stands under a Step that begins or ends something."""
-    if step.stage is not None:
-        return f"{step.stage.scale:g}"
-    return "start" if step.phase is Phase.INITIAL else "end"
 
 
 class _DecadeAxis(pg.AxisItem):

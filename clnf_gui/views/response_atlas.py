@@ -47,6 +47,7 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         for axis in ("left", "right"):
             self.colour_bar.getAxis(axis).setPen("#d0d0d0")
             self.colour_bar.getAxis(axis).setTextPen("#d0d0d0")
+            self.colour_bar.getAxis(axis).enableAutoSIPrefix(False)
         self._steps: tuple[Step | None, Step | None] = (None, None)
         self._look = Look()
         self._selection: int | None = None
