@@ -24,6 +24,9 @@ def run(arguments: Namespace) -> int:
     window = MainWindow(session)
     show_uncaught(session.failed.emit)
     width, height = arguments.size
+    if not arguments.screenshot:
+        available = app.primaryScreen().availableSize()
+        width, height = min(width, available.width()), min(height, available.height())
     window.resize(width, height)
     window.show()
     model = arguments.model or next(iter(shipped_models()), "") or ("" if arguments.screenshot else last_model())

@@ -210,6 +210,7 @@ class MainWindow(QMainWindow):
         if Aspect.SOURCE in dirty:
             for view in self.image_views.values():
                 view.show_image(None if session.image is None else session.image.rgb)
+            self.zoom_to_image()
             name = "" if session.image is None else f"{session.image.path.name} — "
             self.setWindowTitle(f"{name}CLNF Studio")
             self._zoom_when_fitted = True

@@ -144,6 +144,7 @@ class OptionsPanel(QWidget):
         form.addRow("", self.like_a)
         self.source = QLabel()
         self.source.setWordWrap(True)
+        self.source.setMinimumHeight(2 * self.source.fontMetrics().lineSpacing())
         form.addRow("Now", self.source)
         return group
 

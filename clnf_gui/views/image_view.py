@@ -57,6 +57,9 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.scene().sigMouseMoved.connect(self._on_mouse_moved)
         self.scene().sigMouseClicked.connect(self._on_clicked)
         self._landmarks = _EMPTY
+        self._framed: tuple[QRectF, float] | None = None
+        self.box.sigResized.connect(self._reframe)
+        self.box.sigRangeChangedManually.connect(self._unframe)
 
     def show_image(self, rgb: NDArray[np.uint8] | None) -> None:
         """Paint another image, (H, W, 3) uint8 and C-contiguous; None clears the view."""
@@ -66,7 +69,6 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.image_item.setImage(rgb, autoLevels=False, levels=None)
         # Pixel centres lie at integers, so the image begins half a pixel before the first.
         self.image_item.setRect(QRectF(-0.5, -0.5, rgb.shape[1], rgb.shape[0]))
-        self.zoom_to_image()
 
     def show_step(self, step: Step | None, look: Look, ghost: Step | None = None) -> None:
         """Paint a Step; without one, nothing but the image. `ghost` is the Step whose shape stays visible."""
@@ -89,9 +91,17 @@ class ImageView(pg.GraphicsLayoutWidget):
             line.setValue(value)
 
     def link(self, other: ImageView) -> None:
-        """Pan and zoom together with another view."""
-        self.box.setXLink(other.box)
-        self.box.setYLink(other.box)
+        """Pan and zoom together with another view, in both directions."""
+        # pyqtgraph's own axis links fight with a locked aspect; two views of one size need only the same range.
+        self.box.sigRangeChanged.connect(lambda: other.follow(self))
+        other.box.sigRangeChanged.connect(lambda: self.follow(other))
+
+    def follow(self, other: ImageView) -> None:
+        """Show the same part of the image as another view."""
+        if self.isVisible() and other.isVisible() and self.box.viewRect() != other.box.viewRect():
+            blocked = self.box.blockSignals(True)
+            self.box.setRange(other.box.viewRect(), padding=0)
+            self.box.blockSignals(blocked)
 
     def show_selection(self, landmark: int | None) -> None:
         """Ring and number the selected landmark."""
@@ -106,13 +116,25 @@ class ImageView(pg.GraphicsLayoutWidget):
 
     def zoom_to_image(self) -> None:
         """Show the whole image."""
-        self.box.setRange(self.image_item.mapRectToParent(self.image_item.boundingRect()), padding=0.01)
+        self._frame_on(self.image_item.mapRectToParent(self.image_item.boundingRect()), 0.01)
 
     def zoom_to_face(self) -> None:
         """Show the landmarks and a margin around them."""
         if len(self._landmarks):
             low, high = self._landmarks.min(axis=0), self._landmarks.max(axis=0)
-            self.box.setRange(QRectF(QPointF(*low), QPointF(*high)), padding=0.3)
+            self._frame_on(QRectF(QPointF(*low), QPointF(*high)), 0.12)
+
+    def _frame_on(self, rect: QRectF, padding: float) -> None:
+        """Show a part of the image, and keep showing it when the view is resized, until the person pans or zooms."""
+        self._framed = (rect, padding)
+        self.box.setRange(rect, padding=padding)
+
+    def _reframe(self) -> None:
+        if self._framed is not None:
+            self._frame_on(*self._framed)
+
+    def _unframe(self) -> None:
+        self._framed = None
 
     def _on_mouse_moved(self, position: QPointF) -> None:
         inside = self.box.sceneBoundingRect().contains(position)
