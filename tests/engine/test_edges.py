@@ -365,6 +365,17 @@ def test_weights_all_zero(precision: str) -> None:
     assert_finite(trace)
 
 
+def test_nearly_singular_equations_in_float32() -> None:
+    """Two noisy pixels seen from the side without a prior: a solution too large to square is no solution."""
+    image = np.random.default_rng(0).integers(0, 256, (1, 2)).astype(np.uint8)
+    options = FitOptions(
+        windows=(9, 0), max_iterations=1, sigma=4.0, reg_factor=0.0, weight_factor=1.0, adapt_per_scale=False,
+        precision="float32", clamp_sigmas=1.0,
+    )  # fmt: skip
+    initial = initial_from_box(tiny_model(), (0, 0, 5, 55), (3.0, 1.625, 3.0))
+    assert_finite(fit(image, tiny_model(), initial, options))
+
+
 def test_a_singular_stage_ends_the_fit_without_a_crash() -> None:
     steps = list(
         fit_steps(
