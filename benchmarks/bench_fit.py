@@ -9,31 +9,21 @@ C++ takes 29.2 units.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import time
 from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path
 
 import matplotlib.cbook
 import numpy as np
-from timing import calibration_ms, median_cpu_ms
+from timing import calibration_ms, default_model, median_cpu_ms
 
 from clnf_engine import FitOptions, Phase, Precision, fit, fit_steps, initials_from_detector, load_model
 from clnf_engine.io.images import read_image
-from clnf_engine.library import shipped_models
 
-_ROOT = Path(__file__).resolve().parents[1]
 _CPP_UNITS = 29.2
 _REPEATS = 60
-
-
-def _default_model() -> str:
-    shared = Path(os.environ.get("CLNF_SHARED") or _ROOT.parent / "shared")
-    openface = shared / "openface" / "main_clnf_general.txt"
-    return str(openface) if openface.is_file() else next(iter(shipped_models()), "")
 
 
 def _split(image: np.ndarray, model: object, initial: object, options: FitOptions) -> dict[str, float]:
@@ -53,7 +43,7 @@ def _split(image: np.ndarray, model: object, initial: object, options: FitOption
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=_default_model())
+    parser.add_argument("--model", default=default_model())
     parser.add_argument("--image", default=str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
     arguments = parser.parse_args()
     if not arguments.model:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+
+from clnf_engine.library import shipped_models
+
+
+def default_model() -> str:
+    """OpenFace's general model where the reference data is beside the checkout, else a shipped one, else ""."""
+    shared = Path(os.environ.get("CLNF_SHARED") or Path(__file__).resolve().parents[2] / "shared")
+    openface = shared / "openface" / "main_clnf_general.txt"
+    return str(openface) if openface.is_file() else next(iter(shipped_models()), "")
 
 
 def median_cpu_ms(work: Callable[[], object], repeats: int = 50) -> float:

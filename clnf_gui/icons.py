@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -22,14 +23,16 @@ def resource_folder() -> Path:
 
 def icon(name: str) -> QIcon:
     """The icon of a name, in the colour of button texts."""
+    palette, role = QApplication.palette(), QPalette.ColorRole.ButtonText
+    groups = (QPalette.ColorGroup.Active, QPalette.ColorGroup.Disabled)
+    return _drawn(name, *(palette.color(group, role).name() for group in groups))
+
+
+@lru_cache(maxsize=128)
+def _drawn(name: str, active: str, disabled: str) -> QIcon:
     svg = (resource_folder() / "icons" / f"{name}.svg").read_text(encoding="utf-8")
-    palette = QApplication.palette()
     result = QIcon()
-    for mode, group in (
-        (QIcon.Mode.Normal, QPalette.ColorGroup.Active),
-        (QIcon.Mode.Disabled, QPalette.ColorGroup.Disabled),
-    ):
-        colour = palette.color(group, QPalette.ColorRole.ButtonText).name()
+    for mode, colour in ((QIcon.Mode.Normal, active), (QIcon.Mode.Disabled, disabled)):
         renderer = QSvgRenderer(QByteArray(svg.replace("currentColor", colour).encode()))
         for size in _SIZES:
             pixmap = QPixmap(size, size)

@@ -51,6 +51,7 @@ class Panes:
     """All panes of the window, their signals wired to the Session."""
 
     def __init__(self, session: Session) -> None:
+        self._shown: dict[str, tuple[object, ...]] = {}
         self.atlas, self.map_choice = ResponseAtlas(), MapChoice()
         self.inspector, self.magnitudes = InspectorView(), MagnitudesView()
         self.convergence, self.parameters = ConvergenceView(), ParametersView()
@@ -83,6 +84,12 @@ class Panes:
         session.told.connect(self.log.appendPlainText)
         session.failed.connect(lambda message, details: self.log.appendPlainText(f"{message}\n{details}".rstrip()))
 
+    def _changed(self, name: str, *shown: object) -> bool:
+        """Whether a pane shows other things than when it was asked last; moving the cursor alone changes few."""
+        changed = self._shown.get(name) != shown
+        self._shown[name] = shown
+        return changed
+
     def _paint_atlas(self, session: Session) -> None:
         a, b = session.lanes["A"].step, session.lanes["B"].step if session.comparing else None
         self.atlas.show_steps(a, b, session.look)
@@ -94,23 +101,27 @@ class Panes:
 
     def _paint_convergence(self, session: Session) -> None:
         runs = {name: session.lanes[name].steps for name in session.shown}
-        self.convergence.show_runs(runs, session.places(), session.lane.options.convergence_px)
+        if self._changed("convergence", *(tuple(map(id, steps)) for steps in runs.values()), session.active):
+            self.convergence.show_runs(runs, session.places(), session.lane.options.convergence_px)
         if session.step is not None:
             self.convergence.show_cursor(session.step.place)
 
     def _paint_magnitudes(self, session: Session) -> None:
         step, model = session.step, session.model
         applied = session.lane.options.sigma_transform
-        self.magnitudes.show_magnitudes(None if step is None or model is None else magnitudes(step, model, applied))
+        if self._changed("magnitudes", None if step is None else id(step.responses), id(model), applied):
+            self.magnitudes.show_magnitudes(None if step is None or model is None else magnitudes(step, model, applied))
         self.magnitudes.show_selection(session.selection)
 
     def _paint_statistics(self, session: Session) -> None:
-        self.statistics.show_columns(statistics_columns(session.lane.steps))
+        if self._changed("statistics", tuple(map(id, session.lane.steps))):
+            self.statistics.show_columns(statistics_columns(session.lane.steps))
 
     def _paint_parameters(self, session: Session) -> None:
         pdm = None if session.model is None else session.model.pdm
         self.parameters.show_step(session.step, pdm, session.lane.options.clamp_sigmas)
 
     def _paint_steps(self, session: Session) -> None:
-        self.steps.show_columns(step_columns(session.lane.steps))
+        if self._changed("steps", tuple(map(id, session.lane.steps))):
+            self.steps.show_columns(step_columns(session.lane.steps))
         self.steps.show_row(session.lane.cursor)

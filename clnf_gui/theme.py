@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from PySide6.QtGui import QColor
 
@@ -24,10 +26,15 @@ _STAGES = (SKY, ORANGE, GREEN, PURPLE)
 
 def step_colour(step: Step) -> QColor:
     """Hue by stage; pale for response maps, light for rigid, full for non-rigid, grey for the rest."""
-    if step.stage is None or step.phase is Phase.SKIPPED:
+    return _colour(None if step.stage is None else step.stage.index, step.phase)
+
+
+@lru_cache(maxsize=256)
+def _colour(stage: int | None, phase: Phase) -> QColor:
+    if stage is None or phase is Phase.SKIPPED:
         return QColor("#9a9a9a")
-    colour = QColor(_STAGES[step.stage.index % len(_STAGES)])
-    white = {Phase.RESPONSES: 0.65, Phase.RIGID: 0.3}.get(step.phase, 0.0)
+    colour = QColor(_STAGES[stage % len(_STAGES)])
+    white = {Phase.RESPONSES: 0.65, Phase.RIGID: 0.3}.get(phase, 0.0)
     mixed = (round(c + (255 - c) * white) for c in (colour.red(), colour.green(), colour.blue()))
     return QColor(*mixed)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from PySide6.QtCore import QPoint, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
+from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPalette, QPen, QPixmap, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from clnf_engine import Step
@@ -36,11 +36,17 @@ class Timeline(QWidget):
         self._lanes: list[tuple[str, Lane]] = []
         self._places: list[Place] = []
         self._marks: set[Place] = set()
+        self._shown: object = None
+        self._strips = QPixmap()
+        """Everything but the cursor; null when it has to be painted anew."""
 
     def show_lanes(self, lanes: dict[str, Lane], places: list[Place], marks: set[Place]) -> None:
         """Show the lanes of these names; `places` are the columns they share, `marks` those at which they stop."""
         if len(lanes) != len(self._lanes):
             self.updateGeometry()
+        shown = [(name, id(lane.steps), len(lane.steps)) for name, lane in lanes.items()], places, marks
+        if shown != self._shown:
+            self._shown, self._strips = shown, QPixmap()
         self._lanes, self._places, self._marks = list(lanes.items()), places, marks
         self.update()
 
@@ -54,25 +60,33 @@ class Timeline(QWidget):
         return QSize(400, 4 + _STRIP_HEIGHT * max(len(self._lanes), 1))
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        ratio = self.devicePixelRatioF()
+        if self._strips.size() != self.size() * ratio:
+            self._strips = QPixmap(self.size() * ratio)
+            self._strips.setDevicePixelRatio(ratio)
+            self._strips.fill(Qt.GlobalColor.transparent)
+            self._paint_strips()
         painter = QPainter(self)
+        painter.drawPixmap(0, 0, self._strips)
+        painter.setPen(QPen(self.palette().color(QPalette.ColorRole.WindowText), 2.5))
+        columns = {place: k for k, place in enumerate(self._places)}
+        for row, (_, lane) in enumerate(self._lanes):
+            if lane.step is not None and lane.step.place in columns:
+                painter.drawRect(self.cell(columns[lane.step.place], row).adjusted(0.5, -1, -0.5, 1))
+
+    def _paint_strips(self) -> None:
+        painter = QPainter(self._strips)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         columns = {place: k for k, place in enumerate(self._places)}
-        ink = self.palette().color(QPalette.ColorRole.WindowText)
         for row, (name, lane) in enumerate(self._lanes):
             if len(self._lanes) > 1:
-                painter.setPen(ink)
+                painter.setPen(self.palette().color(QPalette.ColorRole.WindowText))
                 name_box = QRectF(_MARGIN - 4, self.cell(0, row).top(), _NAME_WIDTH, _STRIP_HEIGHT - 6)
                 painter.drawText(name_box, Qt.AlignmentFlag.AlignCenter, name)
             cells = [self.cell(columns[step.place], row) for step in lane.steps if step.place in columns]
-            painter.setPen(Qt.PenStyle.NoPen)
             for step, cell in zip(lane.steps, cells, strict=False):
-                painter.setBrush(step_colour(step))
-                painter.drawRoundedRect(cell.adjusted(0.75, 0, -0.75, 0), 2, 2)
+                painter.fillRect(cell.adjusted(0.75, 0, -0.75, 0), step_colour(step))
             self._paint_norms(painter, lane.steps, cells)
-            if cells:
-                painter.setBrush(Qt.BrushStyle.NoBrush)
-                painter.setPen(QPen(ink, 2.5))
-                painter.drawRoundedRect(cells[min(lane.cursor, len(cells) - 1)].adjusted(-0.5, -2, 0.5, 2), 3, 3)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor("#c62828"))
         for place in self._marks & columns.keys():

@@ -53,6 +53,7 @@ class ConvergenceView(pg.PlotWidget):
         self.addItem(self.cursor)
         self.scene().sigMouseClicked.connect(self._on_clicked)
         self._places: list[Place] = []
+        self._named: list[str] = []
 
     def show_runs(self, runs: Mapping[str, Sequence[Step]], places: list[Place], convergence_px: float) -> None:
         """Paint all iterations of the named runs.
@@ -85,6 +86,9 @@ class ConvergenceView(pg.PlotWidget):
         self.plotItem.setXRange(-0.5, max(len(places) - 0.5, 1), padding=0.01)
 
     def _write_legend(self, names: list[str]) -> None:
+        if names == self._named:
+            return
+        self._named = names
         dots = "".join(
             f'<span style="color:{LANE_COLOURS[name]}">{"●" if name == "A" else "■"}</span> '
             + (f"{name} &nbsp;" if len(names) > 1 else "")

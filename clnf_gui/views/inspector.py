@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtCore import QRectF, Qt
-from PySide6.QtWidgets import QSplitter
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QPainter
+from PySide6.QtWidgets import QSplitter, QStyleOptionGraphicsItem, QWidget
 
 from clnf_engine import FitOptions, Model, Step
 from clnf_engine.mean_shift import kernel_maps
@@ -16,7 +17,12 @@ from clnf_engine.sigma import sigma_matrices
 from clnf_gui.theme import BACKDROP, SELECTION
 from clnf_gui.views.number_table import NumberTable
 
-_COLUMNS = 4
+_TILE = 132
+"""Side of a panel, pixels of the composed picture; whole multiples of 11 cells stay sharp."""
+_TITLE = 24
+_GAP = 10
+_VIRIDIS = pg.colormap.get("viridis").getLookupTable(nPts=256)[:, :3].astype(np.uint8)
+_GREY = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
 
 
 @dataclass(frozen=True)
@@ -108,66 +114,129 @@ def _strip(maps: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 class InspectorView(QSplitter):
-    """Paints the panels of the selected landmark, and its numbers in a table."""
+    """Paints the panels of the selected landmark as one image, and its numbers in a table."""
 
     def __init__(self) -> None:
         super().__init__(Qt.Orientation.Vertical)
         self.pictures = pg.GraphicsLayoutWidget()
         self.pictures.setAccessibleName("Maps of the selected landmark")
         self.pictures.setBackground(BACKDROP)
+        self.box = self.pictures.addViewBox(lockAspect=True, invertY=True, enableMenu=False)
+        self.box.setMouseEnabled(False, False)
+        self.image_item = pg.ImageItem()
+        self.titles = _Titles()
+        self.mark_item = pg.ScatterPlotItem(size=7, symbol="o", pen=pg.mkPen(SELECTION, width=2), brush=None)
+        for item in (self.image_item, self.titles, self.mark_item):
+            self.box.addItem(item)
         self.table = NumberTable("Numbers of the selected landmark")
         self.addWidget(self.pictures)
         self.addWidget(self.table)
         self.setSizes([420, 220])
-        self.images: dict[str, pg.ImageItem] = {}
-        self._boxes: dict[str, pg.PlotItem] = {}
-        self._marks: dict[str, pg.ScatterPlotItem] = {}
+        self.panels: list[Panel] = []
+        self._position: NDArray[np.floating] | None = None
+        self.box.sigResized.connect(self._lay_out)
 
     def show_landmark(self, step: Step | None, landmark: int | None, model: Model | None, options: FitOptions) -> None:
         """Paint a landmark at a Step; without one, a hint in place of the pictures."""
-        shown = [] if step is None or landmark is None or model is None else panels(step, landmark, model, options)
-        if [panel.title for panel in shown] != list(self.images):
-            self._lay_out([panel.title for panel in shown], landmark is None)
         position = None
-        if step is not None and step.mean_shift is not None and landmark is not None:
-            position = step.mean_shift.position[landmark] + 0.5
-        for panel in shown:
-            item, box = self.images[panel.title], self._boxes[panel.title]
-            finite = panel.values[np.isfinite(panel.values)]
-            low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-            levels = (0.0, 255.0) if panel.grey else (low, max(high, low + 1e-30))
-            item.setColorMap(pg.colormap.get("CET-L1" if panel.grey else "viridis"))
-            item.setImage(panel.values, autoLevels=False, levels=levels)
-            item.setRect(QRectF(0, 0, panel.values.shape[1], panel.values.shape[0]))
-            box.setTitle(f"{panel.title} ≤ {high:.3g}", size="8pt", color="#d8d8d8")
-            box.setRange(QRectF(0, 0, panel.values.shape[1], panel.values.shape[0]), padding=0.02)
-            marked = position is not None and panel.is_map
-            self._marks[panel.title].setData(pos=[position] if marked else np.zeros((0, 2)))
         if step is None or landmark is None or model is None:
+            self.panels = []
+            self.titles.show_hint("Select a landmark: click one in the image or among the maps, or press N")
             self.table.show_columns({})
         else:
+            self.panels = panels(step, landmark, model, options)
+            self.titles.show_hint("This step has no response maps")
             found = numbers(step, landmark, model)
             self.table.show_columns({f"landmark {landmark}": list(found), "value": list(found.values())})
+            position = None if step.mean_shift is None else step.mean_shift.position[landmark] + 0.5
+        self._position = position
+        self._lay_out()
 
-    def _lay_out(self, titles: list[str], none_selected: bool) -> None:
-        self.pictures.clear()
-        self.images, self._boxes, self._marks = {}, {}, {}
-        if not titles:
-            hint = "Select a landmark: click one in the image or among the maps, or press N"
-            self.pictures.addLabel(hint if none_selected else "This step has no response maps", color="#d8d8d8")
-        for k, title in enumerate(titles):
-            box = self.pictures.addPlot(row=k // _COLUMNS, col=k % _COLUMNS, enableMenu=False)
-            box.hideButtons()
-            box.hideAxis("left")
-            box.hideAxis("bottom")
-            box.setMouseEnabled(False, False)
-            box.setAspectLocked(True)
-            box.invertY(True)
-            item = pg.ImageItem()
-            mark = pg.ScatterPlotItem(size=7, symbol="o", pen=pg.mkPen(SELECTION, width=2), brush=None)
-            box.addItem(item)
-            box.addItem(mark)
-            self.images[title], self._boxes[title], self._marks[title] = item, box, mark
-        for column in range(min(len(titles), _COLUMNS)):
-            self.pictures.ci.layout.setColumnStretchFactor(column, 1)
-            self.pictures.ci.layout.setColumnPreferredWidth(column, 10)
+    def _lay_out(self) -> None:
+        """Compose all panels into one picture that fills the view."""
+        count = len(self.panels)
+        if not count:
+            self.image_item.clear()
+            self.mark_item.setData(pos=np.zeros((0, 2)))
+            self.titles.show_titles([], 0)
+            self.box.setRange(QRectF(0, 0, 100, 100), padding=0)
+            return
+        width, height = max(self.box.width(), 1.0), max(self.box.height(), 1.0)
+        columns = max(
+            range(1, count + 1), key=lambda c: min(width / c / _TILE, height / -(-count // c) / (_TILE + _TITLE))
+        )
+        rows = -(-count // columns)
+        pitch = (_TILE + _TITLE, _TILE + _GAP)
+        canvas = np.zeros((rows * pitch[0], columns * pitch[1], 4), dtype=np.uint8)
+        marks, titles = [], []
+        for k, panel in enumerate(self.panels):
+            top, left = (k // columns) * pitch[0] + _TITLE, (k % columns) * pitch[1]
+            tile, scale = _painted(panel)
+            canvas[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+            finite = panel.values[np.isfinite(panel.values)]
+            titles.append((f"{panel.title} ≤ {finite.max():.3g}" if finite.size else panel.title, left, top))
+            if panel.is_map and self._position is not None:
+                marks.append(np.array([left, top]) + self._position * scale)
+        self.image_item.setImage(canvas, autoLevels=False, levels=None)
+        self.mark_item.setData(pos=np.array(marks) if marks else np.zeros((0, 2)))
+        self.titles.show_titles(titles, _TILE)
+        self.box.setRange(QRectF(0, 0, canvas.shape[1], canvas.shape[0]), padding=0.01)
+
+
+def _painted(panel: Panel) -> tuple[NDArray[np.uint8], float]:
+    """A panel as RGBA pixels of about `_TILE`, every cell a block, and the pixels of a cell."""
+    values = panel.values
+    finite = np.isfinite(values)
+    low, high = 0.0, 255.0
+    if not panel.grey and finite.any():
+        low, high = float(values[finite].min()), float(values[finite].max())
+    scaled = np.where(finite, (values - low) / max(high - low, 1e-30), 0.0)
+    colours = _GREY if panel.grey else _VIRIDIS
+    cells = np.empty((*values.shape, 4), dtype=np.uint8)
+    cells[..., :3] = colours[np.clip(scaled * 255, 0, 255).astype(np.uint8)]
+    cells[..., 3] = np.where(finite, 255, 0)
+    side = max(values.shape)
+    if side > _TILE:
+        return cells[: side // 2 * 2 : 2, ::2][:_TILE, :_TILE], 0.5
+    block = _TILE // side
+    return cells.repeat(block, axis=0).repeat(block, axis=1), float(block)
+
+
+class _Titles(pg.GraphicsObject):
+    """The titles of all panels as one item, or a hint where there are none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._titles: list[tuple[str, int, int]] = []
+        self._tile = 0
+        self._hint = ""
+
+    def show_hint(self, text: str) -> None:
+        """What stands in place of the panels when there are none."""
+        self._hint = text
+        self.update()
+
+    def show_titles(self, titles: list[tuple[str, int, int]], tile: int) -> None:
+        """Paint (text, x, y) above panels of a tile's size."""
+        self.prepareGeometryChange()
+        self._titles, self._tile = titles, tile
+        self.update()
+
+    def boundingRect(self) -> QRectF:
+        right = max((x for _, x, _ in self._titles), default=100) + self._tile
+        bottom = max((y for _, _, y in self._titles), default=100) + self._tile
+        return QRectF(0, 0, right, bottom)
+
+    def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
+        transform = painter.transform()
+        painter.resetTransform()
+        painter.setPen(QColor("#d8d8d8"))
+        font = QFont(painter.font())
+        font.setPixelSize(11)
+        painter.setFont(font)
+        if not self._titles:
+            area = QRectF(painter.viewport())
+            painter.drawText(area, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self._hint)
+        for text, x, y in self._titles:
+            painter.drawText(transform.map(QPointF(x, y)) + QPointF(1, -4), text)
+        painter.setTransform(transform)

@@ -76,10 +76,17 @@ class NumberTable(QTableView):
 
     def show_columns(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Show columns by title; the sorting and the widths a person chose stay."""
-        titles = list(columns)
+        titles, values = list(columns), list(columns.values())
         fresh = titles != self._model.titles
+        rows = len(values[0]) if values else 0
+        if not fresh and rows == self._model.rowCount():
+            self._model.columns = values
+            if rows:
+                last = self._model.index(rows - 1, len(values) - 1)
+                self._model.dataChanged.emit(self._model.index(0, 0), last)
+            return
         self._model.beginResetModel()
-        self._model.titles, self._model.columns = titles, list(columns.values())
+        self._model.titles, self._model.columns = titles, values
         self._model.endResetModel()
         if fresh:
             self._fit_widths()

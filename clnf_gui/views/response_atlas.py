@@ -51,6 +51,8 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         self._steps: tuple[Step | None, Step | None] = (None, None)
         self._look = Look()
         self._selection: int | None = None
+        self._label = ""
+        self._colours: pg.ColorMap | None = None
         self._maps: NDArray[np.floating] | None = None
         self._columns = 1
         self._tile = 1
@@ -82,12 +84,18 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
             divisor = peaks[:, None, None]
             shown, levels = np.divide(maps, divisor, out=np.zeros_like(maps), where=divisor > 0), (0.0, 1.0)
         colours = self._diverging if difference else self._sequential
-        self.image_item.setColorMap(colours)
+        if colours is not self._colours:
+            self._colours = colours
+            self.image_item.setColorMap(colours)
         self.image_item.setImage(self._atlas(shown), autoLevels=False, levels=levels)
-        self.colour_bar.setColorMap(colours)
-        self.colour_bar.setLevels(levels)
         each = look.map_range is MapRange.EACH and not difference
-        self.colour_bar.setLabel("right", "A − B" if difference else "of each map's peak" if each else "response")
+        label = "A − B" if difference else "of each map's peak" if each else "response"
+        if label != self._label:
+            self._label = label
+            self.colour_bar.setColorMap(colours)
+            self.colour_bar.setLabel("right", label)
+        if self.colour_bar.levels() != levels:
+            self.colour_bar.setLevels(levels)
         corners = np.array([self._corner(k) for k in range(n)], dtype=float)
         cells = np.abs(maps).reshape(n, -1).argmax(axis=1)
         self.peak_item.setData(pos=corners + np.stack([cells % window, cells // window], axis=1) + 0.5)

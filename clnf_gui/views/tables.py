@@ -71,6 +71,7 @@ class ParametersView(QSplitter):
         self.limits = [pg.InfiniteLine(angle=0, pen=pg.mkPen(ORANGE, style=Qt.PenStyle.DashLine)) for _ in range(2)]
         for line in self.limits:
             self.plot.addItem(line)
+        self._frame = (0, 0.0)
         self.table = NumberTable("Parameters")
         self.addWidget(self.plot)
         self.addWidget(self.table)
@@ -87,9 +88,11 @@ class ParametersView(QSplitter):
         self.bars.setOpts(x=np.arange(pdm.n_modes), height=deviations, width=0.7)
         for line, value in zip(self.limits, (-clamp_sigmas, clamp_sigmas), strict=True):
             line.setValue(value)
-        bound = min(clamp_sigmas, 100.0) * 1.1
-        self.plot.setYRange(-bound, bound, padding=0)
-        self.plot.setXRange(-0.8, pdm.n_modes - 0.2, padding=0.01)
+        frame = (pdm.n_modes, min(clamp_sigmas, 100.0) * 1.1)
+        if frame != self._frame:
+            self._frame = frame
+            self.plot.setYRange(-frame[1], frame[1], padding=0)
+            self.plot.setXRange(-0.8, frame[0] - 0.2, padding=0.01)
         clamped = np.zeros(len(step.params), dtype=bool) if step.clamped is None else step.clamped
         self.table.show_columns(
             {

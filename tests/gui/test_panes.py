@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyqtgraph as pg
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
@@ -35,7 +36,7 @@ def click_row(table: NumberTable, row: int) -> None:
 def test_the_inspector_asks_for_a_landmark_then_shows_all_of_it(window: MainWindow) -> None:
     session, view = window.session, window.panes.inspector
     show(window, "Landmark")
-    assert view.images == {}
+    assert view.panels == []
     session.move_to((0, Phase.NONRIGID, 2))
     session.select(30)
     window.repaint_now()
@@ -53,14 +54,39 @@ def test_the_inspector_asks_for_a_landmark_then_shows_all_of_it(window: MainWind
         "diag Sigma": sigma.diagonal().reshape(11, 11),
         "Sigma": sigma,
     }
+    found = {panel.title: panel.values for panel in view.panels}
     for title, values in expected.items():
-        assert np.array_equal(view.images[title].image, values), title
+        assert np.array_equal(found[title], values), title
     neurons = int(session.model.scales[0].views[step.stage.view].neurons[30])
     for title, values in (("NCC", maps.neuron_ncc[30]), ("outputs", maps.neuron_output[30])):
-        painted = view.images[title].image
-        assert np.isclose(np.nansum(painted), values[:neurons].sum())
-        assert np.array_equal(painted[:11, :11], values[0])
+        assert np.isclose(np.nansum(found[title]), values[:neurons].sum())
+        assert np.array_equal(found[title][:11, :11], values[0])
     assert view.table.cell(0, "value") == f"{step.landmarks[30, 0]:.4g}"
+
+
+def test_the_inspectors_pixels_are_the_values_colours(window: MainWindow) -> None:
+    """Every cell is a block in the colour that viridis (or grey) gives its value; marks lie at the position."""
+    session, view = window.session, window.panes.inspector
+    show(window, "Landmark")
+    session.select(30)
+    session.move_to((0, Phase.NONRIGID, 2))
+    window.repaint_now()
+    titles = {text.split(" ≤")[0]: (x, y) for text, x, y in view.titles._titles}
+    viridis = pg.colormap.get("viridis").getLookupTable(nPts=256)[:, :3]
+    maps = session.step.responses
+    x, y = titles["final"]
+    final = maps.final[30]
+    scaled = (final - final.min()) / (final.max() - final.min())
+    block = 132 // 11
+    for row, column in ((0, 0), (5, 5), (10, 3)):
+        pixel = view.image_item.image[y + block * row + 2, x + block * column + 2]
+        assert np.array_equal(pixel[:3], viridis[int(scaled[row, column] * 255)])
+    x, y = titles["area"]
+    assert view.image_item.image[y + 2, x + 2, 0] == int(maps.area[30, 0, 0])
+    position = session.step.mean_shift.position[30]
+    marks = np.stack(view.mark_item.getData(), axis=1)
+    assert len(marks) == 5
+    assert any(np.allclose(mark, titles["final"] + (position + 0.5) * block) for mark in marks)
 
 
 def test_the_inspector_follows_the_cursor(window: MainWindow) -> None:
@@ -69,14 +95,16 @@ def test_the_inspector_follows_the_cursor(window: MainWindow) -> None:
     session.select(5)
     session.move_to((0, Phase.RESPONSES, None))
     window.repaint_now()
-    assert "kernel" not in view.images  # no iteration, no position
+    assert "kernel" not in {panel.title for panel in view.panels}  # no iteration, no position
     session.move_to((1, Phase.RIGID, 1))
     window.repaint_now()
-    assert view.images["final"].image.shape == (9, 9)
-    assert "kernel" in view.images
+    found = {panel.title: panel.values for panel in view.panels}
+    assert found["final"].shape == (9, 9)
+    assert "kernel" in found
     session.move_to((None, Phase.END, None))
     window.repaint_now()
-    assert view.images == {}
+    assert view.panels == []
+    assert view.image_item.image is None
 
 
 def test_magnitudes_bars_and_table_are_the_diagnostics_numbers(window: MainWindow) -> None:

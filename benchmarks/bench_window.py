@@ -1,0 +1,151 @@
+"""How fast the window answers, off screen, with every pane painted, both lanes and a 1080p window; medians in ms.
+
+QT_QPA_PLATFORM=offscreen python benchmarks/bench_window.py [--model M]
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import resource
+import sys
+import time
+from dataclasses import replace
+
+STARTED = time.perf_counter()
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import numpy as np
+from PySide6.QtCore import QElapsedTimer, QTimer
+from PySide6.QtWidgets import QApplication, QDockWidget
+from timing import default_model
+
+from clnf_engine import FitOptions, Normalization
+from clnf_gui.app import sample_portrait
+from clnf_gui.qt_setup import make_application
+from clnf_gui.session import Session
+from clnf_gui.window import MainWindow
+
+_HEARTBEAT_MS = 2
+
+
+def _wait_for_fit(app: QApplication, session: Session) -> None:
+    while session.busy or not all(session.lanes[name].complete for name in session.shown):
+        app.processEvents()
+
+
+def _paint(app: QApplication, window: MainWindow) -> None:
+    """Repaint what changed, down to the pixels."""
+    window.repaint_now()
+    app.processEvents()
+
+
+def _untab(window: MainWindow) -> None:
+    """Every dock in sight at once, none behind another."""
+    for dock in window.findChildren(QDockWidget):
+        dock.setFloating(True)
+        dock.resize(620, 420)
+        dock.show()
+
+
+def _measure(app: QApplication, window: MainWindow, layout: str) -> None:
+    """Time stepping, scrubbing and option changes, both lanes shown."""
+    session = window.session
+    _paint(app, window)
+    times = []
+    for k in range(240):
+        start = time.perf_counter()
+        session.move_by_step(1 if (k // 30) % 2 == 0 else -1)
+        _paint(app, window)
+        times.append(time.perf_counter() - start)
+    _report(f"step to painted, both lanes, {layout}", times, "at most 16 ms")
+    places = session.places()
+    start = time.perf_counter()
+    for place in places * 4:
+        session.move_to(place)
+        _paint(app, window)
+    rate = 4 * len(places) / (time.perf_counter() - start)
+    print(f"scrubbing {len(places)} places, {layout}: {rate:.0f} steps/s (at least 60)")
+    times = []
+    for k in range(60):
+        start = time.perf_counter()
+        session.set_options(FitOptions(normalization=list(Normalization)[k % 5]))
+        _wait_for_fit(app, session)
+        _paint(app, window)
+        times.append(time.perf_counter() - start)
+    _report(f"option change to refitted and painted, {layout}", times, "at most 60 ms")
+
+
+def _report(what: str, seconds: list[float], limit: str) -> None:
+    values = 1000 * np.array(seconds)
+    print(f"{what}: median {np.median(values):.1f} ms, 95 % {np.percentile(values, 95):.1f} ms ({limit})")
+
+
+def _memory_mb() -> float:
+    gc.collect()
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default=default_model())
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--changes", type=int, default=500)
+    arguments = parser.parse_args()
+    if not arguments.model:
+        sys.exit("no model: give one by --model")
+    app = make_application()
+    session = Session()
+    window = MainWindow(session)
+    window.resize(1920, 1080)
+    window.show()
+    session.open_model(arguments.model)
+    session.open_image(sample_portrait())
+    _wait_for_fit(app, session)
+    _paint(app, window)
+    print(f"start to first painted fit: {time.perf_counter() - STARTED:.2f} s (at most 2.0 s)")
+    session.set_comparing(True)
+    _wait_for_fit(app, session)
+    session.select(30)
+    _paint(app, window)
+    places = session.places()
+    _measure(app, window, "docks in tabs")
+    _untab(window)
+    _measure(app, window, "every pane in a window of its own")
+
+    gaps: list[float] = []
+    clock = QElapsedTimer()
+    heartbeat = QTimer(interval=_HEARTBEAT_MS)
+    heartbeat.timeout.connect(lambda: gaps.append(clock.nsecsElapsed() / 1e9) or clock.restart())
+    clock.start()
+    heartbeat.start()
+    for k in range(60):
+        session.set_options(replace(FitOptions(), max_iterations=5 + k % 20, convergence_px=0.0))
+        _wait_for_fit(app, session)
+    heartbeat.stop()
+    print(f"longest time without a heartbeat while fits run: {1000 * max(gaps):.0f} ms (at most 50)")
+
+    session.set_options(FitOptions())
+    _wait_for_fit(app, session)
+    before = _memory_mb()
+    for k in range(arguments.steps):
+        session.move_to(places[k % len(places)])
+        _paint(app, window)
+    after_steps = _memory_mb()
+    for k in range(arguments.changes):
+        session.set_options(FitOptions(sigma=1.0 + (k % 50) / 50))
+        _wait_for_fit(app, session)
+        _paint(app, window)
+    session.history.clear()
+    print(
+        f"memory: {before:.0f} MB, after {arguments.steps} steps {after_steps:.0f} MB, "
+        f"after {arguments.changes} option changes {_memory_mb():.0f} MB"
+    )
+    window.close()
+
+
+if __name__ == "__main__":
+    main()
