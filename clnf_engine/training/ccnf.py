@@ -30,6 +30,9 @@ _LOG_BOUNDS = (-9.0, 6.0)
 
 _KMEANS_ROUNDS = 10
 
+_CHUNK = 96
+"""Windows taken at a time, so that their patches are still in the cache when the gradient needs them again."""
+
 
 @dataclass(frozen=True, eq=False)
 class Expert:
@@ -109,32 +112,37 @@ def negative_log_likelihood(
     """
     count, cells = wanted.shape
     expert = Expert.from_vector(vector, recipe.neurons, len(components))
-    answers = rows @ expert.theta.T.astype(rows.dtype)
-    answers += expert.bias.astype(rows.dtype)
-    expit(answers, out=answers)
-    heard = answers.sum(axis=1, dtype=np.float64).reshape(count, cells)
     precision = 2 * np.tensordot(expert.betas, components, axes=1)
     precision[np.diag_indices(cells)] += 2 * recipe.neurons * expert.alpha
     sigma = np.linalg.inv(precision)
-    potential = 2 * expert.alpha * heard
-    mean = potential @ sigma
-    error = wanted - mean
-    scatter = wanted.T @ wanted
-    value = 0.5 * float(np.vdot(scatter, precision)) - float(np.vdot(wanted, potential))
-    value += 0.5 * float(np.vdot(potential, mean)) - 0.5 * count * float(np.linalg.slogdet(precision)[1])
-    by_precision = 0.5 * (scatter - mean.T @ mean - count * sigma)
-    by_alpha = 2 * recipe.neurons * float(np.trace(by_precision)) - 2 * float(np.vdot(error, heard))
+    neurons, bias = expert.theta.T.astype(rows.dtype), expert.bias.astype(rows.dtype)
+    gradient = np.zeros(len(vector))
+    by_theta, by_bias = gradient[: expert.theta.size].reshape(expert.theta.shape), gradient[expert.theta.size :]
+    value, by_alpha = -0.5 * count * float(np.linalg.slogdet(precision)[1]), 0.0
+    by_precision = -0.5 * count * sigma
+    for first in range(0, count, _CHUNK):
+        here = slice(first * cells, (first + _CHUNK) * cells)
+        target = wanted[first : first + _CHUNK]
+        answers = rows[here] @ neurons
+        answers += bias
+        expit(answers, out=answers)
+        heard = answers.sum(axis=1, dtype=np.float64).reshape(-1, cells)
+        mean = 2 * expert.alpha * heard @ sigma
+        error = target - mean
+        value += 0.5 * float(np.vdot(target @ precision, target))
+        value += 2 * expert.alpha * float(np.vdot(heard, 0.5 * mean - target))
+        by_precision += 0.5 * (target.T @ target - mean.T @ mean)
+        by_alpha -= 2 * float(np.vdot(error, heard))
+        answers *= 1 - answers
+        answers *= (-2 * expert.alpha * error).astype(rows.dtype).reshape(-1, 1)
+        by_theta += answers.T @ rows[here]
+        by_bias[: recipe.neurons] += answers.sum(axis=0, dtype=np.float64)
+    by_alpha += 2 * recipe.neurons * float(np.trace(by_precision))
     by_betas = 2 * np.tensordot(components, by_precision, axes=2)
-    slope = answers * (1 - answers)
-    slope *= (-2 * expert.alpha * error).astype(rows.dtype).reshape(-1, 1)
-    parts = (
-        (slope.T @ rows).astype(np.float64).ravel(),
-        slope.sum(axis=0, dtype=np.float64),
-        np.concatenate([[by_alpha * expert.alpha], by_betas * expert.betas]),
-    )
-    gradient = np.concatenate(parts) / wanted.size
-    penalty, by_theta = _penalty(expert.theta, recipe)
-    gradient[: by_theta.size] += by_theta.ravel()
+    gradient[expert.theta.size + recipe.neurons :] = expert.alpha * by_alpha, *(expert.betas * by_betas)
+    gradient /= wanted.size
+    penalty, decay = _penalty(expert.theta, recipe)
+    by_theta += decay
     return value / wanted.size + penalty, gradient
 
 

@@ -61,8 +61,8 @@ class Recipe:
     near_share: float = 0.65
     far_offset: float = 11.0
     bump: float = 1.0
-    weight_decay: float = 1e-5
-    likeness: float = 0.003
+    weight_decay: float = 1e-6
+    likeness: float = 0.1
     iterations: int = 100
     refinements: int = 40
 
