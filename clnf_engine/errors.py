@@ -53,3 +53,7 @@ class OptionsError(ClnfError, ValueError):
 
 class InitialError(ClnfError, ValueError):
     """A starting point (box, landmarks, parameters) that no fit can begin from."""
+
+
+class StopError(ClnfError, ValueError):
+    """A text that describes no stop condition."""

@@ -51,23 +51,26 @@ def _cells(window: int, dtype: DType) -> Array:
     return np.arange(window, dtype=dtype)
 
 
+def _with_moment(kernel: Array, axis: int) -> Array:
+    """Stack k_j and j·k_j along a new axis."""
+    return np.stack([kernel, kernel * _cells(kernel.shape[-1], kernel.dtype)], axis=axis)
+
+
 @lru_cache(maxsize=64)
-def _kernel_table(window: int, sigma: float, dtype: DType) -> Array:
-    """The 1-D kernel k and j·k at positions 0, 0.1, … window − 0.1: (10·window, 2, window)."""
+def _kernel_table(window: int, sigma: float, dtype: DType, axis: int) -> Array:
+    """The 1-D kernel with its moment at positions 0, 0.1, … window − 0.1."""
     positions = np.arange(round(window / TABLE_STEP)) * TABLE_STEP
-    return _with_moment(kernel_1d(positions.astype(dtype), window, sigma))
+    return _with_moment(kernel_1d(positions.astype(dtype), window, sigma), axis)
 
 
-def _with_moment(kernel: Array) -> Array:
-    return np.stack([kernel, kernel * _cells(kernel.shape[-1], kernel.dtype)], axis=-2)
-
-
-def _kernels(position: Array, window: int, sigma: float, kernel: Kernel) -> Array:
-    """The mean-shift's 1-D kernel at each coordinate and its first moment j·k_j, (n, 2, 2, window)."""
+def _kernels(positions: Array, window: int, sigma: float, kernel: Kernel) -> tuple[Array, Array]:
+    """The mean-shift's 1-D kernels k and first moments of the columns, (n, window, 2), and rows, (n, 2, window)."""
     if kernel is Kernel.EXACT:
-        return _with_moment(kernel_1d(position, window, sigma))
-    index = (position * (1 / TABLE_STEP) + 0.5).astype(np.intp)
-    return _kernel_table(window, sigma, position.dtype).take(index, axis=0)
+        kernels = kernel_1d(positions, window, sigma)
+        return _with_moment(kernels[:, 0], -1), _with_moment(kernels[:, 1], -2)
+    index = (positions * (1 / TABLE_STEP) + 0.5).astype(np.intp)
+    columns = _kernel_table(window, sigma, positions.dtype, -1).take(index[:, 0], axis=0)
+    return columns, _kernel_table(window, sigma, positions.dtype, -2).take(index[:, 1], axis=0)
 
 
 def map_positions(landmarks: Floats, responses: ResponseMaps, dtype: DTypeLike) -> Array:
@@ -100,7 +103,7 @@ def mean_shift(positions: Array, responses: ResponseMaps, sigma: float, kernel: 
     Parameters
     ----------
     positions : (n, 2)
-        From `map_positions`; clamped here to [0, w − 0.1] for the shift, but not for the likelihood.
+        From `map_positions`; clamped here to [0, w − 0.1].
     responses : ResponseMaps
     sigma : float
         Reference px.
@@ -115,27 +118,41 @@ def mean_shift(positions: Array, responses: ResponseMaps, sigma: float, kernel: 
     dtype = maps.dtype
     window = responses.window
     clamped = np.minimum(np.maximum(positions, 0), dtype.type(window - TABLE_STEP))
-    # Per axis the rows k, j·k and the exact kernel; all their products with the map in two passes.
-    factors = np.empty((clamped.shape[0], 2, 3, window), dtype=dtype)
-    factors[:, :, :2] = _kernels(clamped, window, sigma, kernel)
-    factors[:, :, 2] = kernel_1d(positions, window, sigma)
-    sums = (factors[:, 1] @ maps) @ factors[:, 0].swapaxes(1, 2)
-    total, exact = sums[:, 0, 0], sums[:, 2, 2]
-    moments = sums.reshape(-1, 9)[:, 1:4:2]
+    columns, rows = _kernels(clamped, window, sigma, kernel)
+    sums = (rows @ maps @ columns).reshape(-1, 4)  # Σv, Σv·column, Σv·row and a mixed moment
+    total, moments = sums[:, 0], sums[:, 1:3]
     known = total > 0
     shift = np.divide(moments, total[:, None], out=clamped.copy(), where=known[:, None])
     shift -= clamped
-    likelihoods = exact + LIKELIHOOD_FLOOR
     if not responses.all_visible:
         shift[~responses.visible] = 0
-        likelihoods[~responses.visible] = 0
     return read_only_fields(
         MeanShift(
             position=clamped,
             kernel_sum=total,
-            likelihoods=likelihoods,
             reference=shift,
             image=shift @ responses.reference_to_image.T.astype(dtype),
             empty=responses.visible & ~known,
         )
     )
+
+
+def landmark_likelihoods(positions: Array, responses: ResponseMaps, sigma: float) -> Array:
+    """``Σ response·exact kernel + 1e-8`` of every landmark.
+
+    Parameters
+    ----------
+    positions : (n, 2)
+        From `map_positions`, not clamped.
+    responses : ResponseMaps
+    sigma : float
+        Reference px.
+
+    Returns
+    -------
+    (n,)
+        Zero where not visible. Unlike the mean-shift, it depends on the absolute magnitude of the maps.
+    """
+    kernels = kernel_1d(positions, responses.window, sigma)
+    sums = kernels[:, 1, None, :] @ responses.final @ kernels[:, 0, :, None]
+    return np.where(responses.visible, sums[:, 0, 0] + LIKELIHOOD_FLOOR, 0)

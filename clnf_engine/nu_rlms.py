@@ -6,30 +6,37 @@ Baltrušaitis et al., ICCVW 2013, §4: ``(JᵀWJ + reg·Λ⁻¹)·Δ = JᵀWv �
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from scipy.linalg import lapack
 
-from clnf_engine.arrays import Array, DType, read_only_fields
-from clnf_engine.mean_shift import map_positions, mean_shift
-from clnf_engine.model import Model
+from clnf_engine.arrays import Array, DType, read_only, read_only_fields
+from clnf_engine.mean_shift import landmark_likelihoods, map_positions, mean_shift
+from clnf_engine.model import Model, PatchExperts
 from clnf_engine.options import FitOptions
-from clnf_engine.pdm import RIGID, clamp, jacobian, landmarks, update
+from clnf_engine.pdm import PDM, RIGID, clamp, jacobian, landmarks, update
 from clnf_engine.steps import Phase, ResponseMaps, Stage, Step
 
 
-def landmark_weights(model: Model, stage: Stage, dtype: DType) -> Array:
-    """Diagonal of W: ``weight_factor·patch_confidence`` per landmark, or ones when the factor is 0.
+@lru_cache(maxsize=64)
+def landmark_weights(experts: PatchExperts, weight_factor: float, dtype: DType) -> Array:
+    """Diagonal of W: ``weight_factor·patch_confidence`` per landmark, or ones unless the factor is positive.
 
     Returns
     -------
     (n,)
-        The magnitude of a response map never enters.
+        Read-only. The magnitude of a response map never enters.
     """
-    if stage.weight_factor > 0 and stage.view is not None:
-        confidence = model.scales[stage.index].views[stage.view].patch_confidence
-        return (stage.weight_factor * confidence).astype(dtype)
-    return np.ones(model.n_landmarks, dtype=dtype)
+    if weight_factor > 0:
+        return read_only((weight_factor * experts.patch_confidence).astype(dtype))
+    return read_only(np.ones(experts.visible.shape, dtype=dtype))
+
+
+@lru_cache(maxsize=64)
+def _prior(pdm: PDM, reg_factor: float, dtype: DType) -> Array:
+    """``reg·Λ⁻¹`` of the modes, (m,)."""
+    return read_only((reg_factor / pdm.variances).astype(dtype))
 
 
 def iterate(
@@ -58,8 +65,9 @@ def iterate(
     pdm = model.pdm
     dtype = responses.final.dtype
     visible = responses.visible
-    shift = mean_shift(map_positions(before.landmarks, responses, dtype), responses, stage.sigma, options.kernel)
-    weights = landmark_weights(model, stage, dtype)
+    positions = map_positions(before.landmarks, responses, dtype)
+    shift = mean_shift(positions, responses, stage.sigma, options.kernel)
+    weights = landmark_weights(model.scales[stage.index].views[stage.view or 0], stage.weight_factor, dtype)
     jac = jacobian(pdm, before.params, rigid=phase is Phase.RIGID, dtype=dtype)
     if not responses.all_visible:
         jac.reshape(2, visible.shape[0], -1)[:, ~visible] = 0
@@ -67,7 +75,7 @@ def iterate(
     hessian = weighted.T @ jac
     gradient = shift.image.T.ravel() @ weighted
     if phase is Phase.NONRIGID:
-        prior = (stage.reg_factor / pdm.variances).astype(dtype)
+        prior = _prior(pdm, stage.reg_factor, dtype)
         hessian.reshape(-1)[:: hessian.shape[0] + 1][RIGID:] += prior
         gradient[RIGID:] -= prior * before.params[RIGID:].astype(dtype)
     delta = _solve(hessian, gradient)
@@ -79,7 +87,11 @@ def iterate(
         shape, clamped, message = landmarks(pdm, params), params != moved, ""
     change = (shape - before.landmarks).ravel()
     shape_change = math.sqrt(change @ change)
-    likelihoods = np.log(shift.likelihoods if responses.all_visible else shift.likelihoods[visible])
+    converged = delta is not None and shape_change < options.convergence_px
+    likelihoods = likelihood = None
+    if converged or delta is None or iteration == options.max_iterations:
+        likelihoods = landmark_likelihoods(positions, responses, stage.sigma)
+        likelihood = float(np.log(likelihoods[visible]).mean()) if visible.any() else None
     return read_only_fields(
         Step(
             phase=phase,
@@ -98,8 +110,9 @@ def iterate(
             update_norm=None if delta is None else math.sqrt(delta @ delta),
             shape_change=shape_change,
             clamped=clamped,
-            likelihood=math.fsum(likelihoods.tolist()) / likelihoods.size if likelihoods.size else None,
-            converged=delta is not None and shape_change < options.convergence_px,
+            likelihoods=likelihoods,
+            likelihood=likelihood,
+            converged=converged,
             message=message,
         )
     )

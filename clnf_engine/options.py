@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from numbers import Real
 from typing import Any
 
 from clnf_engine.errors import OptionsError
@@ -160,10 +161,10 @@ def _checked(name: str, value: Any, default: Any) -> Any:
             return value
         raise OptionsError(f"{name} is {value!r}; expected true or false")
     if isinstance(default, tuple):
-        if isinstance(value, (list, tuple)):
+        if isinstance(value, Iterable) and not isinstance(value, str):
             return tuple(_checked(name, item, 0) for item in value)
         raise OptionsError(f"{name} is {value!r}; expected a list of whole numbers")
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number = type(value) is not bool and isinstance(value, Real) and math.isfinite(value)
     if isinstance(default, int):
         if number and value == int(value):
             return int(value)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from clnf_engine.arrays import Array, Floats
+from clnf_engine.arrays import Array, Floats, read_only
 
 RIGID = 6
 """Number of global (rigid) parameters at the head of every parameter vector."""
@@ -95,15 +96,15 @@ def euler_angles(rotation: Floats) -> Floats:
     )
 
 
-def shape_3d(pdm: PDM, params: Floats) -> Floats:
-    """The 3D shape before rotation, ``X = mean + Φ·q``.
+@lru_cache(maxsize=16)
+def _pose(pdm: PDM, params: bytes) -> tuple[Floats, Floats]:
+    """Rotation matrix (3, 3) and unrotated shape ``X = mean + Φ·q`` (3, n) of a parameter vector's bytes.
 
-    Returns
-    -------
-    (3, n) float64
-        Rows x, y, z in model units.
+    Landmarks, Jacobian and update all need them at the same parameters; the cache makes them once.
     """
-    return (pdm.mean + pdm.modes @ params[RIGID:]).reshape(3, -1)
+    values = np.frombuffer(params)
+    shape = (pdm.mean + pdm.modes @ values[RIGID:]).reshape(3, -1)
+    return read_only(rotation_matrix(values[1:4])), read_only(shape)
 
 
 def landmarks(pdm: PDM, params: Floats) -> Floats:
@@ -119,8 +120,9 @@ def landmarks(pdm: PDM, params: Floats) -> Floats:
     (n, 2) float64
         Landmarks, x first, in image px.
     """
-    projection = params[0] * rotation_matrix(params[1:4])[:2]
-    return np.ascontiguousarray((projection @ shape_3d(pdm, params)).T) + params[4:6]
+    rotation, shape = _pose(pdm, params.tobytes())
+    projected: Floats = shape.T @ (params[0] * rotation[:2].T) + params[4:6]
+    return projected
 
 
 def jacobian(pdm: PDM, params: Floats, *, rigid: bool, dtype: DTypeLike = np.float64) -> Array:
@@ -144,8 +146,8 @@ def jacobian(pdm: PDM, params: Floats, *, rigid: bool, dtype: DTypeLike = np.flo
         Rows: x of all landmarks, then y of all landmarks, in image px per unit of the column's parameter.
     """
     n = pdm.n_landmarks
-    shape = shape_3d(pdm, params)
-    rotation = rotation_matrix(params[1:4])[:2]
+    full_rotation, shape = _pose(pdm, params.tobytes())
+    rotation = full_rotation[:2]
     scaled = params[0] * rotation
     jac: Array = np.zeros((2, n, RIGID + (0 if rigid else pdm.n_modes)), dtype=dtype)
     jac[:, :, 0] = rotation @ shape

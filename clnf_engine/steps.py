@@ -125,9 +125,6 @@ class MeanShift:
         Where the landmark stands in its map, (dx, dy) in cells, clamped to [0, w − 0.1].
     kernel_sum : (n,)
         Σ response·kernel, the divisor of the shift.
-    likelihoods : (n,)
-        Σ response·exact kernel + 1e-8 at the position before clamping: unlike the shift, it depends on the
-        absolute magnitude of the maps.
     reference, image : (n, 2)
         The shift in reference px and rotated and scaled to image px.
     empty : (n,) bool
@@ -136,7 +133,6 @@ class MeanShift:
 
     position: Array
     kernel_sum: Array
-    likelihoods: Array
     reference: Array
     image: Array
     empty: NDArray[np.bool_]
@@ -177,9 +173,11 @@ class Step:
         ‖landmarks − previous landmarks‖₂ over all 2n coordinates, image px: OpenFace's stop rule.
     clamped : (6 + m,) bool
         Parameters held at their bound in this update.
+    likelihoods : (n,)
+        In the last iteration of a phase, Σ response·exact kernel + 1e-8 at each landmark, before the update; zero
+        where not visible. Unlike the shift, it depends on the absolute magnitude of the maps.
     likelihood : float
-        Mean of ``log(mean_shift.likelihoods)`` over visible landmarks, before the update. At the end: that of
-        the last iteration.
+        Mean of ``log(likelihoods)`` over visible landmarks. At the end: that of the last phase.
     converged : bool
         The phase ends here because `shape_change` fell below `convergence_px`.
     success : bool
@@ -204,6 +202,7 @@ class Step:
     update_norm: float | None = None
     shape_change: float | None = None
     clamped: NDArray[np.bool_] | None = None
+    likelihoods: Array | None = None
     likelihood: float | None = None
     converged: bool | None = None
     success: bool | None = None

@@ -145,7 +145,7 @@ class StageSummary:
 
 _COMPARED = (
     ("responses", ("base_shape", "image_to_reference", "area", "raw", "after_sigma", "shifted", "final")),
-    ("mean_shift", ("position", "kernel_sum", "likelihoods", "reference", "image")),
+    ("mean_shift", ("position", "kernel_sum", "reference", "image")),
 )
 
 
@@ -204,7 +204,7 @@ def _values(step: Step) -> Iterator[tuple[str, Any]]:
         holder = getattr(step, group)
         if holder is not None and (group != "responses" or step.phase is Phase.RESPONSES):
             yield from ((f"{group}.{name}", getattr(holder, name)) for name in names)
-    for name in ("weights", "jacobian", "hessian", "gradient", "delta", "params", "landmarks"):
+    for name in ("weights", "jacobian", "hessian", "gradient", "delta", "likelihoods", "params", "landmarks"):
         yield name, getattr(step, name)
 
 
@@ -221,7 +221,9 @@ def _difference(a: Array | None, b: Array | None) -> float:
 _ITERATION_PHASES = (Phase.RIGID, Phase.NONRIGID)
 _SHIFT_FIELDS = tuple(field.name for field in fields(MeanShift))
 _RESPONSE_FIELDS = tuple(field.name for field in fields(ResponseMaps))
-_ARRAY_FIELDS = ("landmarks_before", "weights", "jacobian", "hessian", "gradient", "delta", "clamped")
+_ARRAY_FIELDS = ("landmarks_before", "weights", "jacobian", "hessian", "gradient", "delta", "clamped", "likelihoods")
+_SOMETIMES_MISSING = {"delta", "likelihoods"}
+"""Array fields that not every iteration has; a row of NaN stands for a missing one."""
 _NUMBER_FIELDS = ("update_norm", "shape_change", "likelihood")
 
 
@@ -377,7 +379,12 @@ def _iteration_rows(
     arrays: Mapping[str, Array], header: Mapping[str, Any], n: int, p: int
 ) -> dict[Phase, Iterator[dict[str, Any]]]:
     """Per phase, the values of its iterations in order."""
-    shapes: dict[str, tuple[int | None, ...]] = {"landmarks_before": (n, 2), "weights": (n,), "clamped": (p,)}
+    shapes: dict[str, tuple[int | None, ...]] = {
+        "landmarks_before": (n, 2),
+        "weights": (n,),
+        "clamped": (p,),
+        "likelihoods": (n,),
+    }
     result = {}
     for phase in _ITERATION_PHASES:
         count = sum(step["phase"] == phase for step in header["steps"])
@@ -389,7 +396,7 @@ def _iteration_rows(
         shift = {name: arrays.get(f"{phase}/mean_shift/{name}") for name in _SHIFT_FIELDS}
         present = {name: array for name, array in shift.items() if array is not None}
         for name, array in present.items():
-            two = () if name in ("kernel_sum", "likelihoods", "empty") else (2,)
+            two = () if name in ("kernel_sum", "empty") else (2,)
             _expect(f"{phase}/mean_shift/{name}", array, array.dtype, (count, n, *two))
         result[phase] = _rows(table, present if len(present) == len(shift) else {}, count)
     return result
@@ -398,8 +405,9 @@ def _iteration_rows(
 def _rows(table: dict[str, Array], shift: dict[str, Array], count: int) -> Iterator[dict[str, Any]]:
     for k in range(count):
         values: dict[str, Any] = {name: array[k] for name, array in table.items()}
-        if "delta" in values and np.isnan(values["delta"]).all():
-            values["delta"] = None
+        for name in _SOMETIMES_MISSING & values.keys():
+            if np.isnan(values[name]).all():
+                values[name] = None
         if shift:
             values["mean_shift"] = MeanShift(**{name: array[k] for name, array in shift.items()})
         yield values

@@ -10,7 +10,7 @@ from PySide6.QtCore import QEventLoop, QTimer
 
 from clnf_engine.library import shipped_models
 from clnf_gui.qt_setup import make_application, show_uncaught
-from clnf_gui.session import Aspect, Session
+from clnf_gui.session import Session
 from clnf_gui.settings import last_model
 from clnf_gui.window import MainWindow
 
@@ -45,23 +45,17 @@ def sample_portrait() -> str:
 
 
 def _screenshot(window: MainWindow, session: Session, path: str, has_model: bool) -> int:
-    """Wait for the fit, grab the window to a file; 0, or 1 with the reason on stderr."""
+    """Wait for the fit and grab the window to a file; returns the exit code, with the reason on stderr."""
     if not has_model:
         sys.stderr.write("clnf-gui: no model ships with this version; give one by --model\n")
         return 2
     loop = QEventLoop()
-    failures: list[str] = []
-
-    def fail(message: str, _: str) -> None:
-        failures.append(message)
-        loop.quit()
-
-    session.failed.connect(fail)
-    session.changed.connect(lambda aspect: Aspect.BUSY in aspect and session.lane.complete and loop.quit())
+    session.failed.connect(lambda message, _: sys.stderr.write(f"clnf-gui: {message}\n"))
+    session.changed.connect(lambda _: None if session.busy else loop.quit())
     QTimer.singleShot(_SCREENSHOT_TIMEOUT_MS, loop.quit)
     loop.exec()
-    if failures or not session.lane.complete:
-        sys.stderr.write(f"clnf-gui: {failures[0] if failures else 'the fit took too long'}\n")
+    if not session.lane.complete:
+        sys.stderr.write("clnf-gui: there is no finished fit to take a picture of\n")
         return 1
     session.move_cursor(len(session.lane.steps) - 2)
     window.repaint_now()

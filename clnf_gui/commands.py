@@ -82,12 +82,16 @@ def _shows_maps(kind: MapKind) -> Callable[[Session], bool]:
     return lambda session: session.look.map_kind is kind
 
 
-def _toggle(name: str) -> Callable[[Session, Dialogs], None]:
-    return lambda session, _: session.set_look(replace(session.look, **{name: not getattr(session.look, name)}))
+def _toggle_ghost(session: Session, _: Dialogs) -> None:
+    session.set_look(replace(session.look, show_ghost=not session.look.show_ghost))
 
 
-def _is_on(name: str) -> Callable[[Session], bool]:
-    return lambda session: bool(getattr(session.look, name))
+def _toggle_shifts(session: Session, _: Dialogs) -> None:
+    session.set_look(replace(session.look, show_shifts=not session.look.show_shifts))
+
+
+def _toggle_contours(session: Session, _: Dialogs) -> None:
+    session.set_look(replace(session.look, show_contours=not session.look.show_contours))
 
 
 def _next_landmark(session: Session, direction: int) -> None:
@@ -133,9 +137,9 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "maps_final", "View", "Final responses", _show_maps(MapKind.FINAL), "3", checked=_shows_maps(MapKind.FINAL)
     ),
-    Command("ghost", "View", "Initial shape", _toggle("show_ghost"), "G", checked=_is_on("show_ghost")),
-    Command("shifts", "View", "Mean-shifts", _toggle("show_shifts"), "S", checked=_is_on("show_shifts")),
-    Command("contours", "View", "Face contours", _toggle("show_contours"), "C", checked=_is_on("show_contours")),
+    Command("ghost", "View", "Initial shape", _toggle_ghost, "G", checked=lambda s: s.look.show_ghost),
+    Command("shifts", "View", "Mean-shifts", _toggle_shifts, "S", checked=lambda s: s.look.show_shifts),
+    Command("contours", "View", "Face contours", _toggle_contours, "C", checked=lambda s: s.look.show_contours),
     Command("zoom_face", "View", "Zoom to the face", lambda _, d: d.zoom_to_face(), "F", "zoom-face", True),
     Command("zoom_image", "View", "Zoom to the image", lambda _, d: d.zoom_to_image(), "I", "zoom-image", True),
     Command("next_landmark", "View", "Next landmark", lambda s, _: _next_landmark(s, 1), "N", "", True),

@@ -295,9 +295,13 @@ class Session(QObject):
         self.faces = faces
         if faces:
             self.set_initial(faces[0])
-        elif self.image is not None:
-            self.changed.emit(Aspect.START)
-            self.failed.emit(f"{self.image.path}: no face found; place a box by hand under Initialization", "")
+        elif self.image is not None and self.model is not None:
+            self.start_from_box(_middle_box(self.image))
+            self.failed.emit(
+                f"{self.image.path}: no face found; the fit starts from a box in the middle, "
+                "to be moved under Initialization",
+                "",
+            )
 
     def _append(self, step: Step) -> None:
         if self._fitting_afresh:
@@ -328,6 +332,13 @@ class Session(QObject):
 
 def _once(make: Callable[[], Any]) -> Iterator[Any]:
     yield make()
+
+
+def _middle_box(image: Image) -> Box:
+    """A square in the middle of an image, half as large as its smaller side."""
+    height, width = image.gray.shape
+    side = max(min(height, width) / 2, 1.0)
+    return ((width - side) / 2, (height - side) / 2, side, side)
 
 
 def _order(place: Place) -> tuple[float, int, int]:

@@ -197,6 +197,7 @@ class MainWindow(QMainWindow):
             self._zoom_when_fitted = True
         if (Aspect.SOURCE | Aspect.START) & dirty:
             self.options.show_initial(session.initial, session.base_initial, session.faces)
+            self.options.setEnabled(session.initial is not None)
         if (Aspect.SOURCE | Aspect.OPTIONS) & dirty:
             self.options.show_options(session.lane.options)
         if Aspect.LOOK in dirty:
@@ -272,8 +273,7 @@ class MainWindow(QMainWindow):
 
     def _show_hovered_landmark(self) -> None:
         step, landmark = self.session.step, self.session.selection
-        chosen = step is not None and landmark is not None
-        self.hover_label.setText(landmark_line(step, landmark) if chosen else "")
+        self.hover_label.setText("" if step is None or landmark is None else landmark_line(step, landmark))
 
     # --- dialogs (see commands.Dialogs) -------------------------------------------------------
 
@@ -306,10 +306,17 @@ class MainWindow(QMainWindow):
                 self.message_bar.show_message(str(error), "")
 
     def show_help(self) -> None:
-        QMessageBox.information(self, "Shortcuts", about.shortcuts_html(COMMANDS))
+        self._tell("Shortcuts", about.shortcuts_html(COMMANDS))
 
     def show_about(self) -> None:
-        QMessageBox.about(self, "About CLNF Studio", about.about_html())
+        self._tell("About CLNF Studio", about.about_html())
+
+    def _tell(self, title: str, text: str) -> None:
+        """Show a text in a dialog that does not stop the window."""
+        dialog = QMessageBox(QMessageBox.Icon.NoIcon, title, text, QMessageBox.StandardButton.Close, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setModal(False)
+        dialog.show()
 
     def zoom_to_face(self) -> None:
         self.image_view.zoom_to_face()

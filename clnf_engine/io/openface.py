@@ -308,6 +308,8 @@ def read_patch_scale(path: str | os.PathLike[str]) -> PatchScale:
         count = reader.integer("the number of Sigma components", 0, 100)
         side = window * window
         matrices = [reader.matrix("a Sigma component", (side, side), 5) for _ in range(count)]
+        if not all(np.array_equal(matrix, matrix.T) for matrix in matrices):
+            raise reader.error(f"a Sigma component of window {window} is not symmetric")
         components[window] = read_only(np.array(matrices, dtype=np.float32).reshape(count, side, side))
     counts = {q.shape[0] for q in components.values()}
     if len(counts) > 1:

@@ -12,6 +12,7 @@ class MessageBar(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
+        self._details = ""
         self.setObjectName("messageBar")
         self.setStyleSheet(
             "#messageBar { background: #8a2a1d; border-radius: 4px; } #messageBar QLabel { color: white; }"
@@ -31,7 +32,6 @@ class MessageBar(QFrame):
         self.close_button.setToolTip("Close this message")
         self.close_button.clicked.connect(self.hide)
         layout.addWidget(self.close_button)
-        self._details = ""
         self.hide()
 
     def show_message(self, message: str, details: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
+from typing import Any, TypeVar
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
@@ -24,6 +26,8 @@ from PySide6.QtWidgets import (
 from clnf_engine import FitOptions, Initial, Kernel, Normalization, Precision, preset
 from clnf_engine.initial import Source
 from clnf_engine.presets import PRESETS
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 _CUSTOM = "custom"
 _NORMALIZATIONS = {
@@ -112,10 +116,9 @@ class OptionsPanel(QWidget):
     def show_initial(self, initial: Initial | None, base: Initial | None, faces: tuple[Initial, ...]) -> None:
         """Mirror the Session's start."""
         self._quietly(self.face, lambda: self._fill_faces(base, faces))
-        self.setEnabled(initial is not None or bool(faces))
         if base is not None:
             for spin, value in zip(self.box, base.box, strict=True):
-                self._quietly(spin, lambda spin=spin, value=value: spin.setValue(value))
+                self._quietly(spin, partial(spin.setValue, value))
         if initial is not None:
             perturbed = initial.seed is not None
             if not perturbed:
@@ -175,7 +178,7 @@ class OptionsPanel(QWidget):
         }
         return group
 
-    def _choice(self, name: str, texts: dict[StrEnum, str]) -> QComboBox:
+    def _choice(self, name: str, texts: Mapping[_Choice, str]) -> QComboBox:
         combo = QComboBox()
         combo.setAccessibleName(name.capitalize())
         combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -209,13 +212,13 @@ class OptionsPanel(QWidget):
             (self.kernel, options.kernel),
             (self.precision, options.precision),
         ):
-            self._quietly(combo, lambda combo=combo, value=value: combo.setCurrentIndex(combo.findData(str(value))))
+            self._quietly(combo, partial(combo.setCurrentIndex, combo.findData(str(value))))
         self._quietly(self.sigma_transform, lambda: self.sigma_transform.setChecked(options.sigma_transform))
         self._quietly(self.iterations, lambda: self.iterations.setValue(options.max_iterations))
         for name, spin in self.numbers.items():
-            self._quietly(spin, lambda spin=spin, name=name: spin.setValue(getattr(options, name)))
+            self._quietly(spin, partial(spin.setValue, getattr(options, name)))
 
-    def _emit(self, **changes: object) -> None:
+    def _emit(self, **changes: Any) -> None:
         self.options_chosen.emit(replace(self._options, **changes))
 
     def _emit_preset(self, name: str) -> None:
@@ -223,7 +226,7 @@ class OptionsPanel(QWidget):
             self.options_chosen.emit(preset(name))
 
     @staticmethod
-    def _quietly(widget: QWidget, change: Callable[[], None]) -> None:
+    def _quietly(widget: QWidget, change: Callable[[], object]) -> None:
         """Change a widget to mirror the Session without emitting an intent."""
         blocked = widget.blockSignals(True)
         change()

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from clnf_engine import Step
 from clnf_engine.steps import describe
-from clnf_gui.views.theme import step_colour
+from clnf_gui.theme import step_colour
 
 _MARGIN = 8
 

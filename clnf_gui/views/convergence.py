@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pyqtgraph as pg
+from pyqtgraph.GraphicsScene.mouseEvents import MouseClickEvent
 from PySide6.QtCore import QPointF, Qt, Signal
-from PySide6.QtGui import QMouseEvent
 
-from clnf_engine import Step
-from clnf_gui.views.theme import BLUE, VERMILION, step_colour
+from clnf_engine import Phase, Step
+from clnf_gui.theme import BLUE, VERMILION, step_colour
 
 _SMALLEST = 1e-12
 """Shown in place of an exact zero, which has no logarithm."""
@@ -23,7 +23,7 @@ class ConvergenceView(pg.PlotWidget):
     def __init__(self) -> None:
         super().__init__(enableMenu=False, axisItems={"left": _DecadeAxis("left")})
         self.setAccessibleName("Convergence of the fit")
-        self.plotItem.setLogMode(y=True)
+        self.plotItem.getAxis("left").setLogMode(False, True)
         self.plotItem.hideButtons()
         self.plotItem.setLabel("bottom", "steps, by patch scale")
         self.plotItem.setMouseEnabled(x=False, y=False)
@@ -33,8 +33,10 @@ class ConvergenceView(pg.PlotWidget):
             f'<span style="color:{VERMILION}">– –</span> shape change, px',
             size="9pt",
         )
-        self.norm_item = self.plot(pen=pg.mkPen(BLUE, width=1.5), symbol="o", symbolSize=6)
-        self.change_item = self.plot(pen=pg.mkPen(VERMILION, width=1.5, style=Qt.PenStyle.DashLine))
+        # The items get log10 values; the axis writes them as numbers.
+        self.norm_item = pg.PlotCurveItem(pen=pg.mkPen(BLUE, width=1.5))
+        self.change_item = pg.PlotCurveItem(pen=pg.mkPen(VERMILION, width=1.5, style=Qt.PenStyle.DashLine))
+        self.point_item = pg.ScatterPlotItem(size=7, pen=pg.mkPen(BLUE, width=1))
         self.rule = pg.InfiniteLine(
             angle=0,
             pen=pg.mkPen("#808080", width=1, style=Qt.PenStyle.DotLine),
@@ -43,8 +45,8 @@ class ConvergenceView(pg.PlotWidget):
         )
         self.rule.label.setFormat("stop rule")
         self.cursor = pg.InfiniteLine(angle=90, pen=pg.mkPen("#808080", width=2))
-        for item in (self.rule, self.cursor):
-            self.addItem(item, ignoreBounds=item is self.cursor)
+        for item in (self.change_item, self.norm_item, self.point_item, self.rule, self.cursor):
+            self.addItem(item)
         self.scene().sigMouseClicked.connect(self._on_clicked)
         self._count = 0
 
@@ -55,16 +57,14 @@ class ConvergenceView(pg.PlotWidget):
         joined = np.append(np.diff(indices) == 1, False)[: len(indices)]
         for item, name in ((self.norm_item, "update_norm"), (self.change_item, "shape_change")):
             values = np.array([max(getattr(steps[k], name), _SMALLEST) for k in indices])
-            item.setData(indices, values, connect=joined)
-        if len(indices):
-            self.norm_item.scatter.setBrush([pg.mkBrush(step_colour(steps[k])) for k in indices])
+            item.setData(indices, np.log10(values), connect=joined)
+        brushes = [pg.mkBrush(step_colour(steps[k])) for k in indices]
+        self.point_item.setData(*self.norm_item.getData(), brush=brushes)
         self.rule.setVisible(convergence_px > 0)
         if convergence_px > 0:
             self.rule.setValue(np.log10(convergence_px))
             self.rule.label.setFormat(f"OpenFace's stop rule: {convergence_px:g} px")
-        starts = [k for k, step in enumerate(steps) if step.phase.value in ("responses", "skipped", "initial", "end")]
-        names = {"initial": "start", "end": "end"}
-        ticks = [(k, names.get(steps[k].phase, f"{steps[k].stage.scale:g}" if steps[k].stage else "")) for k in starts]
+        ticks = [(k, _tick(step)) for k, step in enumerate(steps) if step.iteration is None]
         self.plotItem.getAxis("bottom").setTicks([ticks])
         self.plotItem.setXRange(-0.5, max(len(steps) - 0.5, 1), padding=0.01)
 
@@ -72,10 +72,17 @@ class ConvergenceView(pg.PlotWidget):
         """Mark the Step under the cursor."""
         self.cursor.setValue(index)
 
-    def _on_clicked(self, event: QMouseEvent) -> None:
+    def _on_clicked(self, event: MouseClickEvent) -> None:
         if event.button() == Qt.MouseButton.LeftButton and self._count:
             point: QPointF = self.plotItem.vb.mapSceneToView(event.scenePos())
             self.step_clicked.emit(min(max(round(point.x()), 0), self._count - 1))
+
+
+def _tick(step: Step) -> str:
+    """What stands under a Step that begins or ends something."""
+    if step.stage is not None:
+        return f"{step.stage.scale:g}"
+    return "start" if step.phase is Phase.INITIAL else "end"
 
 
 class _DecadeAxis(pg.AxisItem):

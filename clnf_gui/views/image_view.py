@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
+from pyqtgraph.GraphicsScene.mouseEvents import MouseClickEvent
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QMouseEvent
 
 from clnf_engine import Step
 from clnf_gui.look import Look
-from clnf_gui.views.theme import BACKDROP, CONTOURS_68, IBUG_LANDMARKS, ORANGE, SKY, VERMILION
+from clnf_gui.theme import BACKDROP, CONTOURS_68, IBUG_LANDMARKS, ORANGE, SELECTION, SKY
 
 _PICK_RADIUS = 12.0
 _EMPTY = np.zeros((0, 2))
@@ -35,7 +35,7 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.shift_item = pg.PlotCurveItem(pen=pg.mkPen(ORANGE, width=2.0))
         self.point_item = pg.ScatterPlotItem(size=6, pen=pg.mkPen("#10243a", width=1), brush=pg.mkBrush("#ffffff"))
         self.selected_item = pg.ScatterPlotItem(
-            size=16, pen=pg.mkPen(VERMILION, width=2.5), brush=pg.mkBrush(None), pxMode=True
+            size=16, pen=pg.mkPen(SELECTION, width=2.5), brush=pg.mkBrush(None), pxMode=True
         )
         self.label = pg.TextItem(color="#ffffff", fill=pg.mkBrush(20, 20, 20, 190), anchor=(-0.15, 1.2))
         for item in (
@@ -72,19 +72,21 @@ class ImageView(pg.GraphicsLayoutWidget):
         outline = ghost is not None and look.show_ghost and len(ghost.landmarks) == IBUG_LANDMARKS
         _set_pairs(self.ghost_item, ghost.landmarks[CONTOURS_68] if ghost is not None and outline else None)
         shifts = None
-        if step is not None and step.mean_shift is not None and look.show_shifts:
-            start = step.landmarks_before
-            shifts = np.stack([start, start + step.mean_shift.image], axis=1)
+        start = None if step is None else step.landmarks_before
+        if step is not None and start is not None and step.mean_shift is not None and look.show_shifts:
+            shifts = _arrows(start, step.mean_shift.image)
         _set_pairs(self.shift_item, shifts)
 
     def show_selection(self, landmark: int | None) -> None:
         """Ring and number the selected landmark."""
-        chosen = landmark is not None and landmark < len(self._landmarks)
-        self.selected_item.setData(pos=self._landmarks[[landmark]] if chosen else _EMPTY)
-        self.label.setVisible(chosen)
-        if chosen:
-            self.label.setText(str(landmark))
-            self.label.setPos(*self._landmarks[landmark])
+        if landmark is None or landmark >= len(self._landmarks):
+            self.selected_item.setData(pos=_EMPTY)
+            self.label.hide()
+            return
+        self.selected_item.setData(pos=self._landmarks[[landmark]])
+        self.label.setText(str(landmark))
+        self.label.setPos(*self._landmarks[landmark])
+        self.label.show()
 
     def zoom_to_image(self) -> None:
         """Show the whole image."""
@@ -101,7 +103,7 @@ class ImageView(pg.GraphicsLayoutWidget):
         point = self.box.mapSceneToView(position)
         self.hovered.emit((point.x(), point.y()) if inside else None)
 
-    def _on_clicked(self, event: QMouseEvent) -> None:
+    def _on_clicked(self, event: MouseClickEvent) -> None:
         if event.button() != Qt.MouseButton.LeftButton or not len(self._landmarks):
             return
         point = self.box.mapSceneToView(event.scenePos())
@@ -109,6 +111,14 @@ class ImageView(pg.GraphicsLayoutWidget):
         nearest = int(distance.argmin())
         pixel = self.box.viewPixelSize()[0]
         self.landmark_clicked.emit(nearest if distance[nearest] <= _PICK_RADIUS * pixel else None)
+
+
+def _arrows(start: NDArray[np.float64], shift: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Shafts and the two strokes of every head, (3n, 2 ends, 2); the n shafts come first."""
+    end = start + shift
+    across = np.stack([-shift[:, 1], shift[:, 0]], axis=1)
+    strokes = [end - 0.3 * shift + side * 0.18 * across for side in (-1, 1)]
+    return np.stack([np.concatenate([start, end, end]), np.concatenate([end, *strokes])], axis=1)
 
 
 def _set_pairs(item: pg.PlotCurveItem, segments: NDArray[np.float64] | None) -> None:

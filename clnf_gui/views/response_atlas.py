@@ -7,17 +7,16 @@ import math
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
+from pyqtgraph.GraphicsScene.mouseEvents import MouseClickEvent
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QFont, QMouseEvent, QPainter
+from PySide6.QtGui import QFont, QPainter
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
 from clnf_engine import Step
 from clnf_gui.look import Look, MapRange
-from clnf_gui.views.theme import BACKDROP, VERMILION
+from clnf_gui.theme import BACKDROP, SELECTION
 
 _GAP = 2
-_ASPECT = 1.45
-"""Width of the atlas over its height, in maps."""
 
 
 class ResponseAtlas(pg.GraphicsLayoutWidget):
@@ -38,7 +37,7 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         self.peak_item = pg.ScatterPlotItem(size=5, symbol="+", pen=pg.mkPen("#ff3b30", width=1.2))
         self.position_item = pg.ScatterPlotItem(size=5, symbol="o", pen=pg.mkPen("#ffffff", width=1.4), brush=None)
         self.labels = _MapNumbers()
-        self.frame = pg.PlotCurveItem(pen=pg.mkPen(VERMILION, width=2.5))
+        self.frame = pg.PlotCurveItem(pen=pg.mkPen(SELECTION, width=2.5))
         for item in (self.image_item, self.labels, self.peak_item, self.position_item, self.frame):
             self.box.addItem(item)
         self.colour_bar = pg.ColorBarItem(colorMap=pg.colormap.get("viridis"), interactive=False, width=12)
@@ -46,14 +45,19 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         for axis in ("left", "right"):
             self.colour_bar.getAxis(axis).setPen("#d0d0d0")
             self.colour_bar.getAxis(axis).setTextPen("#d0d0d0")
+        self._step: Step | None = None
+        self._look = Look()
+        self._selection: int | None = None
         self._maps: NDArray[np.floating] | None = None
         self._columns = 1
         self._tile = 1
+        self.box.sigResized.connect(self._refill)
         self.scene().sigMouseMoved.connect(self._on_mouse_moved)
         self.scene().sigMouseClicked.connect(self._on_clicked)
 
     def show_step(self, step: Step | None, look: Look) -> None:
         """Paint the maps of a Step's stage; nothing for a Step without maps."""
+        self._step, self._look = step, look
         responses = None if step is None else step.responses
         if step is None or responses is None:
             self._maps = None
@@ -64,11 +68,10 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
             self.frame.setData([], [])
             return
         maps: NDArray[np.floating] = getattr(responses, look.map_kind)
-        reshaped = self._maps is None or self._maps.shape != maps.shape
-        self._maps = maps
         n, window = maps.shape[0], maps.shape[1]
-        self._tile = window + _GAP
-        self._columns = math.ceil(math.sqrt(n * _ASPECT))
+        columns = self._best_columns(n)
+        reshaped = self._maps is None or self._maps.shape != maps.shape or columns != self._columns
+        self._maps, self._tile, self._columns = maps, window + _GAP, columns
         peaks = maps.max(axis=(1, 2))
         each = look.map_range is MapRange.EACH
         divisor = peaks[:, None, None]
@@ -89,12 +92,24 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
 
     def show_selection(self, landmark: int | None) -> None:
         """Frame the selected landmark's map."""
+        self._selection = landmark
         if landmark is None or self._maps is None or landmark >= len(self._maps):
             self.frame.setData([], [])
             return
         x, y = self._corner(landmark)
         x0, y0, x1, y1 = x - 0.5, y - 0.5, x + self._tile - 1.5, y + self._tile - 1.5
         self.frame.setData([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0])
+
+    def _best_columns(self, n: int) -> int:
+        """The number of columns at which n square maps fill the view best."""
+        width, height = max(self.box.width(), 1.0), max(self.box.height(), 1.0)
+        return max(range(1, n + 1), key=lambda columns: min(width / columns, height / math.ceil(n / columns)))
+
+    def _refill(self) -> None:
+        """Arrange the maps anew when the view's shape asks for it."""
+        if self._maps is not None and self._best_columns(len(self._maps)) != self._columns:
+            self.show_step(self._step, self._look)
+            self.show_selection(self._selection)
 
     def _corner(self, landmark: int) -> tuple[int, int]:
         """Atlas x and y of the first cell of a map."""
@@ -124,7 +139,7 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
     def _on_mouse_moved(self, position: QPointF) -> None:
         self.hovered.emit(self._cell(position))
 
-    def _on_clicked(self, event: QMouseEvent) -> None:
+    def _on_clicked(self, event: MouseClickEvent) -> None:
         if event.button() == Qt.MouseButton.LeftButton:
             cell = self._cell(event.scenePos())
             self.landmark_clicked.emit(None if cell is None else cell[0])

@@ -20,6 +20,7 @@ from clnf_engine import first_divergence as divergence
 from clnf_engine.cli import main
 from clnf_engine.io.landmarks import pts_text, read_pts
 from clnf_engine.io.openface import write_model
+from clnf_engine.report import json_text
 
 from .tiny_model import start, tiny_image, tiny_model, true_landmarks
 
@@ -195,7 +196,7 @@ def test_pts_of_several_faces(capsys: Output, photo: str, model_file: str, faces
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "")
     assert err == f"clnf: {photo}: 2 faces found, but a .pts file holds one; give -o\n"
-    assert run(capsys, *arguments, "-o", str(tmp_path / "out" / "")) == (0, "", "")
+    assert run(capsys, *arguments, "-o", f"{tmp_path}/out/") == (0, "", "")
     assert run(capsys, *arguments, "-o", str(tmp_path / "out" / "named.pts")) == (0, "", "")
     assert files(tmp_path / "out") == ["named_1.pts", "named_2.pts", "photo_1.pts", "photo_2.pts"]
     _, as_json, _ = run(capsys, "fit", photo, "--model", model_file)
@@ -238,6 +239,12 @@ def test_failed_fit(capsys: Output, photo: str, model_file: str, faces: list[Any
         code, out, err = run(capsys, "fit", photo, "--model", model_file, "--format", form)
         assert (code, out) == (1, "")
         assert err == f"clnf: {photo}: the fit failed: {bad['message']}\n"
+
+
+def test_numbers_that_are_not_finite_are_null() -> None:
+    assert json_text({"a": [1.5, np.nan, (np.inf, "é")], "b": {"c": -np.inf}}) == (
+        '{"a":[1.5,null,[null,"\\u00e9"]],"b":{"c":null}}\n'
+    )
 
 
 # --- several images, outputs ------------------------------------------------------------------------
@@ -398,9 +405,9 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "flat box": (("{fit}", "--box", "1,2,3,0"), "box has width 3 and height 0; expected both above 0"),
     "box not finite": (("{fit}", "--box", "1,nan,3,4"), "expected four finite numbers"),
     "box and landmarks": (("{fit}", "--box", "1,2,3,4", "--landmarks", "a.pts"), "not allowed with argument"),
-    "box for two images": (("{fit}", "{photo}", "--box", "1,2,3,4"), "belong to one image, but 2 are given"),
-    "csv of two images": (("{fit}", "{photo}", "--format", "csv"), "needs a folder; give one with -o"),
-    "pts of two images": (("{fit}", "{photo}", "--format", "pts"), "needs a folder; give one with -o"),
+    "box for two images": (("{fit2}", "--box", "1,2,3,4"), "belong to one image, but 2 are given"),
+    "csv of two images": (("{fit2}", "--format", "csv"), "needs a folder; give one with -o"),
+    "pts of two images": (("{fit2}", "--format", "pts"), "needs a folder; give one with -o"),
     "unknown option": (("{fit}", "-O", "sigam=2"), "there is no option 'sigam'; expected one of windows"),
     "option without value": (("{fit}", "-O", "sigma"), "option 'sigma': expected key=value"),
     "wrong value": (("{fit}", "-O", "sigma=wide"), "sigma is 'wide'; expected a finite number"),
@@ -417,7 +424,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "too few landmarks": (("{fit}", "--landmarks", "{two}"), "two.pts: landmarks have shape (2, 2); this model"),
     "no folder for output": (("{fit}", "-o", "{folder}/none/x.json"), "cannot be written, there is no folder"),
     "output under a file": (("{fit}", "-o", "{text}/x.json"), "cannot be written, there is no folder"),
-    "file as a folder": (("{fit}", "{photo}", "-o", "{text}"), "cannot be made a folder for the results"),
+    "file as a folder": (("{fit2}", "-o", "{text}"), "cannot be made a folder for the results"),
     "output is the image": (("{fit}", "-o", "{photo}"), "is the image itself"),
     "endless name": (("{fit}", "-o", "{folder}/" + 300 * "x"), "File name too long"),
     "long name": (("{fit}", "--box", BOX_TEXT, "-o", "{folder}/" + 250 * "x"), "cannot be written (File name"),
@@ -441,8 +448,9 @@ def test_wrong_input_is_one_sentence_and_code_2(capsys: Output, model_file: str,
     names = {"photo": save(tmp_path / "photo.png"), "model": model_file, "text": text, "two": two, "folder": folder}
     before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
     words, problem = WRONG[case]
-    if words[:1] == ("{fit}",):
-        words = ("fit", "{photo}", "--model", "{model}", *words[1:])
+    if words[:1] in (("{fit}",), ("{fit2}",)):
+        images = ["{photo}"] * (2 if words[0] == "{fit2}" else 1)
+        words = ("fit", *images, "--model", "{model}", *words[1:])
     code, out, err = run(capsys, *(word.format(**names) for word in words))
     assert (code, out) == (2, "")
     assert err.startswith("clnf: ")

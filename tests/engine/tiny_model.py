@@ -158,17 +158,19 @@ def micro_model() -> Model:
     views = []
     for visible in ([True, True, True], [True, False, True]):
         neurons = np.where(visible, [2, 1, 1], 0)
-        padding = np.arange(2) < neurons[:, None]
+        present = np.arange(2) < neurons[:, None]  # True where there is a neuron
         views.append(
             PatchExperts(
                 visible=_frozen(np.array(visible)),
-                weights=_frozen((rng.normal(size=(3, 2, 3, 3)) * padding[:, :, None, None]).astype(np.float32)),
-                norm_weights=_frozen(rng.normal(size=(3, 2)) * padding),
-                bias=_frozen(rng.normal(size=(3, 2)) * padding),
-                alpha=_frozen(rng.uniform(0.1, 2, size=(3, 2)) * padding),
+                weights=_frozen(
+                    np.where(present[..., None, None], rng.normal(size=(3, 2, 3, 3)), 0).astype(np.float32)
+                ),
+                norm_weights=_frozen(np.where(present, rng.normal(size=(3, 2)), 0)),
+                bias=_frozen(np.where(present, rng.normal(size=(3, 2)), 0)),
+                alpha=_frozen(rng.uniform(0.1, 2, size=(3, 2)) * present),
                 neurons=_frozen(neurons),
-                betas=_frozen(rng.uniform(0.1, 1, size=(3, 1)) * padding[:, :1]),
-                patch_confidence=_frozen(rng.uniform(0.1, 1, size=3) * padding[:, 0]),
+                betas=_frozen(rng.uniform(0.1, 1, size=(3, 1)) * present[:, :1]),
+                patch_confidence=_frozen(rng.uniform(0.1, 1, size=3) * present[:, 0]),
             )
         )
     components = {3: sigma_components(3)[:1]}

@@ -11,6 +11,9 @@ from clnf_engine import Phase, Step
 ORANGE, SKY, GREEN, YELLOW = "#e69f00", "#56b4e9", "#009e73", "#f0e442"
 BLUE, VERMILION, PURPLE = "#0072b2", "#d55e00", "#cc79a7"
 
+SELECTION = "#ff2e88"
+"""What is selected, everywhere."""
+
 BACKDROP = "#2a2d31"
 """Behind photos and maps in every theme, so that their colours read the same."""
 
@@ -18,13 +21,13 @@ _STAGES = (SKY, ORANGE, GREEN, PURPLE)
 
 
 def step_colour(step: Step) -> QColor:
-    """Hue by stage; rigid light, non-rigid full, everything else grey or pale."""
+    """Hue by stage; pale for response maps, light for rigid, full for non-rigid, grey for the rest."""
     if step.stage is None or step.phase is Phase.SKIPPED:
         return QColor("#9a9a9a")
     colour = QColor(_STAGES[step.stage.index % len(_STAGES)])
-    if step.phase is Phase.RESPONSES:
-        return colour.lighter(165)
-    return colour.lighter(125) if step.phase is Phase.RIGID else colour.darker(115)
+    white = {Phase.RESPONSES: 0.65, Phase.RIGID: 0.3}.get(step.phase, 0.0)
+    mixed = (round(c + (255 - c) * white) for c in (colour.red(), colour.green(), colour.blue()))
+    return QColor(*mixed)
 
 
 def _chain(first: int, last: int, closed: bool = False) -> list[tuple[int, int]]:

@@ -1,0 +1,171 @@
+"""Stop conditions: named predicates over the Steps of a run, and their text form.
+
+A condition is tested at one Step, given the iteration before it in the same phase and the Step at the same place of a
+second run; either may be missing, and a condition that needs a missing one does not fire.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from clnf_engine.errors import StopError
+from clnf_engine.steps import Step
+
+Test = Callable[[Step, Step | None, Step | None], bool]
+"""Of the Step, the iteration before it in its phase, and the Step at its place in the other run."""
+
+_NUMBERS = ("update_norm", "shape_change", "likelihood")
+_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A stop condition.
+
+    Attributes
+    ----------
+    text : str
+        As it was given; what the window shows when it fires.
+    test : callable
+        See `Test`.
+    """
+
+    text: str
+    test: Test
+
+    def fires(self, step: Step, before: Step | None = None, other: Step | None = None) -> bool:
+        """Whether the condition holds at a Step."""
+        return self.test(step, before, other)
+
+
+EXAMPLES = (
+    "update_norm grows",
+    "update_norm < 0.005",
+    "shape_change < 0.01",
+    "likelihood falls",
+    "landmark 48 moves > 2 px",
+    "any landmark moves > 10 px",
+    "any clamp",
+    "any empty",
+    "A and B differ > 0.01 px",
+)
+"""One condition of every form, for help and error messages."""
+
+
+def parse_stop(text: str) -> Stop:
+    """The condition that a text describes; `EXAMPLES` shows every form.
+
+    Raises
+    ------
+    StopError
+        When the text has no such form.
+    """
+    words = " ".join(text.split())
+    for pattern, make in _FORMS:
+        match = re.fullmatch(pattern, words, flags=re.IGNORECASE)
+        if match:
+            return Stop(words, make(*match.groups()))
+    raise StopError(f"stop condition {text!r}: expected a form such as {'; '.join(EXAMPLES)}")
+
+
+def first_stop(steps: list[Step], others: list[Step], stops: list[Stop], start: int) -> tuple[int, Stop] | None:
+    """The first Step from index `start` on at which a condition fires, and which one.
+
+    Parameters
+    ----------
+    steps : list of Step
+    others : list of Step
+        Of a second run, paired by place; empty when there is none.
+    stops : list of Stop
+    start : int
+
+    Returns
+    -------
+    (index, Stop) or None
+    """
+    paired = {step.place: step for step in others}
+    for index in range(start, len(steps)):
+        step = steps[index]
+        previous = steps[index - 1] if index else None
+        before = previous if previous is not None and previous.place[:2] == step.place[:2] else None
+        for stop in stops:
+            if stop.fires(step, before, paired.get(step.place)):
+                return index, stop
+    return None
+
+
+def _changes(name: str, direction: str) -> Test:
+    sign = 1 if direction.lower() == "grows" else -1
+
+    def test(step: Step, before: Step | None, _: Step | None) -> bool:
+        now, then = getattr(step, name.lower()), None if before is None else getattr(before, name.lower())
+        return now is not None and then is not None and sign * (now - then) > 0
+
+    return test
+
+
+def _compares(name: str, relation: str, bound: str) -> Test:
+    limit = float(bound)
+
+    def test(step: Step, _: Step | None, __: Step | None) -> bool:
+        value = getattr(step, name.lower())
+        return value is not None and bool(value < limit if relation == "<" else value > limit)
+
+    return test
+
+
+def _moves(landmark: str, distance: str) -> Test:
+    limit, index = float(distance), int(landmark)
+
+    def test(step: Step, _: Step | None, __: Step | None) -> bool:
+        if step.landmarks_before is None or index >= len(step.landmarks):
+            return False
+        return bool(np.linalg.norm(step.landmarks[index] - step.landmarks_before[index]) > limit)
+
+    return test
+
+
+def _any_moves(distance: str) -> Test:
+    limit = float(distance)
+
+    def test(step: Step, _: Step | None, __: Step | None) -> bool:
+        if step.landmarks_before is None:
+            return False
+        return bool((np.linalg.norm(step.landmarks - step.landmarks_before, axis=1) > limit).any())
+
+    return test
+
+
+def _any_clamp() -> Test:
+    return lambda step, _, __: step.clamped is not None and bool(step.clamped.any())
+
+
+def _any_empty() -> Test:
+    return lambda step, _, __: step.mean_shift is not None and bool(step.mean_shift.empty.any())
+
+
+def _differ(distance: str) -> Test:
+    limit = float(distance)
+
+    def test(step: Step, _: Step | None, other: Step | None) -> bool:
+        if other is None or other.landmarks.shape != step.landmarks.shape:
+            return False
+        return bool((np.linalg.norm(step.landmarks - other.landmarks, axis=1) > limit).any())
+
+    return test
+
+
+_NAMES = "|".join(_NUMBERS)
+_FORMS: tuple[tuple[str, Callable[..., Test]], ...] = (
+    (rf"({_NAMES}) (grows|falls)", _changes),
+    (rf"({_NAMES}) ?([<>]) ?(-?{_NUMBER})", _compares),
+    (rf"landmark (\d{{1,4}}) moves ?> ?({_NUMBER}) ?px", _moves),
+    (rf"any landmark moves ?> ?({_NUMBER}) ?px", _any_moves),
+    (r"any clamp", _any_clamp),
+    (r"any empty", _any_empty),
+    (rf"A and B differ ?> ?({_NUMBER}) ?px", _differ),
+)

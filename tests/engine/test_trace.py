@@ -1,0 +1,750 @@
+"""The trace file: bit-identical round trips, refusal of everything foreign, and where two runs first part."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import pickle
+import re
+import struct
+import warnings
+import zipfile
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clnf_engine import (
+    FitOptions,
+    Model,
+    Phase,
+    Trace,
+    TraceFileError,
+    first_divergence,
+    fit,
+    fit_steps,
+    initial_from_box,
+    initial_from_landmarks,
+    initial_from_params,
+    perturbed,
+    preset,
+)
+from clnf_engine.steps import MeanShift, ResponseMaps, Step
+
+from .tiny_model import micro_model, start, tiny_image, tiny_model, true_landmarks, true_params, with_experts
+
+RESPONSE_ARRAYS = {field.name for field in fields(ResponseMaps)}
+SHIFT_ARRAYS = {field.name for field in fields(MeanShift)}
+
+
+def run(initial: Any = None, model: Model | None = None, **options: Any) -> Trace:
+    return fit(tiny_image(), model or tiny_model(), initial or start(), FitOptions(**options))
+
+
+def reloaded(trace: Trace, folder: Path) -> Trace:
+    trace.save(folder / "t.npz")
+    return Trace.load(folder / "t.npz")
+
+
+def assert_same(a: Any, b: Any, where: str = "") -> None:
+    """Equal type, and every array equal in dtype, shape and bits."""
+    assert type(a) is type(b), where
+    if isinstance(a, np.ndarray):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape), where
+        assert a.tobytes() == b.tobytes(), where
+    elif isinstance(a, (Trace, Step, ResponseMaps, MeanShift)) or type(a).__name__ == "Initial":
+        for field in fields(a):
+            assert_same(getattr(a, field.name), getattr(b, field.name), f"{where}.{field.name}")
+    elif isinstance(a, tuple):
+        assert len(a) == len(b), where
+        for k, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{where}[{k}]")
+    else:
+        assert a == b, where
+
+
+CASES: dict[str, Callable[[], Trace]] = {
+    "default": run,
+    "wild": lambda: fit(tiny_image(), tiny_model(), start(), preset("openface-wild")),
+    "float32": lambda: run(precision="float32", normalization="minmax", kernel="exact", sigma_transform=False),
+    "second-view": lambda: run(start(rotation=(0.1, 0.4, 0.0)), weight_factor=2.0, response_gain=0.3),
+    "skipped": lambda: run(windows=(0, 9)),
+    "never-ran": lambda: run(windows=(0, 0)),
+    "singular": lambda: run(model=with_experts(tiny_model(), patch_confidence=np.zeros(68)), weight_factor=1.0),
+    "no-likelihood": lambda: run(
+        model=with_experts(
+            tiny_model(), visible=np.zeros(68, dtype=bool), alpha=np.zeros((68, 3)), neurons=np.zeros(68, dtype=int)
+        )
+    ),
+    "perturbed": lambda: run(perturbed(tiny_model(), start(), 2**62 + 1)),
+    "from-landmarks": lambda: run(initial_from_landmarks(tiny_model(), true_landmarks() + 0.123)),
+    "from-params": lambda: run(initial_from_params(tiny_model(), true_params())),
+    "incomplete": lambda: replace(run(), steps=run().steps[:4]),
+    "first-step": lambda: replace(run(), steps=run().steps[:1]),
+    "named": lambda: replace(run(windows=(3, 0)), model_name='Größe "ß" \\ 顔 \U0001f600'),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_save_and_load_gives_the_same(name: str, tmp_path: Path) -> None:
+    trace = CASES[name]()
+    again = reloaded(trace, tmp_path)
+    assert_same(trace, again, "trace")
+    assert first_divergence(trace, again) is None
+    assert first_divergence(again, trace) is None
+    assert (again.complete, again.success, again.message) == (trace.complete, trace.success, trace.message)
+    assert again.stages == trace.stages
+    second = tmp_path / "second.npz"
+    again.save(second)
+    assert_same(again, Trace.load(second), "second")
+
+
+def test_a_loaded_trace_shares_maps_and_is_read_only(tmp_path: Path) -> None:
+    trace = reloaded(run(), tmp_path)
+    for index in (0, 1):
+        maps = {id(s.responses) for s in trace.steps if s.stage and s.stage.index == index and s.responses}
+        assert len(maps) == 1
+    for step in trace.steps:
+        for array in (step.params, step.landmarks, step.delta, step.clamped, step.hessian):
+            assert array is None or not array.flags.writeable
+        for holder in (step.responses, step.mean_shift):
+            if holder is not None:
+                assert not any(getattr(holder, f.name).flags.writeable for f in fields(holder))
+    assert not trace.image.flags.writeable
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 2**32), st.sampled_from(["float64", "float32"]))
+def test_replaying_a_loaded_trace_gives_the_live_run(seed: int, precision: str) -> None:
+    """Everything a run needs is in its file: image, start and options decide every bit."""
+    live = run(perturbed(tiny_model(), start(), seed, 0.15, 0.2), precision=precision)
+    buffer = io.BytesIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("clnf_engine.trace.atomic_write", lambda path, data: buffer.write(data))
+        live.save("unused.npz")
+    with zipfile.ZipFile(buffer) as archive:
+        assert all(name.endswith(".npy") for name in archive.namelist())
+    loaded = load_bytes(buffer.getvalue())
+    replayed = tuple(fit_steps(loaded.image, tiny_model(), loaded.initial, loaded.options))
+    assert_same(live.steps, replayed, "replayed")
+    assert_same(loaded.steps, replayed, "loaded")
+
+
+def test_openface_model_round_trip(openface_model: Model, tmp_path: Path) -> None:
+    trace = fit(tiny_image(), openface_model, initial_from_box(openface_model, (28, 20, 90, 95)))
+    again = reloaded(trace, tmp_path)
+    assert_same(trace, again, "trace")
+    replayed = fit(again.image, openface_model, again.initial, again.options)
+    assert first_divergence(again, replayed) is None
+
+
+def test_only_documented_arrays_are_written(tmp_path: Path, root: Path) -> None:
+    """Every array in the file is named in docs/trace-format.md, and the header's keys too."""
+    text = (root / "docs" / "trace-format.md").read_text(encoding="utf-8")
+    run(weight_factor=1.0).save(tmp_path / "t.npz")
+    with np.load(tmp_path / "t.npz") as archive:
+        names = set(archive.files)
+        header = json.loads(str(archive["header"]))
+        assert all(archive[name].dtype.kind in "fibuU" for name in names)
+    expected = {"header", "image", "initial_params", "params", "landmarks", "update_norm", "shape_change", "likelihood"}
+    expected |= {f"responses/{k}/{name}" for k in (0, 1) for name in RESPONSE_ARRAYS}
+    rows = {"landmarks_before", "weights", "jacobian", "hessian", "gradient", "delta", "clamped"}
+    for phase in ("rigid", "nonrigid"):
+        expected |= {f"{phase}/{name}" for name in rows} | {f"{phase}/mean_shift/{name}" for name in SHIFT_ARRAYS}
+    assert names == expected
+    for name in expected:
+        assert f"`{name.split('/')[-1]}`" in text or f"/{name.split('/')[-1]}`" in text, name
+    for entry in (header, header["initial"], *header["stages"], *header["steps"]):
+        for key in entry:
+            assert f"`{key}`" in text or f'"{key}"' in text, key
+
+
+# --- a trace by another program -------------------------------------------------------------------
+
+
+def example(root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run the example of docs/trace-format.md as it stands there."""
+    text = (root / "docs" / "trace-format.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert "clnf" not in code.replace("clnf-trace", ""), "it must need nothing of ours"
+    monkeypatch.chdir(folder)
+    exec(compile(code, "trace-format.md", "exec"), {})
+    return folder / "example.npz"
+
+
+def test_the_documented_example_loads(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trace = Trace.load(example(root, tmp_path, monkeypatch))
+    assert trace.model_name == "three-points"
+    assert trace.options == FitOptions(windows=(11, 9, 7))
+    assert (trace.initial.source, trace.initial.box, trace.initial.seed) == ("box", (30, 40, 40, 50), None)
+    assert [step.phase for step in trace.steps] == ["initial", "end"]
+    assert trace.complete and trace.success and trace.message == "done"
+    assert trace.likelihood is None and trace.stages == ()
+    np.testing.assert_array_equal(trace.landmarks, [[31, 41], [72, 40.5], [51, 93]])
+    np.testing.assert_array_equal(trace.params_global, [1.3, 0, 0.1, 0, 52, 61])
+    np.testing.assert_array_equal(trace.params_local, [4])
+    np.testing.assert_array_equal(trace.initial.params, [1.2, 0, 0, 0, 50, 60, 0])
+    assert trace.image.shape == (120, 100)
+    assert_same(trace, reloaded(trace, tmp_path), "trace")
+
+
+def test_the_documented_header_is_valid(root: Path) -> None:
+    text = (root / "docs" / "trace-format.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```json\n(.*?)```", text, flags=re.DOTALL)
+    header = json.loads(block)
+    arrays, _ = minimal()
+    arrays["params"], arrays["landmarks"] = np.ones((4, 7)), np.ones((4, 3, 2))
+    maps = {"visible": np.ones(3, dtype=bool), "area": np.zeros((3, 21, 21), dtype=np.float32)}
+    maps |= {name: np.zeros((3, 2)) for name in ("base_shape", "reference_shape")}
+    maps |= {name: np.eye(2) for name in ("image_to_reference", "reference_to_image")}
+    maps |= {name: np.zeros((3, 0, 11, 11)) for name in ("neuron_ncc", "neuron_output")}
+    maps |= {name: np.zeros((3, 11, 11)) for name in ("raw", "after_sigma", "shifted", "final")}
+    arrays |= {f"responses/0/{name}": array for name, array in maps.items()}
+    trace = load_bytes(pack(arrays, header))
+    assert [step.place for step in trace.steps[1:3]] == [(0, "responses", None), (0, "rigid", 1)]
+    assert trace.steps[1].responses is trace.steps[2].responses
+    assert trace.steps[2].converged is False and trace.steps[2].mean_shift is None and trace.steps[2].delta is None
+
+
+def minimal() -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The required arrays and the header of two moments of three landmarks and one mode."""
+    arrays = {
+        "image": np.zeros((5, 4), dtype=np.uint8),
+        "initial_params": np.array([1.0, 0, 0, 0, 2, 2, 0]),
+        "params": np.array([[1.0, 0, 0, 0, 2, 2, 0], [1.5, 0, 0, 0, 2, 2, 1]]),
+        "landmarks": np.arange(12, dtype=float).reshape(2, 3, 2),
+    }
+    header = {
+        "format": "clnf-trace",
+        "version": 1,
+        "model": "other",
+        "options": {},
+        "initial": {"source": "box", "box": [0, 0, 4, 5]},
+        "stages": [],
+        "steps": [{"phase": "initial"}, {"phase": "end"}],
+    }
+    return arrays, header
+
+
+def pack(arrays: dict[str, np.ndarray], header: Any, compressed: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    text = header if isinstance(header, np.ndarray) else np.array(json.dumps(header))
+    (np.savez_compressed if compressed else np.savez)(buffer, header=text, **arrays)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _files(tmp_path_factory: pytest.TempPathFactory) -> None:
+    global _folder  # noqa: PLW0603
+    _folder = tmp_path_factory.mktemp("traces")
+
+
+_folder: Path
+
+
+def load_bytes(data: bytes) -> Trace:
+    (_folder / "t.npz").write_bytes(data)
+    return Trace.load(_folder / "t.npz")
+
+
+def refused(data: bytes) -> str:
+    """The message of the refusal; one sentence that names the file."""
+    with pytest.raises(TraceFileError) as error:
+        load_bytes(data)
+    message = str(error.value)
+    assert "t.npz" in message and "\n" not in message
+    return message
+
+
+def test_header_as_bytes_compressed_and_with_extra_arrays() -> None:
+    arrays, header = minimal()
+    expected = load_bytes(pack(arrays, header))
+    utf8 = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    assert_same(load_bytes(pack(arrays, utf8)), expected, "bytes")
+    assert_same(load_bytes(pack(arrays, header, compressed=True)), expected, "compressed")
+    assert_same(load_bytes(pack(arrays | {"mine/extra": np.zeros(3)}, header)), expected, "extra")
+    fortran = {name: np.asfortranarray(array) for name, array in arrays.items()}
+    assert_same(load_bytes(pack(fortran, header)), expected, "fortran")
+
+
+@pytest.mark.parametrize("name", ["image", "initial_params", "params", "landmarks", "header"])
+def test_each_required_array_is_missed_by_name(name: str) -> None:
+    arrays, header = minimal()
+    buffer = io.BytesIO()
+    everything = arrays | {"header": np.array(json.dumps(header))}
+    del everything[name]
+    np.savez(buffer, **everything)
+    assert name in refused(buffer.getvalue())
+
+
+@pytest.mark.parametrize("name", ["version", "model", "options", "initial", "stages", "steps"])
+def test_each_header_key_is_missed_by_name(name: str) -> None:
+    arrays, header = minimal()
+    del header[name]
+    assert name in refused(pack(arrays, header))
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("image", np.zeros((5, 4))),
+        ("image", np.zeros((5, 4, 3), dtype=np.uint8)),
+        ("initial_params", np.zeros(7)),
+        ("initial_params", np.ones(5)),
+        ("initial_params", np.full(7, np.nan)),
+        ("initial_params", np.array(["a"] * 7)),
+        ("params", np.ones((3, 7))),
+        ("params", np.ones((2, 5))),
+        ("params", np.ones((2, 7), dtype=np.float32)),
+        ("params", np.ones((2, 7), dtype=complex)),
+        ("params", np.ones(7)),
+        ("landmarks", np.ones((2, 3, 3))),
+        ("landmarks", np.ones((1, 3, 2))),
+        ("landmarks", np.ones((2, 3, 2), dtype=int)),
+        ("likelihood", np.ones(3)),
+        ("likelihood", np.ones(2, dtype=np.float32)),
+        ("update_norm", np.ones((2, 1))),
+        ("shape_change", np.array(["a", "b"])),
+    ],
+    ids=lambda v: v if isinstance(v, str) else f"{v.dtype}{v.shape}",
+)
+def test_arrays_that_do_not_fit(name: str, array: np.ndarray) -> None:
+    arrays, header = minimal()
+    refused(pack(arrays | {name: array}, header))
+
+
+def full_arrays() -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Everything a small run writes."""
+    initial = initial_from_box(micro_model(), (20, 20, 30, 30))
+    trace = fit(tiny_image()[:60, :60], micro_model(), initial, FitOptions(windows=(3,), max_iterations=2))
+    trace.save(_folder / "full.npz")
+    with np.load(_folder / "full.npz") as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    return arrays, json.loads(str(arrays.pop("header")))
+
+
+FULL_NAMES = sorted(
+    {f"responses/0/{name}" for name in RESPONSE_ARRAYS}
+    | {
+        f"rigid/{name}"
+        for name in ("landmarks_before", "weights", "jacobian", "hessian", "gradient", "delta", "clamped")
+    }
+    | {f"nonrigid/mean_shift/{name}" for name in SHIFT_ARRAYS}
+)
+
+
+@pytest.mark.parametrize("name", FULL_NAMES)
+def test_optional_arrays_of_another_shape_or_kind(name: str) -> None:
+    """Whoever paints these arrays relies on their shapes: a file that has others is refused."""
+    arrays, header = full_arrays()
+    good = arrays[name]
+    text = np.full(good.shape, "x")
+    narrower = [] if name.endswith("area") else [good[..., :-1]]  # an area's size is the sender's to choose
+    for bad in (*narrower, good[:-1], good[None], good.ravel()[:1], text, good.astype(complex)):
+        assert name.rpartition("/")[0] in refused(pack(arrays | {name: bad}, header)), f"{bad.dtype} {bad.shape}"
+
+
+def test_maps_that_a_step_names_but_are_not_there() -> None:
+    arrays, header = full_arrays()
+    del arrays["responses/0/final"]
+    assert "responses/0/final" in refused(pack(arrays, header))
+
+
+@pytest.mark.parametrize("group", ["mean_shift", "rigid/hessian", "delta", "likelihood", "nonrigid"])
+def test_optional_arrays_may_be_absent(group: str) -> None:
+    arrays, header = full_arrays()
+    fewer = {name: array for name, array in arrays.items() if name != group and f"{group}/" not in f"{name}/"}
+    assert len(fewer) < len(arrays)
+    trace = load_bytes(pack(fewer, header))
+    rigid = next(step for step in trace.steps if step.phase is Phase.RIGID)
+    assert (rigid.mean_shift is None) is (group == "mean_shift")
+    assert (rigid.hessian is None) is (group == "rigid/hessian")
+    assert (rigid.likelihood is None) is (group == "likelihood")
+
+
+HEADER_CHANGES: list[tuple[tuple[Any, ...], Any]] = [
+    (("format",), "clnf-session"),
+    (("format",), None),
+    (("version",), 2),
+    (("version",), "1"),
+    (("version",), None),
+    (("model",), 5),
+    (("options",), {"sigma": -1}),
+    (("options",), {"sgima": 1}),
+    (("options",), {"sigma": 10**400}),
+    (("options",), [1]),
+    (("options",), None),
+    (("initial",), None),
+    (("initial", "source"), "somewhere"),
+    (("initial", "box"), [1, 2, 3]),
+    (("initial", "box"), "abcd"),
+    (("initial", "box"), None),
+    (("initial", "box"), ["a", "b", "c", "d"]),
+    (("initial", "seed"), "seven"),
+    (("stages",), None),
+    (("stages",), {}),
+    (("stages", 0, "window"), "three"),
+    (("stages", 0, "scale"), None),
+    (("stages", 0, "index"), 0.5),
+    (("stages", 0, "sigma"), "1.5"),
+    (("stages", 0, "view"), "front"),
+    (("stages", 0, "skipped"), 3),
+    (("stages", 0, "extra"), 3),
+    (("stages", 0), None),
+    (("steps",), None),
+    (("steps",), []),
+    (("steps",), "initial"),
+    (("steps", 1), None),
+    (("steps", 1, "phase"), "middle"),
+    (("steps", 1, "phase"), None),
+    (("steps", 1, "stage"), 7),
+    (("steps", 1, "stage"), -1),
+    (("steps", 1, "stage"), "0"),
+    (("steps", 1, "responses"), 1),
+    (("steps", 1, "responses"), -1),
+    (("steps", 1, "responses"), 10**12),
+    (("steps", 1, "responses"), 0.5),
+    (("steps", 2, "iteration"), "one"),
+    (("steps", 2, "converged"), "no"),
+    (("steps", -1, "success"), "yes"),
+    (("steps", -1, "message"), 5),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), HEADER_CHANGES, ids=lambda v: str(v)[:24])
+def test_headers_that_make_no_sense(path: tuple[Any, ...], value: Any) -> None:
+    arrays, header = full_arrays()
+    target = header
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = value
+    refused(pack(arrays, header))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "3", '"clnf-trace"', "[" * 100_000, '{"a":' * 100_000, "NaN", "1" * 5000, "\ud800"]
+)
+def test_headers_that_are_no_json_object(text: str) -> None:
+    arrays, _ = minimal()
+    refused(pack(arrays, np.array(text)))
+
+
+def test_headers_that_are_no_text() -> None:
+    arrays, header = minimal()
+    for array in (
+        np.array(3.0),
+        np.array([json.dumps(header)] * 2),
+        np.array([0xFF, 0xFE], dtype=np.uint8),
+        np.zeros(0),
+    ):
+        refused(pack(arrays, array))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def places_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every value inside a JSON value."""
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for key, child in children for place in [(*path, key), *places_in(child, (*path, key))]]
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_any_change_of_the_header_loads_or_is_refused(data: st.DataObject) -> None:
+    arrays, header = minimal_with_iterations()
+    path = data.draw(st.sampled_from(places_in(header)))
+    target = header
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = data.draw(json_values)
+    try:
+        load_bytes(pack(arrays, header))
+    except TraceFileError as error:
+        assert "\n" not in str(error)
+
+
+_cache: dict[str, Any] = {}
+
+
+def minimal_with_iterations() -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    if "full" not in _cache:
+        _cache["full"] = full_arrays()
+    arrays, header = _cache["full"]
+    return arrays, copy.deepcopy(header)
+
+
+# --- broken files ---------------------------------------------------------------------------------
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.npz", tmp_path, tmp_path / "no" / "t.npz", tmp_path / ("x" * 300)):
+        with pytest.raises(TraceFileError) as error:
+            Trace.load(path)
+        assert path.name[:20] in str(error.value)
+
+
+def test_foreign_files() -> None:
+    refused(b"")
+    refused(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    refused(b"PK\x05\x06" + bytes(18))  # an empty zip
+    refused(b"{}")
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros(3))
+    refused(buffer.getvalue())
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("readme.txt", "no arrays here")
+    refused(buffer.getvalue())
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("header.npy", "not an array")
+        archive.writestr("header", "not an array")
+    refused(buffer.getvalue())
+
+
+class Trap:
+    """Unpickling it would leave a file behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.path,))
+
+
+def test_pickles_are_not_opened(tmp_path: Path) -> None:
+    trap = tmp_path / "sprung"
+    arrays, header = minimal()
+    objects = np.empty(1, dtype=object)
+    objects[0] = Trap(trap)
+    for name in ("image", "params", "extra"):
+        buffer = io.BytesIO()
+        np.savez(buffer, **(arrays | {"header": np.array(json.dumps(header)), name: objects}))
+        refused(buffer.getvalue())
+    refused(pickle.dumps(Trap(trap)))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("header.npy", pickle.dumps(Trap(trap)))
+    refused(buffer.getvalue())
+    assert not trap.exists()
+    pickle.loads(pickle.dumps(Trap(trap)))
+    assert trap.exists(), "the trap works"
+
+
+def small_file() -> bytes:
+    return pack(*minimal())
+
+
+def test_every_truncation_is_refused() -> None:
+    data = small_file()
+    for size in range(len(data)):
+        refused(data[:size])
+
+
+@settings(max_examples=400)
+@given(st.data())
+def test_any_flipped_bits_load_or_are_refused(data: st.DataObject) -> None:
+    raw = bytearray(small_file())
+    for position in data.draw(st.lists(st.integers(0, len(raw) - 1), min_size=1, max_size=4)):
+        raw[position] ^= data.draw(st.integers(1, 255))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile and numpy may have something to say about such a file
+        try:
+            load_bytes(bytes(raw))
+        except TraceFileError as error:
+            assert "\n" not in str(error)
+
+
+def replaced_in_zip(offset_local: int, offset_central: int, value: int) -> bytes:
+    """A valid file whose first member's 16-bit field is changed in both of its headers."""
+    raw = bytearray(small_file())
+    central = raw.index(b"PK\x01\x02")
+    struct.pack_into("<H", raw, offset_local, value)
+    struct.pack_into("<H", raw, central + offset_central, value)
+    return bytes(raw)
+
+
+def test_encrypted_members() -> None:
+    refused(replaced_in_zip(6, 8, 1))
+
+
+@pytest.mark.parametrize("method", [1, 8, 9, 12, 14, 93, 99])
+def test_other_compressions(method: int) -> None:
+    """Deflate, bzip2 or LZMA claimed for bytes that are stored plainly, and methods nobody knows."""
+    refused(replaced_in_zip(8, 10, method))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999,), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (4611686018427387904, 4), }",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': 'x', }",
+        "{'descr': [('a', '<f8'), ('b', '|O')], 'fortran_order': False, 'shape': (1,), }",
+        "{'descr': 'what', 'fortran_order': False, 'shape': (1,), }",
+        "{'descr': '<f8', ",
+        "(" * 5000,
+        "'''",
+        "\x00",
+    ],
+    ids=lambda text: text[:60],
+)
+def test_array_headers_that_lie(text: str) -> None:
+    """A member that claims absurd sizes, other types, or is not a dictionary at all."""
+    head = text.encode().ljust(117) + b"\n"
+    member = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head) % 65536) + head + bytes(64)
+    arrays, header = minimal()
+    del arrays["image"]
+    buffer = io.BytesIO(pack(arrays, header))
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("image.npy", member)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        refused(buffer.getvalue())
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trace = run(windows=(3, 0))
+    target = tmp_path / "t.npz"
+    target.write_bytes(b"older")
+
+    def full_disk(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full_disk)
+    with pytest.raises(TraceFileError, match="No space left"):
+        trace.save(target)
+    assert target.read_bytes() == b"older"
+    assert [file.name for file in tmp_path.iterdir()] == ["t.npz"]
+    monkeypatch.undo()
+    trace.save(target)
+    assert_same(trace, Trace.load(target), "trace")
+    assert [file.name for file in tmp_path.iterdir()] == ["t.npz"]
+
+
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    trace = run(windows=(3, 0))
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "none" / "t.npz", tmp_path / "file" / "t.npz", tmp_path / "folder", tmp_path / ("x" * 300)):
+        with pytest.raises(TraceFileError) as error:
+            trace.save(path)
+        assert "\n" not in str(error.value)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "folder"]
+    assert not any((tmp_path / "folder").iterdir())
+
+
+def test_the_name_is_kept_as_given(tmp_path: Path) -> None:
+    trace = run(windows=(3, 0))
+    trace.save(str(tmp_path / "größe 顔.trace"))
+    assert [file.name for file in tmp_path.iterdir()] == ["größe 顔.trace"]
+
+
+# --- where two runs part --------------------------------------------------------------------------
+
+
+def test_identical_runs_do_not_part() -> None:
+    assert first_divergence(run(), run()) is None
+
+
+@pytest.mark.parametrize("normalization", ["peak", "minmax", "sum", "global_peak"])
+def test_normalizations_part_at_the_final_maps(normalization: str) -> None:
+    found = first_divergence(run(), run(normalization=normalization))
+    assert found.array == "responses.final"
+    assert found.step_a.place == found.step_b.place == (0, Phase.RESPONSES, None)
+    expected = np.abs(found.step_a.responses.final - found.step_b.responses.final).max()
+    assert found.difference == expected > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "array", "place"),
+    [
+        ({"sigma_transform": False}, "responses.after_sigma", (0, Phase.RESPONSES, None)),
+        ({"windows": (9, 9)}, "responses.area", (0, Phase.RESPONSES, None)),
+        ({"sigma": 2.0}, "mean_shift.kernel_sum", (0, Phase.RIGID, 1)),
+        ({"weight_factor": 1.0}, "weights", (0, Phase.RIGID, 1)),
+        ({"reg_factor": 1.0}, "hessian", (0, Phase.NONRIGID, 1)),
+        ({"clamp_sigmas": 1e-3}, "params", (0, Phase.NONRIGID, 1)),
+    ],
+    ids=str,
+)
+def test_options_part_where_they_first_act(changes: dict[str, Any], array: str, place: Any) -> None:
+    found = first_divergence(run(), run(**changes))
+    assert (found.array, found.step_a.place, found.step_b.place) == (array, place, place)
+
+
+def test_the_kernel_parts_when_it_is_first_off_the_table() -> None:
+    """The first position is the centre of the map, where table and exact kernel agree."""
+    found = first_divergence(run(), run(kernel="exact"), tolerance=1e-9)
+    assert found.array == "mean_shift.kernel_sum"
+    assert found.step_a.place == (0, Phase.RIGID, 2)
+
+
+def test_another_start_parts_at_once() -> None:
+    found = first_divergence(run(), run(start(dx=4.1)))
+    assert found.step_a.phase is Phase.INITIAL and found.array == "params"
+
+
+def test_tolerance() -> None:
+    a, b = run(), run(start(dx=4.0 + 1e-9))
+    assert first_divergence(a, b).difference == pytest.approx(1e-9, rel=1e-3)
+    far = first_divergence(a, b, tolerance=1e-6)
+    assert far is None or far.difference > 1e-6
+
+
+def test_a_run_with_more_iterations_has_a_moment_the_other_lacks() -> None:
+    """Whichever comes first: after five rigid iterations one run goes on, the other does not."""
+    five, six = run(convergence_px=0.0), run(max_iterations=6, convergence_px=0.0)
+    found = first_divergence(six, five)
+    assert found.step_a.place == (0, Phase.RIGID, 6)
+    assert (found.step_b, found.array, found.difference) == (None, "", np.inf)
+    found = first_divergence(five, six)
+    assert found.step_b.place == (0, Phase.RIGID, 6)
+    assert (found.step_a, found.array, found.difference) == (None, "", np.inf)
+
+
+def test_an_unfinished_run_lacks_the_rest() -> None:
+    whole = run()
+    part = replace(whole, steps=whole.steps[:5])
+    for found, missing in ((first_divergence(whole, part), "step_b"), (first_divergence(part, whole), "step_a")):
+        other = found.step_a or found.step_b
+        assert getattr(found, missing) is None
+        assert other.place == whole.steps[5].place
+
+
+def test_a_skipped_stage_parts_there() -> None:
+    found = first_divergence(run(), run(windows=(0, 9)))
+    present = found.step_a or found.step_b
+    assert present.stage.index == 0
+    assert present.phase in (Phase.RESPONSES, Phase.SKIPPED)
+
+
+def test_values_that_only_one_run_has() -> None:
+    """A trace of another program without mean-shifts or maps is compared in what both have, or parts there."""
+    full = run()
+    poor = replace(
+        full,
+        steps=tuple(replace(step, responses=None, mean_shift=None, jacobian=None, hessian=None) for step in full.steps),
+    )
+    for a, b in ((full, poor), (poor, full)):
+        found = first_divergence(a, b)
+        assert found is not None
+        assert found.difference == np.inf
+        assert found.step_a.place == found.step_b.place == (0, Phase.RESPONSES, None)
+        assert found.array.startswith("responses")

@@ -1,0 +1,94 @@
+"""Fixtures of the window's tests: a tiny model and photo, isolated settings, and no thread left behind."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+from engine.tiny_model import tiny_image, tiny_model, true_landmarks
+from PySide6.QtCore import QSettings, Qt, QThread
+from pytestqt.qtbot import QtBot
+
+from clnf_engine.io.openface import write_model
+from clnf_gui.qt_setup import make_application
+from clnf_gui.session import Session
+from clnf_gui.window import MainWindow
+
+TIMEOUT_MS = 20_000
+
+
+@pytest.fixture(scope="session")
+def qapp() -> object:
+    return make_application()
+
+
+@pytest.fixture(autouse=True)
+def isolated_settings(tmp_path: Path) -> None:
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
+
+
+@pytest.fixture(autouse=True)
+def no_thread_survives(qapp: object) -> Iterator[None]:
+    yield
+    running = [thread for thread in gc.get_objects() if isinstance(thread, QThread) and thread.isRunning()]
+    assert not running
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tiny_model(), tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model's face, which no detector takes for one."""
+    path = tmp_path_factory.mktemp("photo") / "face.png"
+    cv2.imwrite(str(path), tiny_image())
+    return path
+
+
+@pytest.fixture
+def box() -> tuple[float, float, float, float]:
+    """Around the face in the photo."""
+    low, high = true_landmarks().min(axis=0), true_landmarks().max(axis=0)
+    return (*low.tolist(), *(high - low).tolist())
+
+
+@pytest.fixture
+def session(qapp: object) -> Iterator[Session]:
+    made = Session()
+    yield made
+    made.shut_down()
+
+
+def wait_for_fit(qtbot: QtBot, session: Session) -> None:
+    """Until the newest fit is complete."""
+    qtbot.waitUntil(lambda: session.lane.complete and not session.busy, timeout=TIMEOUT_MS)
+
+
+@pytest.fixture
+def fitted(qtbot: QtBot, session: Session, model_file: Path, photo: Path, box: tuple) -> Session:
+    """A session that has fitted the photo from the right box."""
+    session.open_model(model_file)
+    session.open_image(photo)
+    wait_for_fit(qtbot, session)
+    session.start_from_box(box)
+    wait_for_fit(qtbot, session)
+    return session
+
+
+@pytest.fixture
+def window(qtbot: QtBot, fitted: Session) -> Iterator[MainWindow]:
+    made = MainWindow(fitted)
+    made.resize(1280, 720)
+    made.show()
+    qtbot.waitExposed(made)
+    made.message_bar.hide()
+    made.repaint_now()
+    made.setFocus(Qt.FocusReason.OtherFocusReason)
+    yield made
+    made.close()
+    made.deleteLater()
