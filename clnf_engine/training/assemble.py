@@ -15,9 +15,7 @@ from clnf_engine.training.ibug68 import MIRROR, N_LANDMARKS, TRAINED
 from clnf_engine.training.recipe import Recipe
 
 
-def assemble(
-    name: str, pdm: PDM, experts: Sequence[Sequence[Expert]], confidences: Floats, recipe: Recipe
-) -> Model:
+def assemble(name: str, pdm: PDM, experts: Sequence[Sequence[Expert]], confidences: Floats, recipe: Recipe) -> Model:
     """A model with one frontal view.
 
     Parameters

@@ -183,7 +183,10 @@ def _face_error(face: Face, model: Model, options: FitOptions | None, start: Sta
 def _initial(face: Face, image: NDArray[np.uint8], model: Model, start: Start, seed: int) -> Initial | None:
     truth = box_around(face.points)
     if start is Start.DETECTOR:
-        found = [(_overlap(initial.box, truth), -k, initial) for k, initial in enumerate(initials_from_detector(model, image))]
+        found = [
+            (_overlap(initial.box, truth), -k, initial)
+            for k, initial in enumerate(initials_from_detector(model, image))
+        ]
         best = max(found, default=None, key=lambda item: item[:2])
         return best[2] if best is not None and best[0] > 0 else None
     initial = initial_from_box(model, truth)

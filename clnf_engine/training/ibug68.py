@@ -56,6 +56,6 @@ def mirrored(points: Floats, width: float = 1.0) -> Floats:
     -------
     Array of the shape of `points`
     """
-    result = points[MIRROR].copy()
+    result: Floats = points[MIRROR]
     result[:, 0] = width - 1 - result[:, 0]
     return result

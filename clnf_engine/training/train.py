@@ -181,9 +181,7 @@ def _expert_file(folder: Path, scale: int, landmark: int) -> Path:
 
 def _save(file: Path, expert: Expert, value: float) -> None:
     buffer = io.BytesIO()
-    np.savez(
-        buffer, theta=expert.theta, bias=expert.bias, alpha=expert.alpha, betas=expert.betas, confidence=value
-    )
+    np.savez(buffer, theta=expert.theta, bias=expert.bias, alpha=expert.alpha, betas=expert.betas, confidence=value)
     atomic_write(file, buffer.getvalue())
 
 
@@ -195,8 +193,7 @@ def _load(file: Path) -> tuple[Expert, float]:
 
 def _all_experts(folder: Path, recipe: Recipe) -> list[list[Expert]]:
     return [
-        [_load(_expert_file(folder, scale, landmark))[0] for landmark in TRAINED]
-        for scale in range(len(recipe.scales))
+        [_load(_expert_file(folder, scale, landmark))[0] for landmark in TRAINED] for scale in range(len(recipe.scales))
     ]
 
 
