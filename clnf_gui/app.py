@@ -24,6 +24,9 @@ def run(arguments: Namespace) -> int:
     window = MainWindow(session)
     show_uncaught(session.failed.emit)
     width, height = arguments.size
+    if not arguments.screenshot:
+        available = app.primaryScreen().availableSize()
+        width, height = min(width, available.width()), min(height, available.height())
     window.resize(width, height)
     window.show()
     model = arguments.model or next(iter(shipped_models()), "") or ("" if arguments.screenshot else last_model())
@@ -54,7 +57,7 @@ def _screenshot(window: MainWindow, session: Session, path: str, has_model: bool
     session.changed.connect(lambda _: None if session.busy else loop.quit())
     QTimer.singleShot(_SCREENSHOT_TIMEOUT_MS, loop.quit)
     loop.exec()
-    if not session.lane.complete:
+    if not session.lanes["A"].complete:
         sys.stderr.write("clnf-gui: there is no finished fit to take a picture of\n")
         return 1
     session.move_cursor(len(session.lane.steps) - 2)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from clnf_gui.look import MapKind
+from clnf_gui.look import MapKind, MapSource
 from clnf_gui.session import Session
 
 
@@ -24,6 +24,9 @@ class Dialogs(Protocol):
 
     def ask_trace_path(self) -> None:
         """Let the person choose where to save the trace."""
+
+    def ask_stops(self) -> None:
+        """Let the person write down when to stop."""
 
     def show_help(self) -> None:
         """Show the shortcuts."""
@@ -82,6 +85,14 @@ def _shows_maps(kind: MapKind) -> Callable[[Session], bool]:
     return lambda session: session.look.map_kind is kind
 
 
+def _show_source(source: MapSource) -> Callable[[Session, Dialogs], None]:
+    return lambda session, _: session.set_look(replace(session.look, map_source=source))
+
+
+def _shows_source(source: MapSource) -> Callable[[Session], bool]:
+    return lambda session: session.look.map_source is source
+
+
 def _toggle_ghost(session: Session, _: Dialogs) -> None:
     session.set_look(replace(session.look, show_ghost=not session.look.show_ghost))
 
@@ -124,7 +135,31 @@ COMMANDS: tuple[Command, ...] = (
     Command("step", "Step", "Step", lambda s, _: s.move_by_step(1), "Right", "step", True),
     Command("phase", "Step", "Phase forward", lambda s, _: s.move_by_phase(1), "Down", "phase", True),
     Command("stage", "Step", "Stage forward", lambda s, _: s.move_by_stage(1), "PgDown", "stage", True),
-    Command("run", "Step", "Run to the end", lambda s, _: s.move_cursor(len(s.lane.steps)), "End", "last", True),
+    Command("run", "Step", "Run", lambda s, _: s.run(), "Ctrl+R", "run", True),
+    Command("end", "Step", "To the end", lambda s, _: s.move_cursor(len(s.lane.steps)), "End", "last", True),
+    Command("stops", "Step", "Stop when…", lambda _, d: d.ask_stops(), "Ctrl+B", "stop"),
+    Command(
+        "compare",
+        "Lanes",
+        "Compare two lanes",
+        lambda s, _: s.set_comparing(not s.comparing),
+        "Ctrl+D",
+        "compare",
+        True,
+        checked=lambda s: s.comparing,
+    ),
+    Command("other_lane", "Lanes", "Other lane", lambda s, _: s.set_active("B" if s.active == "A" else "A"), "X"),
+    Command("divergence", "Lanes", "Go to first divergence", lambda s, _: s.go_to_divergence(), "D", "", True),
+    Command("maps_a", "Lanes", "Maps of lane A", _show_source(MapSource.A), "4", checked=_shows_source(MapSource.A)),
+    Command("maps_b", "Lanes", "Maps of lane B", _show_source(MapSource.B), "5", checked=_shows_source(MapSource.B)),
+    Command(
+        "maps_difference",
+        "Lanes",
+        "Maps of A − B",
+        _show_source(MapSource.DIFFERENCE),
+        "6",
+        checked=_shows_source(MapSource.DIFFERENCE),
+    ),
     Command("maps_raw", "View", "Raw responses", _show_maps(MapKind.RAW), "1", checked=_shows_maps(MapKind.RAW)),
     Command(
         "maps_after_sigma",

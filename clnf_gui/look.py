@@ -14,6 +14,14 @@ class MapKind(StrEnum):
     FINAL = "final"
 
 
+class MapSource(StrEnum):
+    """Whose maps the atlas shows."""
+
+    A = "A"
+    B = "B"
+    DIFFERENCE = "A−B"
+
+
 class MapRange(StrEnum):
     """What the atlas' colours span."""
 
@@ -28,13 +36,16 @@ class Look:
     Attributes
     ----------
     map_kind : MapKind
+    map_source : MapSource
+        Counts only while two lanes are compared.
     map_range : MapRange
-        Every map on its own, or all maps of the step together.
+        Every map on its own, or all maps of the step (of both lanes) together.
     show_ghost, show_shifts, show_contours : bool
         Initial shape, mean-shifts and face contours over the image.
     """
 
     map_kind: MapKind = MapKind.FINAL
+    map_source: MapSource = MapSource.A
     map_range: MapRange = MapRange.EACH
     show_ghost: bool = True
     show_shifts: bool = True

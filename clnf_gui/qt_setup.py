@@ -10,7 +10,7 @@ from types import TracebackType
 
 import cv2  # noqa: F401  imported before Qt, because importing it sets Qt's plugin path
 import pyqtgraph as pg
-from PySide6.QtCore import QCoreApplication
+from PySide6.QtCore import QCoreApplication, QMessageLogContext, QtMsgType, qInstallMessageHandler
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QApplication
 
@@ -24,6 +24,7 @@ def has_display() -> bool:
 
 def make_application() -> QApplication:
     """The QApplication, with environment, style and pyqtgraph set up; off screen where there is no display."""
+    qInstallMessageHandler(_log)
     plugin_path = os.environ.get("QT_QPA_PLATFORM_PLUGIN_PATH", "")
     if "cv2" in plugin_path:
         del os.environ["QT_QPA_PLATFORM_PLUGIN_PATH"]
@@ -42,6 +43,12 @@ def make_application() -> QApplication:
         foreground=palette.color(QPalette.ColorRole.Text),
     )
     return app
+
+
+def _log(kind: QtMsgType, context: QMessageLogContext, message: str) -> None:
+    """Qt's messages on stderr, but for one that the offscreen platform repeats to no use."""
+    if "propagateSizeHints" not in message:
+        sys.stderr.write(f"{message}\n")
 
 
 def show_uncaught(report: Callable[[str, str], None]) -> None:

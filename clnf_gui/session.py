@@ -1,10 +1,8 @@
-"""Session: the photo, the model, the lane, the cursor and the look; the one place that holds state."""
+"""Session: the photo, the model, the lanes, the cursor and the look; the one place that holds state."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from enum import Flag, auto
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,11 @@ from clnf_engine import (
     FitOptions,
     Initial,
     Model,
+    Normalization,
     Phase,
     Step,
     Trace,
+    first_divergence,
     fit_steps,
     initial_from_box,
     initial_from_landmarks,
@@ -30,9 +30,14 @@ from clnf_engine import (
 from clnf_engine.initial import Box
 from clnf_engine.io.images import Image, read_image
 from clnf_engine.io.landmarks import read_pts
-from clnf_engine.steps import Place
+from clnf_engine.steps import Place, describe
+from clnf_engine.stops import Stop, first_stop
+from clnf_gui.lane import Lane, place_order
 from clnf_gui.look import Look
 from clnf_gui.worker import Job, Worker
+
+START: Place = (0, Phase.RESPONSES, None)
+"""Where the cursor stands when something is opened: the first moment at which there are response maps."""
 
 
 class Aspect(Flag):
@@ -47,51 +52,39 @@ class Aspect(Flag):
     SELECTION = auto()
     PLAYING = auto()
     BUSY = auto()
+    LANES = auto()
+    STOPS = auto()
 
 
 ALL_ASPECTS = ~Aspect(0)
 
 
-@dataclass
-class Lane:
-    """A run: its options and the Steps it has produced so far.
-
-    Attributes
-    ----------
-    options : FitOptions
-    steps : list of Step
-    complete : bool
-        Whether the run has ended.
-    seconds : float
-        How long it took.
-    """
-
-    options: FitOptions = field(default_factory=FitOptions)
-    steps: list[Step] = field(default_factory=list)
-    complete: bool = False
-    seconds: float = 0.0
-
-
 class Session(QObject):
-    """What the window shows. Commands change it; `changed` tells the views."""
+    """What the window shows. Commands change it; `changed` tells the views.
+
+    There are two lanes, A and B. B runs only while comparing; as long as it has no start of its own it starts where A
+    does. The cursor is a place (stage, phase, iteration) that both lanes share.
+    """
 
     changed = Signal(Aspect)
     failed = Signal(str, str)
     """A sentence for the person, and details (may be empty)."""
+    told = Signal(str)
+    """A sentence for the status bar."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.model: Model | None = None
         self.image: Image | None = None
         self.faces: tuple[Initial, ...] = ()
-        self.initial: Initial | None = None
-        self.base_initial: Initial | None = None
-        self.lane = Lane()
+        self.lanes = {"A": Lane(), "B": Lane(FitOptions(normalization=Normalization.PEAK))}
+        self.comparing = False
+        self.active = "A"
         self.look = Look()
         self.selection: int | None = None
-        self.cursor = 0
-        self._wanted: Place = (0, Phase.RESPONSES, None)
-        self._fitting_afresh = False
+        self.stops: tuple[Stop, ...] = ()
+        self.place = START
+        self._afresh: set[str] = set()
         self._open: set[str] = set()
         self._worker = Worker()
         self._worker.produced.connect(self._on_produced)
@@ -104,9 +97,19 @@ class Session(QObject):
     # --- what is shown ------------------------------------------------------------------------
 
     @property
+    def lane(self) -> Lane:
+        """The lane that options and start apply to, and whose numbers are read out."""
+        return self.lanes[self.active]
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Names of the lanes that are shown."""
+        return ("A", "B") if self.comparing else ("A",)
+
+    @property
     def step(self) -> Step | None:
-        """The Step under the cursor."""
-        return self.lane.steps[self.cursor] if self.lane.steps else None
+        """The Step under the cursor in the active lane."""
+        return self.lane.step
 
     @property
     def busy(self) -> bool:
@@ -118,11 +121,16 @@ class Session(QObject):
         """Whether the cursor moves by itself."""
         return self._play_timer.isActive()
 
-    def trace(self) -> Trace | None:
-        """The lane's run as a Trace; None before its first Step."""
-        if self.image is None or self.model is None or self.initial is None or not self.lane.steps:
+    def initial(self, name: str) -> Initial | None:
+        """Where a lane's run starts."""
+        return self.lanes[name].initial or self.lanes["A"].initial
+
+    def trace(self, name: str = "") -> Trace | None:
+        """A lane's run as a Trace (the active lane's without a name); None before its first Step."""
+        lane, initial = self.lanes[name or self.active], self.initial(name or self.active)
+        if self.image is None or self.model is None or initial is None or not lane.steps:
             return None
-        return Trace(self.image.gray, self.model.name, self.initial, self.lane.options, tuple(self.lane.steps))
+        return Trace(self.image.gray, self.model.name, initial, lane.options, tuple(lane.steps))
 
     # --- source -------------------------------------------------------------------------------
 
@@ -134,16 +142,54 @@ class Session(QObject):
         """Load an image, find its faces and fit the largest."""
         self._submit("image", lambda: _once(lambda: read_image(path)))
 
+    # --- lanes --------------------------------------------------------------------------------
+
+    def set_comparing(self, on: bool) -> None:
+        """Show lane B beside lane A, or A alone."""
+        if on != self.comparing:
+            self.comparing, self.active = on, "A"
+            self.changed.emit(Aspect.LANES | Aspect.START | Aspect.OPTIONS | Aspect.STEPS | Aspect.CURSOR)
+            if on:
+                self._refit("B")
+
+    def set_active(self, name: str) -> None:
+        """Choose the lane that options and start apply to."""
+        if name in self.shown and name != self.active:
+            self.active = name
+            self.changed.emit(Aspect.LANES | Aspect.START | Aspect.OPTIONS | Aspect.CURSOR)
+
+    def go_to_divergence(self) -> None:
+        """Move the cursor to where the lanes first part, and tell which array differs and by how much."""
+        a, b = self.trace("A"), self.trace("B")
+        if not self.comparing or a is None or b is None:
+            return
+        found = first_divergence(a, b)
+        if found is None:
+            self.told.emit("A and B are identical, bit for bit")
+            return
+        step = found.step_a or found.step_b
+        assert step is not None
+        self.move_to(step.place)
+        what = f"{found.array} differs by {found.difference:.3g}" if found.array else "one run has no such step"
+        self.told.emit(f"A and B first part at {describe(step)}: {what}")
+
     # --- start --------------------------------------------------------------------------------
 
     def set_initial(self, initial: Initial) -> None:
-        """Start the fit from `initial`."""
-        self.base_initial = self.initial = initial
-        self._refit(Aspect.START)
+        """Start the active lane from `initial`."""
+        self.lane.base_initial = self.lane.initial = initial
+        self._restart()
+
+    def start_like_a(self) -> None:
+        """Let lane B start where A does."""
+        lane = self.lanes["B"]
+        if lane.initial is not None:
+            lane.base_initial = lane.initial = None
+            self._restart()
 
     def start_from_face(self, index: int) -> None:
         """Start from a detected face, counted from the largest."""
-        if index < len(self.faces):
+        if 0 <= index < len(self.faces):
             self.set_initial(self.faces[index])
 
     def start_from_box(self, box: Box) -> None:
@@ -162,10 +208,11 @@ class Session(QObject):
 
     def perturb(self, seed: int, amount: float) -> None:
         """Perturb the chosen start; an amount of 0 takes the perturbation back."""
-        if self.model is not None and self.base_initial is not None:
-            base = self.base_initial
-            self.initial = perturbed(self.model, base, seed, amount) if amount > 0 else base
-            self._refit(Aspect.START)
+        base = self.lane.base_initial or self.lanes["A"].base_initial
+        if self.model is not None and base is not None:
+            self.lane.base_initial = base
+            self.lane.initial = perturbed(self.model, base, seed, amount) if amount > 0 else base
+            self._restart()
 
     def _start(self, make: Callable[[Model], Initial]) -> None:
         if self.model is None:
@@ -175,13 +222,21 @@ class Session(QObject):
         except ClnfError as error:
             self.failed.emit(str(error), "")
 
+    def _restart(self) -> None:
+        """Refit the active lane, and B too where it starts like A."""
+        self.changed.emit(Aspect.START)
+        for name in self.shown:
+            if name == self.active or self.lanes[name].initial is None:
+                self._refit(name)
+
     # --- options, look, selection -------------------------------------------------------------
 
     def set_options(self, options: FitOptions) -> None:
-        """Refit with other options; the cursor keeps its place."""
+        """Refit the active lane with other options; the cursor keeps its place."""
         if options != self.lane.options:
             self.lane.options = options
-            self._refit(Aspect.OPTIONS)
+            self.changed.emit(Aspect.OPTIONS)
+            self._refit(self.active)
 
     def set_look(self, look: Look) -> None:
         """Show things another way."""
@@ -197,38 +252,87 @@ class Session(QObject):
 
     # --- cursor -------------------------------------------------------------------------------
 
+    def places(self) -> list[Place]:
+        """Every place that a shown run comes by, in order."""
+        found = {step.place for name in self.shown for step in self.lanes[name].steps}
+        return sorted(found, key=place_order)
+
+    def move_to(self, place: Place) -> None:
+        """Show another place, in both lanes."""
+        if place != self.place:
+            self.place = place
+            for name in self.shown:
+                self.lanes[name].show(place)
+            self.changed.emit(Aspect.CURSOR)
+
     def move_cursor(self, index: int) -> None:
-        """Show another Step; an index out of range means the nearest end."""
+        """Show a Step of the active lane by its index; one out of range means the nearest end."""
         if self.lane.steps:
-            index = min(max(index, 0), len(self.lane.steps) - 1)
-            self._wanted = self.lane.steps[index].place
-            if index != self.cursor:
-                self.cursor = index
-                self.changed.emit(Aspect.CURSOR)
+            self.move_to(self.lane.steps[min(max(index, 0), len(self.lane.steps) - 1)].place)
 
     def move_by_step(self, direction: int) -> None:
         """To the next (+1) or previous (−1) Step."""
-        self.move_cursor(self.cursor + direction)
+        self._move_by(lambda place: place, direction)
 
     def move_by_phase(self, direction: int) -> None:
         """To the start of the next phase, or back to the start of this or the previous one."""
-        self._move_by(lambda step: step.place[:2], direction)
+        self._move_by(lambda place: place[:2], direction)
 
     def move_by_stage(self, direction: int) -> None:
         """To the start of the next stage, or back to the start of this or the previous one."""
-        self._move_by(lambda step: step.place[0], direction)
+        self._move_by(lambda place: place[0], direction)
 
-    def _move_by(self, group: Callable[[Step], Any], direction: int) -> None:
-        groups = [group(step) for step in self.lane.steps]
-        starts = [k for k, value in enumerate(groups) if k == 0 or value != groups[k - 1]]
+    def _move_by(self, group: Callable[[Place], Any], direction: int) -> None:
+        places = self.places()
+        if not places:
+            return
+        starts = [p for k, p in enumerate(places) if k == 0 or group(p) != group(places[k - 1])]
+        here = max(place_order(step.place) for name in self.shown if (step := self.lanes[name].step))
         if direction > 0:
-            self.move_cursor(next((k for k in starts if k > self.cursor), len(groups) - 1))
+            self.move_to(next((p for p in starts if place_order(p) > here), places[-1]))
         else:
-            self.move_cursor(next((k for k in reversed(starts) if k < self.cursor), 0))
+            self.move_to(next((p for p in reversed(starts) if place_order(p) < here), places[0]))
+
+    # --- running and playing ------------------------------------------------------------------
+
+    def set_stops(self, stops: tuple[Stop, ...]) -> None:
+        """Choose the conditions at which `run` and playing stop."""
+        if stops != self.stops:
+            self.stops = stops
+            self.changed.emit(Aspect.STOPS)
+
+    def run(self) -> None:
+        """To the next Step at which a stop condition fires, else to the end."""
+        last = len(self.lane.steps) - 1
+        found = self._next_stop(last)
+        self.move_cursor(last if found is None else found[0])
+        self._tell_stop(found)
+
+    def _next_stop(self, last: int) -> tuple[int, Stop] | None:
+        """The first Step after the cursor, up to index `last`, at which a condition fires."""
+        return first_stop(self.lane.steps[: last + 1], self._other_steps(), list(self.stops), self.lane.cursor + 1)
+
+    def stop_places(self) -> set[Place]:
+        """Every place of the active lane at which a stop condition fires."""
+        found: set[Place] = set()
+        steps, others = self.lane.steps, self._other_steps()
+        at = first_stop(steps, others, list(self.stops), 0) if self.stops else None
+        while at is not None:
+            found.add(steps[at[0]].place)
+            at = first_stop(steps, others, list(self.stops), at[0] + 1)
+        return found
+
+    def _other_steps(self) -> list[Step]:
+        """Steps of the lane that is compared with the active one; none without comparison."""
+        return self.lanes["A" if self.active == "B" else "B"].steps if self.comparing else []
+
+    def _tell_stop(self, found: tuple[int, Stop] | None) -> None:
+        if found is not None:
+            self.told.emit(f"stopped: {found[1].text}")
 
     def set_playing(self, on: bool) -> None:
         """Let the cursor move by itself, from the start if it stands at the end."""
-        if on and self.cursor >= len(self.lane.steps) - 1:
+        if on and self.lane.cursor >= len(self.lane.steps) - 1:
             self.move_cursor(0)
         if on != self.playing:
             if on:
@@ -242,8 +346,10 @@ class Session(QObject):
         self._play_timer.setInterval(round(1000 / steps_per_second))
 
     def _play_on(self) -> None:
+        found = self._next_stop(self.lane.cursor + 1)
         self.move_by_step(1)
-        if self.cursor >= len(self.lane.steps) - 1:
+        self._tell_stop(found)
+        if found is not None or self.lane.cursor >= len(self.lane.steps) - 1:
             self.set_playing(False)
 
     # --- the worker ---------------------------------------------------------------------------
@@ -258,13 +364,14 @@ class Session(QObject):
         self._open.add(kind)
         self.changed.emit(Aspect.BUSY)
 
-    def _refit(self, aspect: Aspect) -> None:
-        self.changed.emit(aspect)
-        if self.image is None or self.model is None or self.initial is None:
+    def _refit(self, name: str) -> None:
+        """Run a lane anew; its old Steps stay until the first new one arrives."""
+        initial = self.initial(name)
+        if self.image is None or self.model is None or initial is None:
             return
-        image, model, initial, options = self.image.gray, self.model, self.initial, self.lane.options
-        self._fitting_afresh = True
-        self._submit("fit", lambda: fit_steps(image, model, initial, options))
+        image, model, options = self.image.gray, self.model, self.lanes[name].options
+        self._afresh.add(name)
+        self._submit(name, lambda: fit_steps(image, model, initial, options))
 
     def _detect(self) -> None:
         """Find the faces of the image, which needs a model to place them."""
@@ -276,20 +383,25 @@ class Session(QObject):
     def _on_produced(self, kind: str, epoch: int, item: Any) -> None:
         if not self._worker.is_current(kind, epoch):
             return
-        if kind == "fit":
-            self._append(item)
+        if kind in self.lanes:
+            self._append(kind, item)
         elif kind == "faces":
             self._set_faces(item)
         else:
-            if kind == "model":
-                self.model = item
-            else:
-                self.image = item
-            self.faces, self.initial, self.base_initial, self.lane.steps = (), None, None, []
-            self.lane.complete, self.cursor, self.selection = False, 0, None
-            self._wanted = (0, Phase.RESPONSES, None)
-            self.changed.emit(ALL_ASPECTS)
-            self._detect()
+            self._set_source(item)
+
+    def _set_source(self, source: Model | Image) -> None:
+        if isinstance(source, Model):
+            self.model = source
+        else:
+            self.image = source
+        for name, lane in self.lanes.items():
+            self._worker.cancel(name)
+            self._open.discard(name)
+            lane.clear()
+        self.faces, self.selection, self.active, self.place = (), None, "A", START
+        self.changed.emit(ALL_ASPECTS)
+        self._detect()
 
     def _set_faces(self, faces: tuple[Initial, ...]) -> None:
         self.faces = faces
@@ -303,22 +415,21 @@ class Session(QObject):
                 "",
             )
 
-    def _append(self, step: Step) -> None:
-        if self._fitting_afresh:
-            self._fitting_afresh = False
-            self.lane.steps, self.lane.complete = [], False
-        self.lane.steps.append(step)
-        # Where the run does not come by the wanted place, the nearest moment before it stands in.
-        if _order(step.place) <= _order(self._wanted):
-            self.cursor = len(self.lane.steps) - 1
+    def _append(self, name: str, step: Step) -> None:
+        lane = self.lanes[name]
+        if name in self._afresh:
+            self._afresh.discard(name)
+            lane.steps, lane.complete = [], False
+        lane.steps.append(step)
+        lane.show(self.place)
         self.changed.emit(Aspect.STEPS | Aspect.CURSOR)
 
     @Slot(str, int, float)
     def _on_finished(self, kind: str, epoch: int, seconds: float) -> None:
         if self._worker.is_current(kind, epoch):
             self._open.discard(kind)
-            if kind == "fit":
-                self.lane.complete, self.lane.seconds = True, seconds
+            if kind in self.lanes:
+                self.lanes[kind].complete, self.lanes[kind].seconds = True, seconds
                 self.changed.emit(Aspect.STEPS)
             self.changed.emit(Aspect.BUSY)
 
@@ -339,11 +450,3 @@ def _middle_box(image: Image) -> Box:
     height, width = image.gray.shape
     side = max(min(height, width) / 2, 1.0)
     return ((width - side) / 2, (height - side) / 2, side, side)
-
-
-def _order(place: Place) -> tuple[float, int, int]:
-    """Sorts places in the order a fit comes by them."""
-    stage, phase, iteration = place
-    if stage is None:
-        return (-1.0 if phase is Phase.INITIAL else math.inf, 0, 0)
-    return (stage, list(Phase).index(phase), iteration or 0)

@@ -17,6 +17,8 @@ SELECTION = "#ff2e88"
 BACKDROP = "#2a2d31"
 """Behind photos and maps in every theme, so that their colours read the same."""
 
+LANE_COLOURS = {"A": BLUE, "B": VERMILION}
+
 _STAGES = (SKY, ORANGE, GREEN, PURPLE)
 
 

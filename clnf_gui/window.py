@@ -11,6 +11,7 @@ from PySide6.QtGui import QAction, QCloseEvent, QKeySequence
 from PySide6.QtWidgets import (
     QDockWidget,
     QFileDialog,
+    QHBoxLayout,
     QLabel,
     QMainWindow,
     QMessageBox,
@@ -27,6 +28,7 @@ from clnf_gui.icons import icon
 from clnf_gui.panels.map_choice import MapChoice
 from clnf_gui.panels.message_bar import MessageBar
 from clnf_gui.panels.options import OptionsPanel
+from clnf_gui.panels.stop_dialog import StopDialog
 from clnf_gui.panels.timeline import Timeline
 from clnf_gui.session import ALL_ASPECTS, Aspect, Session
 from clnf_gui.settings import remember_model
@@ -38,9 +40,9 @@ from clnf_gui.views.response_atlas import ResponseAtlas
 _FRAME_SECONDS = 1 / 60
 _IMAGES = "Images (*.jpg *.jpeg *.png *.bmp *.tif *.tiff *.webp *.pgm *.ppm);;All files (*)"
 _PAINTED_BY = {
-    "image": Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LOOK | Aspect.SELECTION,
-    "atlas": Aspect.STEPS | Aspect.CURSOR | Aspect.LOOK | Aspect.SELECTION,
-    "convergence": Aspect.STEPS | Aspect.CURSOR,
+    "images": Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LOOK | Aspect.SELECTION | Aspect.LANES,
+    "atlas": Aspect.STEPS | Aspect.CURSOR | Aspect.LOOK | Aspect.SELECTION | Aspect.LANES,
+    "convergence": Aspect.STEPS | Aspect.CURSOR | Aspect.LANES,
 }
 
 
@@ -52,9 +54,10 @@ class MainWindow(QMainWindow):
         self.session = session
         self.setWindowTitle("CLNF Studio")
         self.resize(1440, 900)
-        self.image_view, self.atlas, self.convergence = ImageView(), ResponseAtlas(), ConvergenceView()
+        self.image_views = {name: ImageView(name) for name in session.lanes}
+        self.atlas, self.convergence = ResponseAtlas(), ConvergenceView()
         self.timeline, self.options, self.map_choice = Timeline(), OptionsPanel(), MapChoice()
-        self.message_bar, self.header = MessageBar(), QLabel()
+        self.message_bar, self.headers = MessageBar(), {name: QLabel() for name in session.lanes}
         self.hover_label, self.run_label = QLabel(), QLabel()
         self.actions_by_id: dict[str, QAction] = {}
         self._lay_out()
@@ -66,6 +69,8 @@ class MainWindow(QMainWindow):
         self._painted_at = 0.0
         self._repaint_timer = QTimer(self, singleShot=True)
         self._repaint_timer.timeout.connect(self.repaint_now)
+        self._zoom_timer = QTimer(self, singleShot=True)
+        self._zoom_timer.timeout.connect(self.zoom_to_face)
         self._mark_dirty(ALL_ASPECTS)
 
     # --- layout -------------------------------------------------------------------------------
@@ -75,16 +80,22 @@ class MainWindow(QMainWindow):
         layout = QVBoxLayout(centre)
         layout.setContentsMargins(4, 4, 4, 2)
         layout.setSpacing(4)
-        self.header.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.header.setMinimumWidth(1)
         layout.addWidget(self.message_bar)
-        layout.addWidget(self.image_view, 1)
+        images = QHBoxLayout()
+        images.setSpacing(4)
+        for view in self.image_views.values():
+            images.addWidget(view, 1)
+        self.image_views["B"].link(self.image_views["A"])
+        layout.addLayout(images, 1)
         self.setCentralWidget(centre)
         strip = QWidget()
         strip_layout = QVBoxLayout(strip)
         strip_layout.setContentsMargins(6, 0, 6, 0)
         strip_layout.setSpacing(0)
-        strip_layout.addWidget(self.header)
+        for header in self.headers.values():
+            header.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            header.setMinimumWidth(1)
+            strip_layout.addWidget(header)
         strip_layout.addWidget(self.timeline)
         below_all = QToolBar("Timeline")
         below_all.setObjectName("Timeline")
@@ -99,6 +110,8 @@ class MainWindow(QMainWindow):
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        bar_width = scroll.verticalScrollBar().sizeHint().width()
+        scroll.setMinimumWidth(self.options.minimumSizeHint().width() + bar_width)
         atlas = QWidget()
         atlas_layout = QVBoxLayout(atlas)
         atlas_layout.setContentsMargins(0, 0, 0, 0)
@@ -158,13 +171,17 @@ class MainWindow(QMainWindow):
         session = self.session
         session.changed.connect(self._mark_dirty)
         session.failed.connect(self.message_bar.show_message)
-        self.timeline.scrubbed.connect(session.move_cursor)
-        self.convergence.step_clicked.connect(session.move_cursor)
-        self.image_view.landmark_clicked.connect(session.select)
+        session.told.connect(self.statusBar().showMessage)
+        self.timeline.scrubbed.connect(session.move_to)
+        self.convergence.place_clicked.connect(session.move_to)
+        for name, view in self.image_views.items():
+            view.landmark_clicked.connect(session.select)
+            view.hovered.connect(partial(self._show_pixel, name))
         self.atlas.landmark_clicked.connect(session.select)
-        self.image_view.hovered.connect(self._show_pixel)
         self.atlas.hovered.connect(self._show_cell)
         self.map_choice.look_chosen.connect(session.set_look)
+        self.options.lane_chosen.connect(session.set_active)
+        self.options.start_like_a_chosen.connect(session.start_like_a)
         self.options.options_chosen.connect(session.set_options)
         self.options.face_chosen.connect(session.start_from_face)
         self.options.box_chosen.connect(session.start_from_box)
@@ -188,46 +205,68 @@ class MainWindow(QMainWindow):
         self._repaint_timer.stop()
         dirty, self._dirty = self._dirty, Aspect(0)
         self._painted_at = time.monotonic()
-        session, step = self.session, self.session.step
+        session, lane = self.session, self.session.lane
         self._stale |= {name for name, aspects in _PAINTED_BY.items() if aspects & dirty}
         if Aspect.SOURCE in dirty:
-            self.image_view.show_image(None if session.image is None else session.image.rgb)
+            for view in self.image_views.values():
+                view.show_image(None if session.image is None else session.image.rgb)
+            self.zoom_to_image()
             name = "" if session.image is None else f"{session.image.path.name} — "
             self.setWindowTitle(f"{name}CLNF Studio")
             self._zoom_when_fitted = True
-        if (Aspect.SOURCE | Aspect.START) & dirty:
-            self.options.show_initial(session.initial, session.base_initial, session.faces)
-            self.options.setEnabled(session.initial is not None)
-        if (Aspect.SOURCE | Aspect.OPTIONS) & dirty:
-            self.options.show_options(session.lane.options)
-        if Aspect.LOOK in dirty:
-            self.map_choice.show_look(session.look)
-        if (Aspect.STEPS | Aspect.CURSOR) & dirty:
-            self.timeline.show_steps(session.lane.steps, session.cursor)
-            count = len(session.lane.steps)
-            self.header.setText("" if step is None else f"{session.cursor + 1} / {count}   ·   {step_line(step)}")
+        if Aspect.LANES in dirty:
+            self._zoom_when_fitted |= self.image_views["B"].isHidden() == session.comparing
+            self.options.show_lanes(session.comparing, session.active)
+            for name in session.lanes:
+                for widget in (self.image_views[name], self.headers[name]):
+                    widget.setVisible(name in session.shown)
+        if (Aspect.SOURCE | Aspect.START | Aspect.LANES) & dirty:
+            like_a = session.active == "B" and lane.initial is None
+            base = session.lanes["A"].base_initial if like_a else lane.base_initial
+            self.options.show_initial(session.initial(session.active), base, session.faces, like_a)
+            self.options.setEnabled(session.initial("A") is not None)
+        if (Aspect.SOURCE | Aspect.OPTIONS | Aspect.LANES) & dirty:
+            self.options.show_options(lane.options)
+        if (Aspect.LOOK | Aspect.LANES) & dirty:
+            self.map_choice.show_look(session.look, session.comparing)
+        if (Aspect.STEPS | Aspect.CURSOR | Aspect.LANES | Aspect.STOPS) & dirty:
+            self._paint_strip()
         self._paint_views()
-        if self._zoom_when_fitted and session.lane.complete:
+        if self._zoom_when_fitted and session.lanes["A"].complete:
             self._zoom_when_fitted = False
-            self.image_view.zoom_to_face()
-        self._show_hovered_landmark()
+            self._zoom_timer.start(0)  # when a new layout has settled
+        self._show_selected()
         self._show_run()
         self._update_actions()
 
+    def _paint_strip(self) -> None:
+        """Repaint the timeline and the line about each lane's Step."""
+        session = self.session
+        lanes = {name: session.lanes[name] for name in session.shown}
+        self.timeline.show_lanes(lanes, session.places(), session.stop_places())
+        for name, lane in lanes.items():
+            prefix = f"{name}   ·   " if session.comparing else ""
+            text = f"{prefix}{lane.cursor + 1} / {len(lane.steps)}   ·   {step_line(lane.step)}" if lane.step else ""
+            self.headers[name].setText(text)
+
     def _paint_views(self) -> None:
-        session, step, look = self.session, self.session.step, self.session.look
-        if "image" in self._stale and self.image_view.isVisible():
-            self._stale.discard("image")
-            self.image_view.show_step(step, look, session.lane.steps[0] if session.lane.steps else None)
-            self.image_view.show_selection(session.selection)
+        session, look = self.session, self.session.look
+        lanes = {name: session.lanes[name] for name in session.shown}
+        if "images" in self._stale and self.image_views["A"].isVisible():
+            self._stale.discard("images")
+            for name, lane in lanes.items():
+                self.image_views[name].show_step(lane.step, look, lane.steps[0] if lane.steps else None)
+                self.image_views[name].show_selection(session.selection)
         if "atlas" in self._stale and self.atlas.isVisible():
             self._stale.discard("atlas")
-            self.atlas.show_step(step, look)
+            self.atlas.show_steps(lanes["A"].step, lanes["B"].step if session.comparing else None, look)
             self.atlas.show_selection(session.selection)
         if "convergence" in self._stale and self.convergence.isVisible():
             self._stale.discard("convergence")
-            self.convergence.show_steps(session.lane.steps, session.lane.options.convergence_px)
-            self.convergence.show_cursor(session.cursor)
+            runs = {name: lane.steps for name, lane in lanes.items()}
+            self.convergence.show_runs(runs, session.places(), session.lane.options.convergence_px)
+            if session.step is not None:
+                self.convergence.show_cursor(session.step.place)
 
     def _update_actions(self) -> None:
         for command in COMMANDS:
@@ -252,11 +291,12 @@ class MainWindow(QMainWindow):
 
     # --- readouts -----------------------------------------------------------------------------
 
-    @Slot(object)
-    def _show_pixel(self, point: tuple[float, float] | None) -> None:
+    def _show_pixel(self, name: str, point: tuple[float, float] | None) -> None:
+        for other, view in self.image_views.items():
+            view.show_crosshair(point if other != name and self.session.comparing else None)
         image = self.session.image
         if point is None or image is None:
-            self._show_hovered_landmark()
+            self._show_selected()
             return
         column, row = round(point[0]), round(point[1])
         height, width = image.gray.shape
@@ -267,11 +307,11 @@ class MainWindow(QMainWindow):
     def _show_cell(self, cell: tuple[int, int, int] | None) -> None:
         step = self.session.step
         if cell is None or step is None:
-            self._show_hovered_landmark()
+            self._show_selected()
         else:
             self.hover_label.setText(cell_line(step, *cell))
 
-    def _show_hovered_landmark(self) -> None:
+    def _show_selected(self) -> None:
         step, landmark = self.session.step, self.session.selection
         self.hover_label.setText("" if step is None or landmark is None else landmark_line(step, landmark))
 
@@ -305,6 +345,11 @@ class MainWindow(QMainWindow):
             except ClnfError as error:
                 self.message_bar.show_message(str(error), "")
 
+    def ask_stops(self) -> None:
+        dialog = StopDialog(self.session.stops, self)
+        dialog.stops_chosen.connect(self.session.set_stops)
+        dialog.show()
+
     def show_help(self) -> None:
         self._tell("Shortcuts", about.shortcuts_html(COMMANDS))
 
@@ -319,15 +364,16 @@ class MainWindow(QMainWindow):
         dialog.show()
 
     def zoom_to_face(self) -> None:
-        self.image_view.zoom_to_face()
+        self.image_views["A"].zoom_to_face()
 
     def zoom_to_image(self) -> None:
-        self.image_view.zoom_to_image()
+        self.image_views["A"].zoom_to_image()
 
     def close_window(self) -> None:
         self.close()
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self._repaint_timer.stop()
+        self._zoom_timer.stop()
         self.session.shut_down()
         super().closeEvent(event)

@@ -48,6 +48,10 @@ class Worker(QObject):
         """Whether no newer job of this kind has been submitted."""
         return self._epochs.get(kind) == epoch
 
+    def cancel(self, kind: str) -> None:
+        """Make every job of a kind stale."""
+        self._epochs[kind] = self._epochs.get(kind, 0) + 1
+
     def shut_down(self) -> None:
         """Make every job stale and wait for the thread to end."""
         self._epochs.clear()

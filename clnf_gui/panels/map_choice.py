@@ -7,7 +7,7 @@ from dataclasses import replace
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
 
-from clnf_gui.look import Look, MapKind, MapRange
+from clnf_gui.look import Look, MapKind, MapRange, MapSource
 
 _KINDS = {MapKind.RAW: "Raw", MapKind.AFTER_SIGMA: "After Sigma", MapKind.FINAL: "Final"}
 _RANGES = {MapRange.EACH: "each map", MapRange.STEP: "all maps"}
@@ -33,6 +33,14 @@ class MapChoice(QWidget):
             self._group.addButton(button)
             self.buttons[kind] = button
             layout.addWidget(button)
+        self.source = QComboBox()
+        self.source.setAccessibleName("Whose maps")
+        for source in MapSource:
+            self.source.addItem(str(source), str(source))
+        self.source.activated.connect(
+            lambda: self.look_chosen.emit(replace(self._look, map_source=MapSource(self.source.currentData())))
+        )
+        layout.addWidget(self.source)
         layout.addStretch(1)
         layout.addWidget(QLabel("Colours span"))
         self.range = QComboBox()
@@ -44,8 +52,10 @@ class MapChoice(QWidget):
         )
         layout.addWidget(self.range)
 
-    def show_look(self, look: Look) -> None:
+    def show_look(self, look: Look, comparing: bool) -> None:
         """Mirror the Session's look."""
         self._look = look
+        self.source.setVisible(comparing)
+        self.source.setCurrentIndex(self.source.findData(str(look.map_source)))
         self.buttons[look.map_kind].setChecked(True)
         self.range.setCurrentIndex(self.range.findData(str(look.map_range)))

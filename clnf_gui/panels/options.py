@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
+    QButtonGroup,
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
@@ -26,6 +27,7 @@ from PySide6.QtWidgets import (
 from clnf_engine import FitOptions, Initial, Kernel, Normalization, Precision, preset
 from clnf_engine.initial import Source
 from clnf_engine.presets import PRESETS
+from clnf_gui.theme import LANE_COLOURS
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -43,6 +45,9 @@ _BOX_LIMIT = 100_000.0
 class OptionsPanel(QWidget):
     """Initialization above, fit options below."""
 
+    lane_chosen = Signal(str)
+    """Name of the lane the panel is to apply to."""
+    start_like_a_chosen = Signal()
     options_chosen = Signal(object)
     """FitOptions."""
     face_chosen = Signal(int)
@@ -58,9 +63,35 @@ class OptionsPanel(QWidget):
         self._options = FitOptions()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
+        layout.addWidget(self._lane_switch())
         layout.addWidget(self._initialization())
         layout.addWidget(self._fit_options())
         layout.addStretch(1)
+
+    # --- lanes --------------------------------------------------------------------------------
+
+    def _lane_switch(self) -> QWidget:
+        self.lane_row = QWidget()
+        row = QHBoxLayout(self.lane_row)
+        row.setContentsMargins(0, 0, 0, 0)
+        self._lane_group = QButtonGroup(self)
+        self.lane_buttons = {}
+        for name, colour in LANE_COLOURS.items():
+            button = QPushButton(f"Lane {name}")
+            button.setCheckable(True)
+            button.setStyleSheet(f"QPushButton:checked {{ border-bottom: 3px solid {colour}; font-weight: bold; }}")
+            button.clicked.connect(partial(self.lane_chosen.emit, name))
+            self._lane_group.addButton(button)
+            self.lane_buttons[name] = button
+            row.addWidget(button)
+        self.lane_row.hide()
+        return self.lane_row
+
+    def show_lanes(self, comparing: bool, active: str) -> None:
+        """Mirror whether two lanes are compared, and which of them the panel applies to."""
+        self.lane_row.setVisible(comparing)
+        self.lane_buttons[active].setChecked(True)
+        self.like_a.setVisible(active == "B")
 
     # --- initialization -----------------------------------------------------------------------
 
@@ -108,13 +139,20 @@ class OptionsPanel(QWidget):
         row.addWidget(landmarks)
         row.addWidget(result)
         form.addRow("Or from", row)
+        self.like_a = QPushButton("Start like lane A")
+        self.like_a.clicked.connect(self.start_like_a_chosen)
+        form.addRow("", self.like_a)
         self.source = QLabel()
         self.source.setWordWrap(True)
+        self.source.setMinimumHeight(2 * self.source.fontMetrics().lineSpacing())
         form.addRow("Now", self.source)
         return group
 
-    def show_initial(self, initial: Initial | None, base: Initial | None, faces: tuple[Initial, ...]) -> None:
-        """Mirror the Session's start."""
+    def show_initial(
+        self, initial: Initial | None, base: Initial | None, faces: tuple[Initial, ...], like_a: bool = False
+    ) -> None:
+        """Mirror a lane's start; `like_a` when it is that of lane A."""
+        self.like_a.setEnabled(not like_a)
         self._quietly(self.face, lambda: self._fill_faces(base, faces))
         if base is not None:
             for spin, value in zip(self.box, base.box, strict=True):
@@ -129,7 +167,8 @@ class OptionsPanel(QWidget):
                 Source.LANDMARKS: "landmarks of a file",
                 Source.PREVIOUS: "the result of a fit",
             }
-            self.source.setText(names[initial.source] + (f", perturbed with seed {initial.seed}" if perturbed else ""))
+            text = names[initial.source] + (f", perturbed with seed {initial.seed}" if perturbed else "")
+            self.source.setText(f"as lane A: {text}" if like_a else text)
 
     def _fill_faces(self, base: Initial | None, faces: tuple[Initial, ...]) -> None:
         self.face.clear()

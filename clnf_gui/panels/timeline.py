@@ -1,22 +1,31 @@
-"""The timeline: one cell per Step, coloured by stage and phase; click or drag to scrub."""
+"""The timeline: a strip per lane, one cell per Step, coloured by stage and phase; click or drag to scrub."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPalette, QPen
+import math
+from collections.abc import Sequence
+
+from PySide6.QtCore import QPoint, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from clnf_engine import Step
-from clnf_engine.steps import describe
+from clnf_engine.steps import Place, describe
+from clnf_gui.lane import Lane
 from clnf_gui.theme import step_colour
 
 _MARGIN = 8
+_NAME_WIDTH = 16
+_STRIP_HEIGHT = 28
+_SPARK_DECADES = 5.0
+"""Height of a strip in decades of the update norm, below the run's largest."""
 
 
 class Timeline(QWidget):
-    """A strip of cells that emits the index of the Step a person points at."""
+    """Strips of cells under a common cursor; emits the place of the Step a person points at."""
 
-    scrubbed = Signal(int)
+    scrubbed = Signal(object)
+    """Place."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,33 +33,66 @@ class Timeline(QWidget):
         self.setMouseTracking(True)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self._steps: list[Step] = []
-        self._index = 0
+        self._lanes: list[tuple[str, Lane]] = []
+        self._places: list[Place] = []
+        self._marks: set[Place] = set()
 
-    def show_steps(self, steps: list[Step], index: int) -> None:
-        """Show the Steps of a run and which one the cursor is on."""
-        self._steps, self._index = steps, index
+    def show_lanes(self, lanes: dict[str, Lane], places: list[Place], marks: set[Place]) -> None:
+        """Show the lanes of these names; `places` are the columns they share, `marks` those at which they stop."""
+        if len(lanes) != len(self._lanes):
+            self.updateGeometry()
+        self._lanes, self._places, self._marks = list(lanes.items()), places, marks
         self.update()
 
-    def cell(self, index: int) -> QRectF:
-        """Where the cell of a Step is painted."""
-        width = (self.width() - 2 * _MARGIN) / max(len(self._steps), 1)
-        return QRectF(_MARGIN + index * width, 6, width, self.height() - 12)
+    def cell(self, column: int, row: int = 0) -> QRectF:
+        """Where the cell of a place in a lane is painted."""
+        left = _MARGIN + (_NAME_WIDTH if len(self._lanes) > 1 else 0)
+        width = (self.width() - left - _MARGIN) / max(len(self._places), 1)
+        return QRectF(left + column * width, 4 + row * _STRIP_HEIGHT, width, _STRIP_HEIGHT - 6)
 
     def sizeHint(self) -> QSize:
-        return QSize(400, 34)
+        return QSize(400, 4 + _STRIP_HEIGHT * max(len(self._lanes), 1))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        columns = {place: k for k, place in enumerate(self._places)}
+        ink = self.palette().color(QPalette.ColorRole.WindowText)
+        for row, (name, lane) in enumerate(self._lanes):
+            if len(self._lanes) > 1:
+                painter.setPen(ink)
+                name_box = QRectF(_MARGIN - 4, self.cell(0, row).top(), _NAME_WIDTH, _STRIP_HEIGHT - 6)
+                painter.drawText(name_box, Qt.AlignmentFlag.AlignCenter, name)
+            cells = [self.cell(columns[step.place], row) for step in lane.steps if step.place in columns]
+            painter.setPen(Qt.PenStyle.NoPen)
+            for step, cell in zip(lane.steps, cells, strict=False):
+                painter.setBrush(step_colour(step))
+                painter.drawRoundedRect(cell.adjusted(0.75, 0, -0.75, 0), 2, 2)
+            self._paint_norms(painter, lane.steps, cells)
+            if cells:
+                painter.setBrush(Qt.BrushStyle.NoBrush)
+                painter.setPen(QPen(ink, 2.5))
+                painter.drawRoundedRect(cells[min(lane.cursor, len(cells) - 1)].adjusted(-0.5, -2, 0.5, 2), 3, 3)
         painter.setPen(Qt.PenStyle.NoPen)
-        for k, step in enumerate(self._steps):
-            painter.setBrush(step_colour(step))
-            painter.drawRoundedRect(self.cell(k).adjusted(0.75, 0, -0.75, 0), 2, 2)
-        if self._steps:
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(self.palette().color(QPalette.ColorRole.WindowText), 2.5))
-            painter.drawRoundedRect(self.cell(self._index).adjusted(-0.5, -3, 0.5, 3), 3, 3)
+        painter.setBrush(QColor("#c62828"))
+        for place in self._marks & columns.keys():
+            top = self.cell(columns[place]).center()
+            painter.drawPolygon(QPolygonF([QPointF(top.x() - 4, 0), QPointF(top.x() + 4, 0), QPointF(top.x(), 6)]))
+
+    @staticmethod
+    def _paint_norms(painter: QPainter, steps: Sequence[Step], cells: list[QRectF]) -> None:
+        """The update norm as a line inside the strip, on a log scale."""
+        norms = [step.update_norm for step in steps]
+        largest = max((norm for norm in norms if norm), default=0.0)
+        painter.setPen(QPen(QColor(0, 0, 0, 150), 1.3))
+        points: list[QPointF] = []
+        for norm, cell in zip([*norms, None], [*cells, QRectF()], strict=False):
+            if norm:
+                below = min(math.log10(largest / norm) / _SPARK_DECADES, 1.0)
+                points.append(QPointF(cell.center().x(), cell.top() + 3 + below * (cell.height() - 6)))
+            elif points:
+                painter.drawPolyline(points)
+                points = []
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self._scrub(event)
@@ -58,14 +100,20 @@ class Timeline(QWidget):
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         if event.buttons() & Qt.MouseButton.LeftButton:
             self._scrub(event)
-        elif self._steps:
-            step = self._steps[self._at(event.position().toPoint())]
-            QToolTip.showText(event.globalPosition().toPoint(), describe(step), self)
+        elif self._places:
+            place = self._places[self._column(event.position().toPoint())]
+            texts = [
+                f"{name}: {describe(step)}" if len(self._lanes) > 1 else describe(step)
+                for name, lane in self._lanes
+                for step in lane.steps
+                if step.place == place
+            ]
+            QToolTip.showText(event.globalPosition().toPoint(), "\n".join(texts), self)
 
     def _scrub(self, event: QMouseEvent) -> None:
-        if self._steps:
-            self.scrubbed.emit(self._at(event.position().toPoint()))
+        if self._places:
+            self.scrubbed.emit(self._places[self._column(event.position().toPoint())])
 
-    def _at(self, position: QPoint) -> int:
-        width = self.cell(0).width()
-        return min(max(int((position.x() - _MARGIN) / width), 0), len(self._steps) - 1)
+    def _column(self, position: QPoint) -> int:
+        first = self.cell(0)
+        return min(max(int((position.x() - first.left()) / first.width()), 0), len(self._places) - 1)

@@ -24,9 +24,9 @@ class ImageView(pg.GraphicsLayoutWidget):
     hovered = Signal(object)
     """(x, y) in image px under the mouse, or None."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
-        self.setAccessibleName("Image with landmarks")
+        self.setAccessibleName(f"Image with landmarks of lane {name}")
         self.setBackground(BACKDROP)
         self.box = self.addViewBox(lockAspect=True, invertY=True, enableMenu=False)
         self.image_item = pg.ImageItem()
@@ -49,9 +49,17 @@ class ImageView(pg.GraphicsLayoutWidget):
         ):
             self.box.addItem(item)
         self.label.hide()
+        cross_pen = pg.mkPen("#ffffff", width=1, style=Qt.PenStyle.DotLine)
+        self.crosshair = [pg.InfiniteLine(angle=angle, pen=cross_pen) for angle in (0, 90)]
+        for line in self.crosshair:
+            line.hide()
+            self.box.addItem(line, ignoreBounds=True)
         self.scene().sigMouseMoved.connect(self._on_mouse_moved)
         self.scene().sigMouseClicked.connect(self._on_clicked)
         self._landmarks = _EMPTY
+        self._framed: tuple[QRectF, float] | None = None
+        self.box.sigResized.connect(self._reframe)
+        self.box.sigRangeChangedManually.connect(self._unframe)
 
     def show_image(self, rgb: NDArray[np.uint8] | None) -> None:
         """Paint another image, (H, W, 3) uint8 and C-contiguous; None clears the view."""
@@ -61,7 +69,6 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.image_item.setImage(rgb, autoLevels=False, levels=None)
         # Pixel centres lie at integers, so the image begins half a pixel before the first.
         self.image_item.setRect(QRectF(-0.5, -0.5, rgb.shape[1], rgb.shape[0]))
-        self.zoom_to_image()
 
     def show_step(self, step: Step | None, look: Look, ghost: Step | None = None) -> None:
         """Paint a Step; without one, nothing but the image. `ghost` is the Step whose shape stays visible."""
@@ -77,6 +84,25 @@ class ImageView(pg.GraphicsLayoutWidget):
             shifts = _arrows(start, step.mean_shift.image)
         _set_pairs(self.shift_item, shifts)
 
+    def show_crosshair(self, point: tuple[float, float] | None) -> None:
+        """Mark the place, image px, that the mouse points at in the other view."""
+        for line, value in zip(self.crosshair, (0.0, 0.0) if point is None else (point[1], point[0]), strict=True):
+            line.setVisible(point is not None)
+            line.setValue(value)
+
+    def link(self, other: ImageView) -> None:
+        """Pan and zoom together with another view, in both directions."""
+        # pyqtgraph's own axis links fight with a locked aspect; two views of one size need only the same range.
+        self.box.sigRangeChanged.connect(lambda: other.follow(self))
+        other.box.sigRangeChanged.connect(lambda: self.follow(other))
+
+    def follow(self, other: ImageView) -> None:
+        """Show the same part of the image as another view."""
+        if self.isVisible() and other.isVisible() and self.box.viewRect() != other.box.viewRect():
+            blocked = self.box.blockSignals(True)
+            self.box.setRange(other.box.viewRect(), padding=0)
+            self.box.blockSignals(blocked)
+
     def show_selection(self, landmark: int | None) -> None:
         """Ring and number the selected landmark."""
         if landmark is None or landmark >= len(self._landmarks):
@@ -90,13 +116,25 @@ class ImageView(pg.GraphicsLayoutWidget):
 
     def zoom_to_image(self) -> None:
         """Show the whole image."""
-        self.box.setRange(self.image_item.mapRectToParent(self.image_item.boundingRect()), padding=0.01)
+        self._frame_on(self.image_item.mapRectToParent(self.image_item.boundingRect()), 0.01)
 
     def zoom_to_face(self) -> None:
         """Show the landmarks and a margin around them."""
         if len(self._landmarks):
             low, high = self._landmarks.min(axis=0), self._landmarks.max(axis=0)
-            self.box.setRange(QRectF(QPointF(*low), QPointF(*high)), padding=0.3)
+            self._frame_on(QRectF(QPointF(*low), QPointF(*high)), 0.12)
+
+    def _frame_on(self, rect: QRectF, padding: float) -> None:
+        """Show a part of the image, and keep showing it when the view is resized, until the person pans or zooms."""
+        self._framed = (rect, padding)
+        self.box.setRange(rect, padding=padding)
+
+    def _reframe(self) -> None:
+        if self._framed is not None:
+            self._frame_on(*self._framed)
+
+    def _unframe(self) -> None:
+        self._framed = None
 
     def _on_mouse_moved(self, position: QPointF) -> None:
         inside = self.box.sceneBoundingRect().contains(position)

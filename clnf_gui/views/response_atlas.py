@@ -13,10 +13,12 @@ from PySide6.QtGui import QFont, QPainter
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
 from clnf_engine import Step
-from clnf_gui.look import Look, MapRange
+from clnf_gui.look import Look, MapRange, MapSource
 from clnf_gui.theme import BACKDROP, SELECTION
 
 _GAP = 2
+_TINY = 1e-30
+"""Half-width of a colour range that would otherwise be empty."""
 
 
 class ResponseAtlas(pg.GraphicsLayoutWidget):
@@ -33,19 +35,20 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         self.setBackground(BACKDROP)
         self.box = self.addViewBox(lockAspect=True, invertY=True, enableMenu=False)
         self.image_item = pg.ImageItem()
-        self.image_item.setColorMap(pg.colormap.get("viridis"))
+        self._sequential, self._diverging = pg.colormap.get("viridis"), pg.colormap.get("CET-D1A")
         self.peak_item = pg.ScatterPlotItem(size=5, symbol="+", pen=pg.mkPen("#ff3b30", width=1.2))
         self.position_item = pg.ScatterPlotItem(size=5, symbol="o", pen=pg.mkPen("#ffffff", width=1.4), brush=None)
         self.labels = _MapNumbers()
         self.frame = pg.PlotCurveItem(pen=pg.mkPen(SELECTION, width=2.5))
         for item in (self.image_item, self.labels, self.peak_item, self.position_item, self.frame):
             self.box.addItem(item)
-        self.colour_bar = pg.ColorBarItem(colorMap=pg.colormap.get("viridis"), interactive=False, width=12)
+        self.colour_bar = pg.ColorBarItem(colorMap=self._sequential, interactive=False, width=12)
         self.addItem(self.colour_bar)
         for axis in ("left", "right"):
             self.colour_bar.getAxis(axis).setPen("#d0d0d0")
             self.colour_bar.getAxis(axis).setTextPen("#d0d0d0")
-        self._step: Step | None = None
+            self.colour_bar.getAxis(axis).enableAutoSIPrefix(False)
+        self._steps: tuple[Step | None, Step | None] = (None, None)
         self._look = Look()
         self._selection: int | None = None
         self._maps: NDArray[np.floating] | None = None
@@ -55,40 +58,52 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         self.scene().sigMouseMoved.connect(self._on_mouse_moved)
         self.scene().sigMouseClicked.connect(self._on_clicked)
 
-    def show_step(self, step: Step | None, look: Look) -> None:
-        """Paint the maps of a Step's stage; nothing for a Step without maps."""
-        self._step, self._look = step, look
-        responses = None if step is None else step.responses
-        if step is None or responses is None:
-            self._maps = None
-            self.image_item.clear()
-            self.labels.show_numbers([], 0)
-            for item in (self.peak_item, self.position_item):
-                item.setData(pos=np.zeros((0, 2)))
-            self.frame.setData([], [])
+    def show_steps(self, a: Step | None, b: Step | None, look: Look) -> None:
+        """Paint the maps of the Steps of lanes A and B as `look` asks; nothing where there are none.
+
+        Without a second lane `b` is None.
+        """
+        self._steps, self._look = (a, b), look
+        step = b if look.map_source is MapSource.B and b is not None else a
+        difference = look.map_source is MapSource.DIFFERENCE and b is not None
+        maps = _difference(a, b, look) if difference else _maps(step, look)
+        if step is None or maps is None:
+            self._clear()
             return
-        maps: NDArray[np.floating] = getattr(responses, look.map_kind)
         n, window = maps.shape[0], maps.shape[1]
         columns = self._best_columns(n)
         reshaped = self._maps is None or self._maps.shape != maps.shape or columns != self._columns
         self._maps, self._tile, self._columns = maps, window + _GAP, columns
-        peaks = maps.max(axis=(1, 2))
-        each = look.map_range is MapRange.EACH
-        divisor = peaks[:, None, None]
-        shown = np.divide(maps, divisor, out=np.zeros_like(maps), where=divisor > 0) if each else maps
-        levels = (0.0, 1.0) if each else (float(maps.min()), max(float(maps.max()), 1e-30))
+        peaks = np.abs(maps).max(axis=(1, 2))
+        shown, levels = maps, _levels([m for lane in (a, b) if (m := _maps(lane, look)) is not None])
+        if difference:
+            levels = (-max(peaks.max(), _TINY), max(peaks.max(), _TINY))
+        elif look.map_range is MapRange.EACH:
+            divisor = peaks[:, None, None]
+            shown, levels = np.divide(maps, divisor, out=np.zeros_like(maps), where=divisor > 0), (0.0, 1.0)
+        colours = self._diverging if difference else self._sequential
+        self.image_item.setColorMap(colours)
         self.image_item.setImage(self._atlas(shown), autoLevels=False, levels=levels)
+        self.colour_bar.setColorMap(colours)
         self.colour_bar.setLevels(levels)
-        self.colour_bar.setLabel("right", "of each map's peak" if each else "response")
+        each = look.map_range is MapRange.EACH and not difference
+        self.colour_bar.setLabel("right", "A − B" if difference else "of each map's peak" if each else "response")
         corners = np.array([self._corner(k) for k in range(n)], dtype=float)
-        cells = maps.reshape(n, -1).argmax(axis=1)
-        peak_cells = np.stack([cells % window, cells // window], axis=1)
-        self.peak_item.setData(pos=corners + peak_cells + 0.5)
+        cells = np.abs(maps).reshape(n, -1).argmax(axis=1)
+        self.peak_item.setData(pos=corners + np.stack([cells % window, cells // window], axis=1) + 0.5)
         positions = np.zeros((0, 2)) if step.mean_shift is None else corners + step.mean_shift.position + 0.5
         self.position_item.setData(pos=positions)
         if reshaped:
             self.labels.show_numbers([(k, *self._corner(k)) for k in range(n)], self._tile)
             self.box.setRange(self.image_item.boundingRect(), padding=0.02)
+
+    def _clear(self) -> None:
+        self._maps = None
+        self.image_item.clear()
+        self.labels.show_numbers([], 0)
+        for item in (self.peak_item, self.position_item):
+            item.setData(pos=np.zeros((0, 2)))
+        self.frame.setData([], [])
 
     def show_selection(self, landmark: int | None) -> None:
         """Frame the selected landmark's map."""
@@ -108,7 +123,7 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
     def _refill(self) -> None:
         """Arrange the maps anew when the view's shape asks for it."""
         if self._maps is not None and self._best_columns(len(self._maps)) != self._columns:
-            self.show_step(self._step, self._look)
+            self.show_steps(*self._steps, self._look)
             self.show_selection(self._selection)
 
     def _corner(self, landmark: int) -> tuple[int, int]:
@@ -143,6 +158,25 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         if event.button() == Qt.MouseButton.LeftButton:
             cell = self._cell(event.scenePos())
             self.landmark_clicked.emit(None if cell is None else cell[0])
+
+
+def _maps(step: Step | None, look: Look) -> NDArray[np.floating] | None:
+    """The maps of a Step that `look` chooses."""
+    return None if step is None or step.responses is None else getattr(step.responses, look.map_kind)
+
+
+def _difference(a: Step | None, b: Step | None, look: Look) -> NDArray[np.floating] | None:
+    """Maps of A minus maps of B; None where one has none or their sizes differ."""
+    maps_a, maps_b = _maps(a, look), _maps(b, look)
+    if maps_a is None or maps_b is None or maps_a.shape != maps_b.shape:
+        return None
+    return maps_a - maps_b
+
+
+def _levels(maps: list[NDArray[np.floating]]) -> tuple[float, float]:
+    """The range of values of several arrays of maps together."""
+    low, high = min(float(m.min()) for m in maps) if maps else 0.0, max((float(m.max()) for m in maps), default=0.0)
+    return low, max(high, low + _TINY)
 
 
 class _MapNumbers(pg.GraphicsObject):

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, replace
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib import cbook
 
 from clnf_engine import (
     FitOptions,
     Initial,
     InitialError,
+    Kernel,
     Model,
+    Normalization,
     OptionsError,
     Phase,
+    Precision,
     Trace,
     detect_faces,
     fit,
@@ -310,8 +317,9 @@ def test_invisible_landmarks_neither_pull_nor_count() -> None:
             assert (np.abs(step.jacobian[~rows]).max(axis=1) > 0).all()
             assert not step.mean_shift.reference[hidden].any() and not step.mean_shift.image[hidden].any()
             assert not step.mean_shift.empty.any()
-            seen = step.mean_shift.likelihoods[~hidden]
-            assert step.likelihood == pytest.approx(np.log(seen).mean())
+            if step.likelihoods is not None:
+                assert not step.likelihoods[hidden].any()
+                assert step.likelihood == pytest.approx(np.log(step.likelihoods[~hidden]).mean())
     assert_finite(trace)
 
 
@@ -367,6 +375,47 @@ def test_a_singular_stage_ends_the_fit_without_a_crash() -> None:
     )
     assert steps[-1].phase is Phase.END
     assert sum(step.phase is Phase.RESPONSES for step in steps) == 1
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_any_photo_start_and_options_end_finite(data: st.DataObject) -> None:
+    """Noise, gradients and steps; boxes anywhere; any options: no crash, no NaN, and an END."""
+    seed = data.draw(st.integers(0, 2**32))
+    shape = data.draw(st.tuples(st.integers(1, 90), st.integers(1, 90)))
+    kind = data.draw(st.sampled_from(["noise", "steps", "gradient", "dots"]))
+    noise = np.random.default_rng(seed).integers(0, 256, shape)
+    y, x = np.mgrid[0 : shape[0], 0 : shape[1]]
+    image = {"noise": noise, "steps": (noise > 200) * 255, "gradient": x + 2 * y, "dots": (noise > 250) * noise}[kind]
+    size = st.floats(5, 400)
+    place = (*data.draw(st.tuples(*[st.floats(-300, 300)] * 2)), *data.draw(st.tuples(size, size)))
+    rotation = data.draw(st.tuples(*[st.floats(-3.2, 3.2)] * 3))
+    options = FitOptions(
+        windows=data.draw(st.tuples(*[st.sampled_from([0, 3, 5, 7, 9, 13])] * 2)),
+        max_iterations=data.draw(st.integers(1, 12)),
+        sigma=data.draw(st.floats(0.05, 20)),
+        reg_factor=data.draw(st.floats(0, 1e6)),
+        weight_factor=data.draw(st.floats(0, 100)),
+        adapt_per_scale=data.draw(st.booleans()),
+        normalization=data.draw(st.sampled_from(Normalization)),
+        sigma_transform=data.draw(st.booleans()),
+        kernel=data.draw(st.sampled_from(Kernel)),
+        precision=data.draw(st.sampled_from(Precision)),
+        clamp_sigmas=data.draw(st.floats(0.01, 10)),
+        response_gain=data.draw(st.floats(1e-6, 1e6)),
+    )
+    trace = fit(image.astype(np.uint8), tiny_model(), initial_from_box(tiny_model(), place, rotation), options)
+    assert_finite(trace)
+    assert trace.complete and bool(trace.message)
+    bound = options.clamp_sigmas * np.sqrt(tiny_model().pdm.variances)
+    for step in trace.steps:
+        if step.phase in ITERATIONS and step.delta is not None:
+            assert (np.abs(step.params_local) <= bound).all()
+            assert (np.abs(step.params[1:4]) <= math.pi / 2).all()
+            window = step.responses.window
+            assert step.mean_shift.position.min() >= 0 and step.mean_shift.position.max() <= window - 0.099
+            target = step.mean_shift.position + step.mean_shift.reference
+            assert target.min() >= -1e-3 and target.max() <= window - 1 + 0.9 + 1e-3
 
 
 # --- starts ---------------------------------------------------------------------------------------
@@ -500,6 +549,28 @@ def test_detector_on_a_blank_image(shape: tuple[int, int]) -> None:
     assert initials_from_detector(tiny_model(), blank) == []
 
 
+def test_detected_boxes_are_corrected_and_largest_first() -> None:
+    """OpenFace's correction of the box that OpenCV's cascade finds on the portrait that matplotlib ships."""
+    with cbook.get_sample_data("grace_hopper.jpg") as file:
+        portrait = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    image = np.full((portrait.shape[0], portrait.shape[1] * 2), 128, dtype=np.uint8)
+    image[:, : portrait.shape[1]] = portrait
+    small = cv2.resize(portrait, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    image[: small.shape[0], portrait.shape[1] : portrait.shape[1] + small.shape[1]] = small
+    haar = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt.xml"
+    raw = cv2.CascadeClassifier(str(haar)).detectMultiScale(image, 1.2, 2, 0, (50, 50))
+    assert len(raw) >= 2
+    boxes = detect_faces(image)
+    assert len(boxes) == len(raw)
+    for x, y, width, height in raw.tolist():
+        expected = (x + 0.0578 * width, y + 0.2166 * height, 0.8924 * width, 0.8676 * height)
+        assert any(np.allclose(box, expected, rtol=0, atol=1e-9) for box in boxes)
+    areas = [width * height for _, _, width, height in boxes]
+    assert areas == sorted(areas, reverse=True) and areas[0] > areas[-1]
+    starts = initials_from_detector(tiny_model(), image)
+    assert [(initial.source, initial.box) for initial in starts] == [(Source.DETECTOR, box) for box in boxes]
+
+
 # --- the stream of Steps --------------------------------------------------------------------------
 
 
@@ -519,21 +590,23 @@ def test_steps_are_read_only() -> None:
 
 def test_steps_have_what_their_phase_produces() -> None:
     trace = run()
-    iteration_only = {
-        *("iteration", "landmarks_before", "mean_shift", "weights", "jacobian", "hessian", "gradient", "delta"),
-        *("update_norm", "shape_change", "clamped", "converged"),
+    every_iteration = {
+        *("stage", "responses", "iteration", "landmarks_before", "mean_shift", "weights", "jacobian", "hessian"),
+        *("gradient", "delta", "update_norm", "shape_change", "clamped", "converged"),
     }
     present = {
         Phase.INITIAL: set(),
         Phase.RESPONSES: {"stage", "responses"},
-        Phase.RIGID: {"stage", "responses", "likelihood", *iteration_only},
-        Phase.NONRIGID: {"stage", "responses", "likelihood", *iteration_only},
+        Phase.RIGID: every_iteration,
+        Phase.NONRIGID: every_iteration,
         Phase.END: {"likelihood", "success"},
     }
     always = {"phase", "params", "landmarks", "message"}
-    for step in trace.steps:
+    for step, after in pairwise((*trace.steps, Step(Phase.INITIAL, trace.params_global, trace.landmarks))):
+        last_of_phase = step.phase in ITERATIONS and after.phase is not step.phase
         found = {field.name for field in fields(step) if getattr(step, field.name) is not None}
-        assert found == present[step.phase] | always, describe(step)
+        more = {"likelihoods", "likelihood"} if last_of_phase else set()
+        assert found == present[step.phase] | always | more, describe(step)
 
 
 def test_steps_carry_their_own_place_in_order() -> None:

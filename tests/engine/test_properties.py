@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from clnf_engine import FitOptions, Kernel, Normalization, Phase, ResponseMaps, Trace, fit, initial_from_box
 from clnf_engine.experts import correlate, neuron_outputs, sample_areas
 from clnf_engine.initial import box_around
-from clnf_engine.mean_shift import LIKELIHOOD_FLOOR, kernel_1d, mean_shift
+from clnf_engine.mean_shift import LIKELIHOOD_FLOOR, kernel_1d, landmark_likelihoods, mean_shift
 from clnf_engine.options import Precision
 from clnf_engine.pdm import (
     clamp,
@@ -124,6 +124,15 @@ def test_update_rotates_by_the_orthogonal_factor(
     rigid_only = update(params, delta[:6])
     np.testing.assert_array_equal(rigid_only[:6], moved[:6])
     np.testing.assert_array_equal(rigid_only[6:], params[6:])
+
+
+def test_landmarks_of_whole_numbers() -> None:
+    """Parameters of another dtype, or every other element of a longer vector, mean the same numbers."""
+    params = np.array([2.0, 0, 1, 0, 50, 60, 3, -2, 1, 0])
+    expected = landmarks(PDM, params)
+    for same in (params.astype(int), params.astype(np.float32), np.repeat(params, 2)[::2]):
+        np.testing.assert_allclose(landmarks(PDM, same), expected, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(jacobian(PDM, same, rigid=False), jacobian(PDM, params, rigid=False), rtol=1e-12)
 
 
 @given(poses())
@@ -369,7 +378,8 @@ def test_shift_to_a_single_peak(
     np.testing.assert_allclose(shift.reference[0], [col - position[0], row - position[1]], rtol=0, atol=1e-9)
     squared = (position[0] - col) ** 2 + (position[1] - row) ** 2
     exact = 0.003 * math.exp(-squared / (2 * sigma**2))
-    assert shift.likelihoods[0] == pytest.approx(exact + LIKELIHOOD_FLOOR, rel=1e-9)
+    likelihoods = landmark_likelihoods(np.array([position]), maps_of(final), sigma)
+    assert likelihoods[0] == pytest.approx(exact + LIKELIHOOD_FLOOR, rel=1e-9)
     if kernel is Kernel.EXACT:
         assert shift.kernel_sum[0] == pytest.approx(exact, rel=1e-9)
     assert not shift.empty.any()
@@ -411,10 +421,11 @@ def test_positions_are_clamped_for_the_shift_only(maps: np.ndarray, positions: n
     held = np.clip(positions, 0, 6.9)
     np.testing.assert_array_equal(shift.position, held)
     np.testing.assert_array_equal(shift.reference, mean_shift(held, responses, 1.5, kernel).reference)
+    likelihoods = landmark_likelihoods(positions, responses, 1.5)
     y, x = np.mgrid[0:7, 0:7]
     for k, (dx, dy) in enumerate(positions):
         weights = np.exp(-((dx - x) ** 2 + (dy - y) ** 2) / (2 * 1.5**2))
-        assert shift.likelihoods[k] == pytest.approx((weights * responses.final[k]).sum() + LIKELIHOOD_FLOOR, rel=1e-9)
+        assert likelihoods[k] == pytest.approx((weights * responses.final[k]).sum() + LIKELIHOOD_FLOOR, rel=1e-9)
 
 
 @given(small_maps(low=0.0), st.integers(-60, 60), arrays(np.float64, (5, 2), elements=numbers(0, 6.9)))
@@ -453,7 +464,9 @@ def test_a_map_without_mass_gives_no_shift_and_says_so() -> None:
     np.testing.assert_array_equal(shift.empty, [True, True, False, False])
     assert not shift.reference[[0, 1, 3]].any() and shift.reference[2].all()
     assert np.isfinite(shift.image).all()
-    np.testing.assert_allclose(shift.likelihoods[:2], LIKELIHOOD_FLOOR)
+    likelihoods = landmark_likelihoods(positions, maps_of(final, visible=visible), 0.1)
+    np.testing.assert_allclose(likelihoods[:2], LIKELIHOOD_FLOOR)
+    assert likelihoods[3] == 0
 
 
 @given(numbers(-5, 20), st.integers(3, 31), numbers(0.1, 10))

@@ -154,7 +154,7 @@ def test_only_documented_arrays_are_written(tmp_path: Path, root: Path) -> None:
         assert all(archive[name].dtype.kind in "fibuU" for name in names)
     expected = {"header", "image", "initial_params", "params", "landmarks", "update_norm", "shape_change", "likelihood"}
     expected |= {f"responses/{k}/{name}" for k in (0, 1) for name in RESPONSE_ARRAYS}
-    rows = {"landmarks_before", "weights", "jacobian", "hessian", "gradient", "delta", "clamped"}
+    rows = {"landmarks_before", "weights", "jacobian", "hessian", "gradient", "delta", "clamped", "likelihoods"}
     for phase in ("rigid", "nonrigid"):
         expected |= {f"{phase}/{name}" for name in rows} | {f"{phase}/mean_shift/{name}" for name in SHIFT_ARRAYS}
     assert names == expected
@@ -249,6 +249,7 @@ _folder: Path
 
 
 def load_bytes(data: bytes) -> Trace:
+    (_folder / "t.npz").unlink(missing_ok=True)  # to overwrite a file is many times slower on some file systems
     (_folder / "t.npz").write_bytes(data)
     return Trace.load(_folder / "t.npz")
 
@@ -333,7 +334,16 @@ FULL_NAMES = sorted(
     {f"responses/0/{name}" for name in RESPONSE_ARRAYS}
     | {
         f"rigid/{name}"
-        for name in ("landmarks_before", "weights", "jacobian", "hessian", "gradient", "delta", "clamped")
+        for name in (
+            "landmarks_before",
+            "weights",
+            "jacobian",
+            "hessian",
+            "gradient",
+            "delta",
+            "clamped",
+            "likelihoods",
+        )
     }
     | {f"nonrigid/mean_shift/{name}" for name in SHIFT_ARRAYS}
 )

@@ -66,7 +66,9 @@ def session(qapp: object) -> Iterator[Session]:
 
 def wait_for_fit(qtbot: QtBot, session: Session) -> None:
     """Until the newest fit is complete."""
-    qtbot.waitUntil(lambda: session.lane.complete and not session.busy, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(
+        lambda: not session.busy and all(session.lanes[name].complete for name in session.shown), timeout=TIMEOUT_MS
+    )
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def test_the_lane_holds_what_fit_returns(fitted: Session) -> None:
     trace = fitted.trace()
     assert trace is not None
     assert trace.complete
-    again = fit(fitted.image.gray, fitted.model, fitted.initial, FitOptions())
+    again = fit(fitted.image.gray, fitted.model, fitted.lane.initial, FitOptions())
     assert first_divergence(trace, again) is None
 
 
@@ -39,7 +39,7 @@ def test_no_face_means_a_box_in_the_middle_and_a_sentence(
     assert len(messages) == 1
     assert str(photo) in messages[0]
     height, width = session.image.gray.shape
-    x, y, w, h = session.initial.box
+    x, y, w, h = session.lane.initial.box
     assert (x + w / 2, y + h / 2) == (width / 2, height / 2)
 
 
@@ -69,14 +69,14 @@ def test_only_the_newest_request_counts(qtbot: QtBot, fitted: Session) -> None:
         fitted.set_options(FitOptions(max_iterations=iterations, convergence_px=0.0))
     wait_for_fit(qtbot, fitted)
     assert max(step.iteration or 0 for step in fitted.lane.steps) == 3
-    expected = fit(fitted.image.gray, fitted.model, fitted.initial, fitted.lane.options)
+    expected = fit(fitted.image.gray, fitted.model, fitted.lane.initial, fitted.lane.options)
     assert first_divergence(fitted.trace(), expected) is None
 
 
 def test_a_stale_step_is_dropped_even_when_it_arrives_late(qtbot: QtBot, fitted: Session) -> None:
     steps = list(fitted.lane.steps)
-    fitted._on_produced("fit", -1, steps[3])
-    fitted._on_finished("fit", -1, 99.0)
+    fitted._on_produced("A", -1, steps[3])
+    fitted._on_finished("A", -1, 99.0)
     assert fitted.lane.steps == steps
     assert fitted.lane.seconds != 99.0
 
@@ -111,9 +111,9 @@ def test_moving_by_phase_and_stage(fitted: Session) -> None:
 
 def test_the_cursor_stops_at_both_ends(fitted: Session) -> None:
     fitted.move_cursor(-5)
-    assert fitted.cursor == 0
+    assert fitted.lane.cursor == 0
     fitted.move_by_step(-1)
-    assert fitted.cursor == 0
+    assert fitted.lane.cursor == 0
     fitted.move_cursor(10_000)
     assert fitted.step.phase is Phase.END
 
@@ -122,7 +122,7 @@ def test_playing_reaches_the_end_and_stops(qtbot: QtBot, fitted: Session) -> Non
     fitted.set_speed(1000.0)
     fitted.move_cursor(10_000)
     fitted.set_playing(True)
-    assert fitted.cursor == 0
+    assert fitted.lane.cursor == 0
     qtbot.waitUntil(lambda: not fitted.playing, timeout=TIMEOUT_MS)
     assert fitted.step.phase is Phase.END
 
@@ -131,7 +131,7 @@ def test_a_perturbation_can_be_taken_back(qtbot: QtBot, fitted: Session) -> None
     before = fitted.trace()
     fitted.perturb(seed=3, amount=0.05)
     wait_for_fit(qtbot, fitted)
-    assert fitted.initial.seed == 3
+    assert fitted.lane.initial.seed == 3
     assert not np.array_equal(fitted.lane.steps[0].landmarks, before.steps[0].landmarks)
     fitted.perturb(seed=3, amount=0.0)
     wait_for_fit(qtbot, fitted)
@@ -176,12 +176,12 @@ def test_an_exception_in_a_fit_is_told_and_the_next_fit_works(
 
 
 def test_an_impossible_start_is_told(qtbot: QtBot, fitted: Session, tmp_path: Path) -> None:
-    initial = fitted.initial
+    initial = fitted.lane.initial
     (tmp_path / "three.pts").write_text("version: 1\nn_points: 3\n{\n1 2\n3 4\n5 6\n}\n")
     with qtbot.waitSignal(fitted.failed, timeout=TIMEOUT_MS) as failure:
         fitted.start_from_landmarks(tmp_path / "three.pts")
     assert "68" in failure.args[0]
-    assert fitted.initial is initial
+    assert fitted.lane.initial is initial
 
 
 def test_changed_names_what_changed(qtbot: QtBot, fitted: Session) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QImage, QKeySequence
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtGui import QImage, QKeySequence, QMouseEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QFileDialog
+from PySide6.QtWidgets import QApplication, QDialogButtonBox, QFileDialog
 from pytestqt.qtbot import QtBot
 
 from clnf_engine import Normalization, Phase, Trace, first_divergence
@@ -17,6 +17,7 @@ from clnf_gui.__main__ import main
 from clnf_gui.commands import COMMANDS
 from clnf_gui.icons import icon
 from clnf_gui.look import MapKind
+from clnf_gui.panels.stop_dialog import StopDialog
 from clnf_gui.window import MainWindow
 
 from .conftest import TIMEOUT_MS, wait_for_fit
@@ -35,13 +36,26 @@ def click(widget: object, position: QPoint) -> None:
     QApplication.processEvents()
 
 
+def drag(widget: object, position: QPointF) -> None:
+    """Move the mouse with the left button held (QTest's own move holds none)."""
+    event = QMouseEvent(
+        QEvent.Type.MouseMove,
+        position,
+        widget.mapToGlobal(position),
+        Qt.MouseButton.NoButton,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    QApplication.sendEvent(widget, event)
+
+
 def in_view(view: object, x: float, y: float) -> QPoint:
     """Widget position of a place in a view's data coordinates."""
     return view.mapFromScene(view.box.mapViewToScene(QPointF(x, y)))
 
 
 def painted_points(window: MainWindow) -> np.ndarray:
-    return np.stack(window.image_view.point_item.getData(), axis=1)
+    return np.stack(window.image_views["A"].point_item.getData(), axis=1)
 
 
 def painted_map(window: MainWindow, landmark: int) -> np.ndarray:
@@ -62,8 +76,8 @@ def assert_painted(window: MainWindow) -> None:
     """Everything on the screen equals the Step under the cursor."""
     step, session = window.session.step, window.session
     assert np.array_equal(painted_points(window), step.landmarks)
-    assert window.convergence.cursor.value() == session.cursor
-    assert window.header.text().startswith(f"{session.cursor + 1} / {len(session.lane.steps)}")
+    assert window.convergence.cursor.value() == session.places().index(step.place)
+    assert window.headers["A"].text().startswith(f"{session.lane.cursor + 1} / {len(session.lane.steps)}")
     if step.responses is None:
         assert window.atlas.image_item.image is None
         return
@@ -72,7 +86,7 @@ def assert_painted(window: MainWindow) -> None:
         peak = maps[landmark].max()
         expected = (maps[landmark] / peak if peak > 0 else maps[landmark]).astype(np.float32)
         assert np.allclose(painted_map(window, landmark), expected, rtol=1e-6)
-    ends = np.stack(window.image_view.shift_item.getData(), axis=1).reshape(-1, 2, 2)
+    ends = np.stack(window.image_views["A"].shift_item.getData(), axis=1).reshape(-1, 2, 2)
     if step.mean_shift is None:
         assert len(ends) == 0
     else:
@@ -154,68 +168,68 @@ def test_a_box_typed_in_starts_the_fit_there(qtbot: QtBot, window: MainWindow) -
     QTest.keyClicks(spin, "31.5")
     QTest.keyClick(spin, Qt.Key.Key_Return)
     wait_for_fit(qtbot, session)
-    assert session.initial.box[0] == 31.5
+    assert session.lane.initial.box[0] == 31.5
     window.repaint_now()
     assert_painted(window)
 
 
 def test_perturbing_and_taking_it_back(qtbot: QtBot, window: MainWindow) -> None:
     session = window.session
-    before = session.initial
+    before = session.lane.initial
     window.options.amount.setValue(4.0)
     wait_for_fit(qtbot, session)
     window.repaint_now()
-    assert session.initial.seed == 0
+    assert session.lane.initial.seed == 0
     assert "seed 0" in window.options.source.text()
     window.options.amount.setValue(0.0)
     wait_for_fit(qtbot, session)
-    assert session.initial is before
+    assert session.lane.initial is before
 
 
 def test_clicking_and_dragging_the_timeline_scrubs(window: MainWindow) -> None:
     timeline = window.timeline
     QTest.mousePress(timeline, Qt.MouseButton.LeftButton, pos=timeline.cell(4).center().toPoint())
-    assert window.session.cursor == 4
-    QTest.mouseMove(timeline, timeline.cell(11).center().toPoint())
-    QTest.mouseRelease(timeline, Qt.MouseButton.LeftButton, pos=timeline.cell(11).center().toPoint())
-    timeline.scrubbed.emit(11)
+    assert window.session.lane.cursor == 4
+    drag(timeline, timeline.cell(11).center())
     window.repaint_now()
-    assert window.session.cursor == 11
+    assert window.session.lane.cursor == 11
     assert_painted(window)
 
 
 def test_selecting_a_landmark_anywhere_selects_it_everywhere(qtbot: QtBot, window: MainWindow) -> None:
     session = window.session
-    click(window.image_view, in_view(window.image_view, *session.step.landmarks[30]))
+    click(window.image_views["A"], in_view(window.image_views["A"], *session.step.landmarks[30]))
     window.repaint_now()
     assert session.selection == 30
-    assert np.array_equal(np.stack(window.image_view.selected_item.getData(), axis=1), session.step.landmarks[[30]])
+    assert np.array_equal(
+        np.stack(window.image_views["A"].selected_item.getData(), axis=1), session.step.landmarks[[30]]
+    )
     assert "landmark 30" in window.hover_label.text()
     x, y = window.atlas._corner(48)
     click(window.atlas, in_view(window.atlas, x + 2.5, y + 2.5))
     window.repaint_now()
     assert session.selection == 48
-    assert window.image_view.label.toPlainText() == "48"
+    assert window.image_views["A"].label.toPlainText() == "48"
     corner = (window.atlas.frame.xData.min() + 0.5, window.atlas.frame.yData.min() + 0.5)
     assert corner == window.atlas._corner(48)
     press(window, Qt.Key.Key_Escape)
     assert session.selection is None
-    assert len(window.image_view.selected_item.getData()[0]) == 0
+    assert len(window.image_views["A"].selected_item.getData()[0]) == 0
 
 
 def test_clicking_the_convergence_plot_goes_there(window: MainWindow) -> None:
     plot = window.convergence
     scene = plot.plotItem.vb.mapViewToScene(QPointF(8.2, 0.0))
     click(plot, plot.mapFromScene(scene))
-    assert window.session.cursor == 8
+    assert window.session.lane.cursor == 8
 
 
 def test_the_norms_painted_are_the_recorded_ones(window: MainWindow) -> None:
     steps = window.session.lane.steps
     for item, name in (
-        (window.convergence.norm_item, "update_norm"),
-        (window.convergence.point_item, "update_norm"),
-        (window.convergence.change_item, "shape_change"),
+        (window.convergence.norm_items["A"], "update_norm"),
+        (window.convergence.point_items["A"], "update_norm"),
+        (window.convergence.change_items["A"], "shape_change"),
     ):
         x, y = item.getData()
         recorded = {k: getattr(step, name) for k, step in enumerate(steps) if getattr(step, name) is not None}
@@ -227,9 +241,9 @@ def test_overlays_switch_off_and_on(window: MainWindow) -> None:
     window.session.move_cursor(5)
     window.repaint_now()
     for key, item in (
-        (Qt.Key.Key_G, window.image_view.ghost_item),
-        (Qt.Key.Key_S, window.image_view.shift_item),
-        (Qt.Key.Key_C, window.image_view.contour_item),
+        (Qt.Key.Key_G, window.image_views["A"].ghost_item),
+        (Qt.Key.Key_S, window.image_views["A"].shift_item),
+        (Qt.Key.Key_C, window.image_views["A"].contour_item),
     ):
         assert len(item.getData()[0])
         press(window, key)
@@ -308,3 +322,175 @@ def test_a_screenshot_without_a_fit_is_an_error(
     assert main([str(tmp_path / "no.jpg"), "--model", str(model_file), "--screenshot", str(path)]) == 1
     assert "no.jpg" in capsys.readouterr().err
     assert not path.exists()
+
+
+# --- two lanes ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def comparing(qtbot: QtBot, window: MainWindow) -> MainWindow:
+    """The window comparing normalization none (A) against min-max (B)."""
+    window.actions_by_id["compare"].trigger()
+    wait_for_fit(qtbot, window.session)
+    qtbot.mouseClick(window.options.lane_buttons["B"], Qt.MouseButton.LeftButton)
+    window.repaint_now()
+    choose(window.options.normalization, "minmax")
+    wait_for_fit(qtbot, window.session)
+    window.repaint_now()
+    return window
+
+
+def test_comparing_begins_with_none_against_peak(qtbot: QtBot, window: MainWindow) -> None:
+    window.actions_by_id["compare"].trigger()
+    wait_for_fit(qtbot, window.session)
+    window.repaint_now()
+    lanes = window.session.lanes
+    assert [lanes[name].options.normalization for name in "AB"] == [Normalization.NONE, Normalization.PEAK]
+    assert window.image_views["B"].isVisible()
+    assert np.allclose(lanes["A"].steps[-1].landmarks, lanes["B"].steps[-1].landmarks, atol=1e-9)
+
+
+def test_both_lanes_are_painted_at_the_same_place(comparing: MainWindow) -> None:
+    session = comparing.session
+    for place in session.places():
+        session.move_to(place)
+        comparing.repaint_now()
+        for name, view in comparing.image_views.items():
+            lane = session.lanes[name]
+            assert lane.step.place == place
+            assert np.array_equal(np.stack(view.point_item.getData(), axis=1), lane.step.landmarks)
+
+
+def test_the_cursor_is_linked_by_place_not_by_index(qtbot: QtBot, comparing: MainWindow) -> None:
+    session = comparing.session
+    comparing.options.iterations.setValue(3)
+    wait_for_fit(qtbot, session)
+    session.move_to((1, Phase.NONRIGID, 2))
+    assert session.lanes["A"].step.place == session.lanes["B"].step.place == (1, Phase.NONRIGID, 2)
+    assert session.lanes["A"].cursor != session.lanes["B"].cursor
+    session.move_to((0, Phase.RIGID, 5))
+    assert session.lanes["A"].step.place == (0, Phase.RIGID, 5)
+    assert session.lanes["B"].step.place == (0, Phase.RIGID, 3)
+
+
+def test_options_apply_to_the_active_lane_only(comparing: MainWindow) -> None:
+    lanes = comparing.session.lanes
+    assert lanes["A"].options.normalization is Normalization.NONE
+    assert lanes["B"].options.normalization is Normalization.MINMAX
+    assert comparing.options.normalization.currentData() == "minmax"
+    comparing.actions_by_id["other_lane"].trigger()
+    comparing.repaint_now()
+    assert comparing.options.normalization.currentData() == "none"
+
+
+@pytest.mark.parametrize(("key", "sign"), [(Qt.Key.Key_4, "A"), (Qt.Key.Key_5, "B"), (Qt.Key.Key_6, "A−B")])
+def test_the_atlas_shows_either_lane_or_their_difference(comparing: MainWindow, key: Qt.Key, sign: str) -> None:
+    choose(comparing.map_choice.range, "step")
+    press(comparing, key)
+    a, b = (comparing.session.lanes[name].step.responses.final for name in "AB")
+    expected = {"A": a, "B": b, "A−B": a - b}[sign]
+    assert np.array_equal(painted_map(comparing, 20), expected[20].astype(np.float32))
+    low, high = comparing.atlas.image_item.levels
+    if sign == "A−B":
+        assert -low == high == np.abs(a - b).max()
+    else:  # one range for both lanes
+        assert (low, high) == (min(a.min(), b.min()), max(a.max(), b.max()))
+
+
+def test_go_to_first_divergence_names_the_array(qtbot: QtBot, comparing: MainWindow) -> None:
+    session = comparing.session
+    session.move_to((None, Phase.END, None))
+    press(comparing, Qt.Key.Key_D)
+    assert session.step.place == (0, Phase.RESPONSES, None)
+    assert "responses.final" in comparing.statusBar().currentMessage()
+    session.set_options(session.lanes["A"].options)
+    wait_for_fit(qtbot, session)
+    press(comparing, Qt.Key.Key_D)
+    assert "identical" in comparing.statusBar().currentMessage()
+
+
+def test_zoom_and_crosshair_are_linked(comparing: MainWindow) -> None:
+    a, b = (comparing.image_views[name] for name in "AB")
+    a.box.setRange(xRange=(40, 80), yRange=(50, 90), padding=0)
+    assert np.allclose(np.mean(a.box.viewRange(), axis=1), np.mean(b.box.viewRange(), axis=1), atol=0.5)
+    a.hovered.emit((44.0, 51.0))
+    assert [line.value() for line in b.crosshair] == [51.0, 44.0]
+    assert all(line.isVisible() for line in b.crosshair)
+    assert not any(line.isVisible() for line in a.crosshair)
+    a.hovered.emit(None)
+    assert not any(line.isVisible() for line in b.crosshair)
+
+
+def test_lane_b_follows_the_start_of_a_until_it_has_its_own(qtbot: QtBot, comparing: MainWindow) -> None:
+    session = comparing.session
+    session.set_active("A")
+    comparing.repaint_now()
+    comparing.options.box[0].setValue(33.0)
+    wait_for_fit(qtbot, session)
+    first = [session.lanes[name].steps[0].params for name in "AB"]
+    assert np.array_equal(*first)
+    session.set_active("B")
+    comparing.repaint_now()
+    comparing.options.box[0].setValue(30.0)
+    wait_for_fit(qtbot, session)
+    assert session.lanes["A"].initial.box[0] == 33.0
+    assert session.lanes["B"].initial.box[0] == 30.0
+    comparing.repaint_now()
+    qtbot.mouseClick(comparing.options.like_a, Qt.MouseButton.LeftButton)
+    wait_for_fit(qtbot, session)
+    assert np.array_equal(session.lanes["A"].steps[0].params, session.lanes["B"].steps[0].params)
+
+
+def test_leaving_the_comparison_shows_a_alone(comparing: MainWindow) -> None:
+    comparing.actions_by_id["compare"].trigger()
+    comparing.repaint_now()
+    assert not comparing.image_views["B"].isVisible()
+    assert comparing.session.active == "A"
+    assert_painted(comparing)
+
+
+# --- stop conditions ------------------------------------------------------------------------------
+
+
+def write_stops(qtbot: QtBot, window: MainWindow, text: str) -> StopDialog:
+    window.actions_by_id["stops"].trigger()
+    dialog = window.findChild(StopDialog)
+    dialog.text.setPlainText(text)
+    qtbot.mouseClick(dialog.buttons.button(QDialogButtonBox.StandardButton.Ok), Qt.MouseButton.LeftButton)
+    return dialog
+
+
+def test_run_stops_where_a_condition_fires_and_says_which(qtbot: QtBot, window: MainWindow) -> None:
+    session = window.session
+    norms = {step.place: step.update_norm for step in session.lane.steps if step.update_norm is not None}
+    limit = sorted(norms.values())[len(norms) // 2]
+    expected = [place for place, norm in norms.items() if norm < limit]
+    write_stops(qtbot, window, f"any empty\nupdate_norm < {limit!r}\n")
+    window.actions_by_id["first"].trigger()
+    visited = []
+    while session.step.phase is not Phase.END:
+        window.actions_by_id["run"].trigger()
+        visited.append(session.step.place)
+        if session.step.phase is not Phase.END:
+            assert window.statusBar().currentMessage() == f"stopped: update_norm < {limit!r}"
+    assert visited[:-1] == expected
+    window.repaint_now()
+    assert session.stop_places() == set(expected)
+
+
+def test_playing_stops_too(qtbot: QtBot, window: MainWindow) -> None:
+    session = window.session
+    write_stops(qtbot, window, "update_norm > 0")
+    session.set_speed(1000.0)
+    window.actions_by_id["first"].trigger()
+    window.actions_by_id["play"].trigger()
+    qtbot.waitUntil(lambda: not session.playing, timeout=TIMEOUT_MS)
+    assert session.step.place == (0, Phase.RIGID, 1)
+
+
+def test_a_condition_that_is_none_stays_in_the_dialog(qtbot: QtBot, window: MainWindow) -> None:
+    dialog = write_stops(qtbot, window, "update_norm explodes")
+    assert dialog.isVisible()
+    assert "update_norm explodes" in dialog.problem.text()
+    assert window.session.stops == ()
+    dialog.reject()
