@@ -47,7 +47,7 @@ class Recipe:
         Most steps of the optimiser, from k-means and from the experts of the split.
     """
 
-    scales: tuple[float, ...] = (0.25, 0.35, 0.5)
+    scales: tuple[float, ...] = (0.2, 0.35, 0.5)
     windows: tuple[int, ...] = (7, 9, 11, 15)
     neurons: int = 5
     seed: int = 0
@@ -55,7 +55,7 @@ class Recipe:
     variance_kept: float = 0.98
     support: int = 11
     training_window: int = 9
-    copies: int = 3
+    copies: int = 2
     jitter_degrees: float = 6.0
     jitter_scale: float = 0.075
     near_share: float = 0.65
@@ -63,8 +63,8 @@ class Recipe:
     bump: float = 1.0
     weight_decay: float = 1e-6
     likeness: float = 0.1
-    iterations: int = 100
-    refinements: int = 40
+    iterations: int = 80
+    refinements: int = 30
 
     def __post_init__(self) -> None:
         if not self.scales or any(not 0.01 <= scale <= 10 for scale in self.scales):
