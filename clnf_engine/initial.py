@@ -22,6 +22,8 @@ Box = tuple[float, float, float, float]
 
 _MAX_COORDINATE = 1e6
 _MAX_SCALE = 1e4
+_MIN_ASPECT = 1e-6
+"""Landmarks whose smaller extent is a smaller fraction of the larger lie on a line."""
 
 
 class Source(StrEnum):
@@ -84,6 +86,8 @@ def initial_from_box(model: Model, box: Box, rotation: tuple[float, float, float
     """
     if len(box) != 4 or not all(math.isfinite(v) for v in box):
         raise InitialError(f"box {tuple(box)}: expected four finite numbers x, y, width, height")
+    if len(rotation) != 3 or not all(math.isfinite(v) for v in rotation):
+        raise InitialError(f"rotation {tuple(rotation)}: expected three finite angles rx, ry, rz in radians")
     if box[2] <= 0 or box[3] <= 0:
         raise InitialError(f"box has width {box[2]:g} and height {box[3]:g}; expected both above 0")
     x, y, width, height = (float(v) for v in box)
@@ -109,8 +113,9 @@ def initial_from_landmarks(model: Model, points: Floats) -> Initial:
         raise InitialError(f"landmarks have shape {points.shape}; this model expects ({model.n_landmarks}, 2)")
     if not np.isfinite(points).all() or np.abs(points).max() > _MAX_COORDINATE:
         raise InitialError(f"a landmark is not a finite number below {_MAX_COORDINATE:g}")
-    if np.ptp(points, axis=0).min() <= 0:
-        raise InitialError("the landmarks span no area")
+    extents = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+    if not extents[1] > _MIN_ASPECT * extents[0]:
+        raise InitialError("the landmarks lie on a line")
     return Initial(params_from_landmarks(model.pdm, points), Source.LANDMARKS, box_around(points))
 
 
@@ -125,7 +130,7 @@ def initial_from_params(model: Model, params: Floats) -> Initial:
     params = np.asarray(params, dtype=np.float64)
     if params.shape != (6 + model.pdm.n_modes,):
         raise InitialError(f"parameters have shape {params.shape}; this model expects ({6 + model.pdm.n_modes},)")
-    return Initial(params, Source.PREVIOUS, box_around(landmarks(model.pdm, params)))
+    return _with_box_around(model, Initial(params, Source.PREVIOUS, (0.0, 0.0, 0.0, 0.0)))
 
 
 def initials_from_detector(model: Model, image: NDArray[np.uint8]) -> list[Initial]:
@@ -150,6 +155,10 @@ def perturbed(model: Model, initial: Initial, seed: int, amount: float = 0.1, ro
     """
     if not 0 <= amount < 1:
         raise InitialError(f"perturbation is {amount:g}; expected 0 up to, but not including, 1")
+    if not 0 <= rotation <= math.pi:
+        raise InitialError(f"perturbation of the rotation is {rotation:g}; expected 0 to pi")
+    if seed < 0:
+        raise InitialError(f"seed is {seed}; expected 0 or more")
     rng = np.random.default_rng(seed)
     box = np.array(box_around(landmarks(model.pdm, initial.params)))
     shift, stretch = rng.uniform(-amount, amount, 2) * box[2:], rng.uniform(-amount, amount)
@@ -158,7 +167,12 @@ def perturbed(model: Model, initial: Initial, seed: int, amount: float = 0.1, ro
     params[4:6] = centre + shift + (params[4:6] - centre) * (1 + stretch)
     params[0] *= 1 + stretch
     params[1:4] += rng.uniform(-rotation, rotation, 3)
-    return replace(initial, params=params, box=box_around(landmarks(model.pdm, params)), seed=seed)
+    return _with_box_around(model, replace(initial, params=params, seed=seed))
+
+
+def _with_box_around(model: Model, initial: Initial) -> Initial:
+    """A start whose box is the one around its landmarks; its parameters are known to be sane by now."""
+    return replace(initial, box=box_around(landmarks(model.pdm, initial.params)))
 
 
 def box_around(points: Floats) -> Box:

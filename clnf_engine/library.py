@@ -38,11 +38,12 @@ def load_model(path_or_name: str | os.PathLike[str] | None = None) -> Model:
             raise ModelFileError(DEFAULT_MODEL, "", "this installation lacks the model it should have; name another")
         return read_model(main_file(shipped_models()[DEFAULT_MODEL]))
     path = Path(path_or_name)
-    if path.is_dir():
+    exists = os.path.exists(path)  # a name too long to be one is False here, but an OSError of Path's
+    if os.path.isdir(path):
         return read_model(main_file(path))
-    if not path.exists() and path.name == str(path_or_name) and path.name in shipped_models():
+    if not exists and path.name == str(path_or_name) and path.name in shipped_models():
         return read_model(main_file(shipped_models()[path.name]))
-    if not path.exists() and not path.suffix:
+    if not exists and not path.suffix:
         names = ", ".join(shipped_models()) or "none"
         raise ModelFileError(path, "", f"no such file, folder or shipped model (shipped: {names})")
     return read_model(path)

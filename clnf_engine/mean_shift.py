@@ -137,6 +137,28 @@ def mean_shift(positions: Array, responses: ResponseMaps, sigma: float, kernel: 
     )
 
 
+def kernel_maps(positions: Array, window: int, sigma: float, kernel: Kernel) -> Array:
+    """The mean-shift's two-dimensional kernels, from the factors that `mean_shift` itself uses.
+
+    Parameters
+    ----------
+    positions : (n, 2)
+        Clamped, as `MeanShift.position`.
+    window : int
+    sigma : float
+        Reference px.
+    kernel : Kernel
+
+    Returns
+    -------
+    (n, window, window)
+        ``kernel_maps · final`` sums to `MeanShift.kernel_sum`.
+    """
+    columns, rows = _kernels(positions, window, sigma, kernel)
+    result: Array = rows[:, 0, :, None] * columns[:, None, :, 0]
+    return result
+
+
 def landmark_likelihoods(positions: Array, responses: ResponseMaps, sigma: float) -> Array:
     """``Σ response·exact kernel + 1e-8`` of every landmark.
 

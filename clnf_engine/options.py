@@ -11,6 +11,9 @@ from typing import Any
 
 from clnf_engine.errors import OptionsError
 
+_SHORT = 60
+"""Longest value that an error message repeats, characters."""
+
 MAX_WINDOW = 31
 """Largest window a fit accepts; its response maps hold 961 cells per landmark."""
 
@@ -101,11 +104,11 @@ class FitOptions:
             ("weight_factor", 0.0, 1e9),
             ("convergence_px", 0.0, 1e9),
             ("clamp_sigmas", 1e-9, 1e9),
-            ("response_gain", 1e-300, 1e300),
+            ("response_gain", 1e-300, 1e30),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
-                raise OptionsError(f"{name} is {value:g}; expected {low:g} to {high:g}")
+                raise OptionsError(f"{name} is {_short(value)}; expected {low:g} to {high:g}")
 
     def with_text(self, assignments: Iterable[str]) -> FitOptions:
         """A copy with options changed by texts such as ``sigma=2`` or ``windows=15,13,11,9``.
@@ -154,24 +157,44 @@ def _checked(name: str, value: Any, default: Any) -> Any:
     if isinstance(default, StrEnum):
         choices = [str(choice) for choice in type(default)]
         if str(value) not in choices:
-            raise OptionsError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
+            raise OptionsError(f"{name} is {_short(value)}; expected one of {', '.join(choices)}")
         return type(default)(str(value))
     if isinstance(default, bool):
         if isinstance(value, bool):
             return value
-        raise OptionsError(f"{name} is {value!r}; expected true or false")
+        raise OptionsError(f"{name} is {_short(value)}; expected true or false")
     if isinstance(default, tuple):
         if isinstance(value, Iterable) and not isinstance(value, str):
             return tuple(_checked(name, item, 0) for item in value)
-        raise OptionsError(f"{name} is {value!r}; expected a list of whole numbers")
-    number = type(value) is not bool and isinstance(value, Real) and math.isfinite(value)
+        raise OptionsError(f"{name} is {_short(value)}; expected a list of whole numbers")
+    number = _finite(value)
     if isinstance(default, int):
-        if number and value == int(value):
-            return int(value)
-        raise OptionsError(f"{name} is {value!r}; expected a whole number")
-    if number:
-        return float(value)
-    raise OptionsError(f"{name} is {value!r}; expected a finite number")
+        if number is not None and number == int(number):
+            return int(number)
+        raise OptionsError(f"{name} is {_short(value)}; expected a whole number")
+    if number is not None:
+        return number
+    raise OptionsError(f"{name} is {_short(value)}; expected a finite number")
+
+
+def _finite(value: Any) -> float | None:
+    """`value` as a float when it is a finite real number, but not a truth value."""
+    if type(value) is bool or not isinstance(value, Real):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _short(value: Any) -> str:
+    """A value for a message, however long it is."""
+    try:
+        text = f"{value:g}" if isinstance(value, float) else repr(value)
+    except ValueError:  # Python refuses to write whole numbers of thousands of digits
+        return "a number too long to write"
+    return text if len(text) <= _SHORT else f"{text[:_SHORT]}…"
 
 
 def _parsed(name: str, text: str) -> Any:

@@ -96,6 +96,10 @@ def euler_angles(rotation: Floats) -> Floats:
     )
 
 
+def _bytes(params: Floats) -> bytes:
+    return params.astype(np.float64, copy=False).tobytes()
+
+
 @lru_cache(maxsize=16)
 def _pose(pdm: PDM, params: bytes) -> tuple[Floats, Floats]:
     """Rotation matrix (3, 3) and unrotated shape ``X = mean + Φ·q`` (3, n) of a parameter vector's bytes.
@@ -120,7 +124,7 @@ def landmarks(pdm: PDM, params: Floats) -> Floats:
     (n, 2) float64
         Landmarks, x first, in image px.
     """
-    rotation, shape = _pose(pdm, params.tobytes())
+    rotation, shape = _pose(pdm, _bytes(params))
     projected: Floats = shape.T @ (params[0] * rotation[:2].T) + params[4:6]
     return projected
 
@@ -146,7 +150,7 @@ def jacobian(pdm: PDM, params: Floats, *, rigid: bool, dtype: DTypeLike = np.flo
         Rows: x of all landmarks, then y of all landmarks, in image px per unit of the column's parameter.
     """
     n = pdm.n_landmarks
-    full_rotation, shape = _pose(pdm, params.tobytes())
+    full_rotation, shape = _pose(pdm, _bytes(params))
     rotation = full_rotation[:2]
     scaled = params[0] * rotation
     jac: Array = np.zeros((2, n, RIGID + (0 if rigid else pdm.n_modes)), dtype=dtype)

@@ -5,6 +5,7 @@ n landmarks, m modes, w the window of the stage, p = 6 in the rigid phase and 6 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -28,6 +29,17 @@ class Phase(StrEnum):
 
 Place = tuple[int | None, Phase, int | None]
 """Stage index, phase and iteration of a Step."""
+
+
+_PHASES = list(Phase)
+
+
+def place_order(place: Place) -> tuple[float, int, int]:
+    """Sorts places in the order a fit comes by them."""
+    stage, phase, iteration = place
+    if stage is None:
+        return (-1.0 if phase is Phase.INITIAL else math.inf, 0, 0)
+    return (stage, _PHASES.index(phase), iteration or 0)
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
-from clnf_engine import FitOptions, Initial, Phase, Step
-from clnf_engine.steps import Place
-
-_PHASES = list(Phase)
-
-
-def place_order(place: Place) -> tuple[float, int, int]:
-    """Sorts places in the order a fit comes by them."""
-    stage, phase, iteration = place
-    if stage is None:
-        return (-1.0 if phase is Phase.INITIAL else math.inf, 0, 0)
-    return (stage, _PHASES.index(phase), iteration or 0)
+from clnf_engine import FitOptions, Initial, Step
+from clnf_engine.steps import Place, place_order
 
 
 @dataclass(eq=False)

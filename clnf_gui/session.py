@@ -30,9 +30,9 @@ from clnf_engine import (
 from clnf_engine.initial import Box
 from clnf_engine.io.images import Image, read_image
 from clnf_engine.io.landmarks import read_pts
-from clnf_engine.steps import Place, describe
+from clnf_engine.steps import Place, describe, place_order
 from clnf_engine.stops import Stop, first_stop
-from clnf_gui.lane import Lane, place_order
+from clnf_gui.lane import Lane
 from clnf_gui.look import Look
 from clnf_gui.worker import Job, Worker
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, QTimer, Slot
@@ -16,6 +17,7 @@ from PySide6.QtWidgets import (
     QMainWindow,
     QMessageBox,
     QScrollArea,
+    QTabWidget,
     QToolBar,
     QVBoxLayout,
     QWidget,
@@ -25,25 +27,19 @@ from clnf_engine import ClnfError
 from clnf_gui import about
 from clnf_gui.commands import COMMANDS, Command
 from clnf_gui.icons import icon
-from clnf_gui.panels.map_choice import MapChoice
 from clnf_gui.panels.message_bar import MessageBar
 from clnf_gui.panels.options import OptionsPanel
 from clnf_gui.panels.stop_dialog import StopDialog
 from clnf_gui.panels.timeline import Timeline
+from clnf_gui.panes import Pane, Panes
 from clnf_gui.session import ALL_ASPECTS, Aspect, Session
 from clnf_gui.settings import remember_model
-from clnf_gui.views.convergence import ConvergenceView
 from clnf_gui.views.image_view import ImageView
 from clnf_gui.views.readout import cell_line, landmark_line, step_line
-from clnf_gui.views.response_atlas import ResponseAtlas
 
 _FRAME_SECONDS = 1 / 60
 _IMAGES = "Images (*.jpg *.jpeg *.png *.bmp *.tif *.tiff *.webp *.pgm *.ppm);;All files (*)"
-_PAINTED_BY = {
-    "images": Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LOOK | Aspect.SELECTION | Aspect.LANES,
-    "atlas": Aspect.STEPS | Aspect.CURSOR | Aspect.LOOK | Aspect.SELECTION | Aspect.LANES,
-    "convergence": Aspect.STEPS | Aspect.CURSOR | Aspect.LANES,
-}
+_IMAGES_SHOW = Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LOOK | Aspect.SELECTION | Aspect.LANES
 
 
 class MainWindow(QMainWindow):
@@ -55,8 +51,8 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("CLNF Studio")
         self.resize(1440, 900)
         self.image_views = {name: ImageView(name) for name in session.lanes}
-        self.atlas, self.convergence = ResponseAtlas(), ConvergenceView()
-        self.timeline, self.options, self.map_choice = Timeline(), OptionsPanel(), MapChoice()
+        self.panes = Panes(session)
+        self.timeline, self.options = Timeline(), OptionsPanel()
         self.message_bar, self.headers = MessageBar(), {name: QLabel() for name in session.lanes}
         self.hover_label, self.run_label = QLabel(), QLabel()
         self.actions_by_id: dict[str, QAction] = {}
@@ -65,7 +61,7 @@ class MainWindow(QMainWindow):
         self._connect()
         self._dirty = ALL_ASPECTS
         self._zoom_when_fitted = True
-        self._stale = set(_PAINTED_BY)
+        self._stale: set[Pane] = set(self.panes.all)
         self._painted_at = 0.0
         self._repaint_timer = QTimer(self, singleShot=True)
         self._repaint_timer.timeout.connect(self.repaint_now)
@@ -104,7 +100,7 @@ class MainWindow(QMainWindow):
         self.addToolBar(Qt.ToolBarArea.BottomToolBarArea, below_all)
         self.setDockNestingEnabled(True)
         self.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
-        self.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        self.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.BottomDockWidgetArea)
         scroll = QScrollArea()
         scroll.setWidget(self.options)
         scroll.setWidgetResizable(True)
@@ -112,17 +108,16 @@ class MainWindow(QMainWindow):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         bar_width = scroll.verticalScrollBar().sizeHint().width()
         scroll.setMinimumWidth(self.options.minimumSizeHint().width() + bar_width)
-        atlas = QWidget()
-        atlas_layout = QVBoxLayout(atlas)
-        atlas_layout.setContentsMargins(0, 0, 0, 0)
-        atlas_layout.setSpacing(0)
-        atlas_layout.addWidget(self.map_choice)
-        atlas_layout.addWidget(self.atlas, 1)
         left = self._dock("Options", scroll, Qt.DockWidgetArea.LeftDockWidgetArea)
-        right = self._dock("Response maps", atlas, Qt.DockWidgetArea.RightDockWidgetArea)
-        below = self._dock("Convergence", self.convergence, Qt.DockWidgetArea.RightDockWidgetArea)
-        self.resizeDocks([left, right], [290, 560], Qt.Orientation.Horizontal)
-        self.resizeDocks([right, below], [480, 300], Qt.Orientation.Vertical)
+        docks = {pane.title: self._dock(pane.title, pane.widget, pane.area) for pane in self.panes.all}
+        for pane, following in pairwise(self.panes.all):
+            if pane.area == following.area:
+                self.tabifyDockWidget(docks[pane.title], docks[following.title])
+        for title in ("Response maps", "Convergence"):
+            docks[title].raise_()
+        self.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
+        self.resizeDocks([left, docks["Response maps"]], [290, 560], Qt.Orientation.Horizontal)
+        self.resizeDocks([docks["Convergence"]], [250], Qt.Orientation.Vertical)
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addWidget(self.hover_label, 1)
         self.statusBar().addPermanentWidget(self.run_label)
@@ -131,7 +126,7 @@ class MainWindow(QMainWindow):
         dock = QDockWidget(title)
         dock.setObjectName(title)
         dock.setWidget(widget)
-        dock.visibilityChanged.connect(lambda shown: shown and self._mark_dirty(Aspect.STEPS))
+        dock.visibilityChanged.connect(lambda shown: shown and self._mark_dirty(Aspect(0)))
         self.addDockWidget(area, dock)
         return dock
 
@@ -173,13 +168,10 @@ class MainWindow(QMainWindow):
         session.failed.connect(self.message_bar.show_message)
         session.told.connect(self.statusBar().showMessage)
         self.timeline.scrubbed.connect(session.move_to)
-        self.convergence.place_clicked.connect(session.move_to)
         for name, view in self.image_views.items():
             view.landmark_clicked.connect(session.select)
             view.hovered.connect(partial(self._show_pixel, name))
-        self.atlas.landmark_clicked.connect(session.select)
-        self.atlas.hovered.connect(self._show_cell)
-        self.map_choice.look_chosen.connect(session.set_look)
+        self.panes.atlas.hovered.connect(self._show_cell)
         self.options.lane_chosen.connect(session.set_active)
         self.options.start_like_a_chosen.connect(session.start_like_a)
         self.options.options_chosen.connect(session.set_options)
@@ -206,7 +198,7 @@ class MainWindow(QMainWindow):
         dirty, self._dirty = self._dirty, Aspect(0)
         self._painted_at = time.monotonic()
         session, lane = self.session, self.session.lane
-        self._stale |= {name for name, aspects in _PAINTED_BY.items() if aspects & dirty}
+        self._stale |= {pane for pane in self.panes.all if pane.aspects & dirty}
         if Aspect.SOURCE in dirty:
             for view in self.image_views.values():
                 view.show_image(None if session.image is None else session.image.rgb)
@@ -227,11 +219,13 @@ class MainWindow(QMainWindow):
             self.options.setEnabled(session.initial("A") is not None)
         if (Aspect.SOURCE | Aspect.OPTIONS | Aspect.LANES) & dirty:
             self.options.show_options(lane.options)
-        if (Aspect.LOOK | Aspect.LANES) & dirty:
-            self.map_choice.show_look(session.look, session.comparing)
         if (Aspect.STEPS | Aspect.CURSOR | Aspect.LANES | Aspect.STOPS) & dirty:
             self._paint_strip()
-        self._paint_views()
+        if _IMAGES_SHOW & dirty:
+            self._paint_images()
+        for pane in [pane for pane in self._stale if pane.widget.isVisible()]:
+            self._stale.discard(pane)
+            pane.paint(session)
         if self._zoom_when_fitted and session.lanes["A"].complete:
             self._zoom_when_fitted = False
             self._zoom_timer.start(0)  # when a new layout has settled
@@ -249,24 +243,12 @@ class MainWindow(QMainWindow):
             text = f"{prefix}{lane.cursor + 1} / {len(lane.steps)}   ·   {step_line(lane.step)}" if lane.step else ""
             self.headers[name].setText(text)
 
-    def _paint_views(self) -> None:
-        session, look = self.session, self.session.look
-        lanes = {name: session.lanes[name] for name in session.shown}
-        if "images" in self._stale and self.image_views["A"].isVisible():
-            self._stale.discard("images")
-            for name, lane in lanes.items():
-                self.image_views[name].show_step(lane.step, look, lane.steps[0] if lane.steps else None)
-                self.image_views[name].show_selection(session.selection)
-        if "atlas" in self._stale and self.atlas.isVisible():
-            self._stale.discard("atlas")
-            self.atlas.show_steps(lanes["A"].step, lanes["B"].step if session.comparing else None, look)
-            self.atlas.show_selection(session.selection)
-        if "convergence" in self._stale and self.convergence.isVisible():
-            self._stale.discard("convergence")
-            runs = {name: lane.steps for name, lane in lanes.items()}
-            self.convergence.show_runs(runs, session.places(), session.lane.options.convergence_px)
-            if session.step is not None:
-                self.convergence.show_cursor(session.step.place)
+    def _paint_images(self) -> None:
+        session = self.session
+        for name in session.shown:
+            lane, view = session.lanes[name], self.image_views[name]
+            view.show_step(lane.step, session.look, lane.steps[0] if lane.steps else None)
+            view.show_selection(session.selection)
 
     def _update_actions(self) -> None:
         for command in COMMANDS:

@@ -12,6 +12,7 @@ from PySide6.QtCore import QPointF, Qt, Signal
 from clnf_engine import Phase, Step
 from clnf_engine.steps import Place
 from clnf_gui.theme import LANE_COLOURS, step_colour
+from clnf_gui.views.axes import DecadeAxis
 
 _SMALLEST = 1e-12
 """Shown in place of an exact zero, which has no logarithm."""
@@ -24,9 +25,8 @@ class ConvergenceView(pg.PlotWidget):
     """Place nearest to a click."""
 
     def __init__(self) -> None:
-        super().__init__(enableMenu=False, axisItems={"left": _DecadeAxis("left")})
+        super().__init__(enableMenu=False, axisItems={"left": DecadeAxis("left")})
         self.setAccessibleName("Convergence of the fit")
-        self.plotItem.getAxis("left").setLogMode(False, True)
         self.plotItem.hideButtons()
         self.plotItem.setLabel("bottom", "steps, by patch scale")
         self.plotItem.setMouseEnabled(x=False, y=False)
@@ -101,10 +101,3 @@ class ConvergenceView(pg.PlotWidget):
         if event.button() == Qt.MouseButton.LeftButton and self._places:
             point: QPointF = self.plotItem.vb.mapSceneToView(event.scenePos())
             self.place_clicked.emit(self._places[min(max(round(point.x()), 0), len(self._places) - 1)])
-
-
-class _DecadeAxis(pg.AxisItem):
-    """A log axis with plain numbers."""
-
-    def logTickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
-        return [f"{10.0**value * scale:.3g}" for value in values]

@@ -183,7 +183,20 @@ def after_sigma(raw: np.ndarray, scale: Any, experts: Any, i: int) -> np.ndarray
     if components is not None:
         for beta, component in zip(experts.betas[i], components, strict=True):
             precision += float(beta) * component.astype(float)
-    return (np.linalg.inv(2 * precision) @ raw.ravel()).reshape(raw.shape)
+    return solve(2 * precision, raw.ravel()).reshape(raw.shape)
+
+
+def solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Gaussian elimination; a positive definite matrix needs no pivots."""
+    matrix, result = matrix.copy(), right.astype(float)
+    size = len(result)
+    for k in range(size):
+        factors = matrix[k + 1 :, k] / matrix[k, k]
+        matrix[k + 1 :] -= factors[:, None] * matrix[k]
+        result[k + 1 :] -= factors * result[k]
+    for k in reversed(range(size)):
+        result[k] = (result[k] - (matrix[k, k + 1 :] * result[k + 1 :]).sum()) / matrix[k, k]
+    return result
 
 
 def responses(
@@ -294,7 +307,7 @@ def iterate(
         prior = stage["reg_factor"] / float(pdm.variances[mode])
         hessian[6 + mode, 6 + mode] += prior
         gradient[6 + mode] -= prior * params[6 + mode]
-    delta = np.linalg.solve(hessian, gradient)
+    delta = solve(hessian, gradient)
     after = clamp(pdm, update(params, delta), options["clamp_sigmas"])
     shape = project(pdm, after)
     logs = [math.log(shifts["likelihoods"][i]) for i in range(n) if visible[i]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from clnf_engine import FitOptions, Kernel, Normalization, Phase, ResponseMaps, Trace, fit, initial_from_box
+from clnf_engine import FitOptions, Kernel, Normalization, Phase, ResponseMaps, Step, Trace, fit, initial_from_box
 from clnf_engine.experts import correlate, neuron_outputs, sample_areas
 from clnf_engine.initial import box_around
 from clnf_engine.mean_shift import LIKELIHOOD_FLOOR, kernel_1d, landmark_likelihoods, mean_shift
@@ -214,6 +215,16 @@ def test_params_of_the_mean_shape(params: np.ndarray) -> None:
     np.testing.assert_allclose(found[[0, 1, 2, 3]], params[[0, 1, 2, 3]], rtol=0, atol=1e-3)
     np.testing.assert_allclose(found[4:6], params[4:6], rtol=0, atol=0.02 * params[0])
     np.testing.assert_allclose(found[6:], 0, rtol=0, atol=0.05)
+
+
+@given(arrays(np.float64, (6, 3), elements=numbers(-90, 90)), arrays(np.float64, 3, elements=numbers(-2, 2)))
+def test_nearest_view(centres_degrees: np.ndarray, rotation: np.ndarray) -> None:
+    """By Euclidean distance of the three Euler angles; the first of equals."""
+    scale = replace(tiny_model().scales[0], view_centres_degrees=centres_degrees)
+    distances = [math.dist(np.radians(centre), rotation) for centre in centres_degrees]
+    assert distances[scale.nearest_view(rotation)] == pytest.approx(min(distances), abs=1e-12)
+    same = replace(scale, view_centres_degrees=np.repeat(centres_degrees[:1], 4, axis=0))
+    assert same.nearest_view(rotation) == 0
 
 
 # --- similarity -----------------------------------------------------------------------------------
@@ -487,7 +498,7 @@ places = st.tuples(numbers(-10, 10), numbers(-10, 10), numbers(0.85, 1.2), numbe
 
 
 @settings(max_examples=10)
-@given(places, st.integers(-100, 100), st.sampled_from(Precision), numbers(0, 3))
+@given(places, st.integers(-96, 96), st.sampled_from(Precision), numbers(0, 3))
 def test_gain_of_a_power_of_two_changes_no_bit(
     place: tuple[float, float, float, float], power: int, precision: Precision, weight_factor: float
 ) -> None:
@@ -531,12 +542,26 @@ def test_minmax_fits_differently() -> None:
     assert np.abs(other.landmarks - plain.landmarks).max() > 1e-3
 
 
+def table_entries(step: Step) -> np.ndarray:
+    return (step.mean_shift.position * 10 + 0.5).astype(int)  # in the precision of the run
+
+
 @settings(max_examples=20)
-@given(places)
-def test_float32_is_near_float64(place: tuple[float, float, float, float]) -> None:
-    double, single = run(place), run(place, precision="float32")
-    assert np.abs(double.landmarks - single.landmarks).max() <= 0.05
-    assert single.likelihood == pytest.approx(double.likelihood, abs=1e-3)
+@given(places, st.sampled_from(Kernel))
+@example((0.85, 0.85, 0.85, -1 / 3), Kernel.TABLE)
+def test_float32_is_near_float64(place: tuple[float, float, float, float], kernel: Kernel) -> None:
+    """Within 0.05 px; with the table kernel until a position rounds to another tenth, which is a jump of the method."""
+    double, single = run(place, kernel=kernel), run(place, kernel=kernel, precision="float32")
+    jumped = False
+    for a, b in zip(double.steps, single.steps, strict=False):
+        if a.place != b.place:
+            jumped = True
+        if a.mean_shift is not None and kernel is Kernel.TABLE and not jumped:
+            jumped = bool((table_entries(a) != table_entries(b)).any())
+        assert jumped or np.abs(a.landmarks - b.landmarks).max() <= 1e-3
+    assert np.abs(double.landmarks - single.landmarks).max() <= (0.5 if jumped else 0.05)
+    if not jumped:
+        assert single.likelihood == pytest.approx(double.likelihood, abs=1e-3)
     for step in single.steps:
         if step.phase in (Phase.RIGID, Phase.NONRIGID):
             assert step.delta.dtype == step.hessian.dtype == step.mean_shift.image.dtype == np.float32

@@ -60,7 +60,7 @@ def painted_points(window: MainWindow) -> np.ndarray:
 
 def painted_map(window: MainWindow, landmark: int) -> np.ndarray:
     """The cells of one landmark's map as they stand in the atlas image."""
-    atlas = window.atlas
+    atlas = window.panes.atlas
     x, y = atlas._corner(landmark)
     window_size = window.session.step.responses.window
     return atlas.image_item.image[y : y + window_size, x : x + window_size]
@@ -76,10 +76,10 @@ def assert_painted(window: MainWindow) -> None:
     """Everything on the screen equals the Step under the cursor."""
     step, session = window.session.step, window.session
     assert np.array_equal(painted_points(window), step.landmarks)
-    assert window.convergence.cursor.value() == session.places().index(step.place)
+    assert window.panes.convergence.cursor.value() == session.places().index(step.place)
     assert window.headers["A"].text().startswith(f"{session.lane.cursor + 1} / {len(session.lane.steps)}")
     if step.responses is None:
-        assert window.atlas.image_item.image is None
+        assert window.panes.atlas.image_item.image is None
         return
     maps = getattr(step.responses, session.look.map_kind)
     for landmark in (0, 30, 67):
@@ -142,22 +142,22 @@ def test_toggling_normalization_refits_live_and_keeps_the_place(qtbot: QtBot, wi
 
 def test_the_map_buttons_choose_the_maps(qtbot: QtBot, window: MainWindow) -> None:
     for kind in MapKind:
-        qtbot.mouseClick(window.map_choice.buttons[kind], Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(window.panes.map_choice.buttons[kind], Qt.MouseButton.LeftButton)
         window.repaint_now()
         assert window.session.look.map_kind is kind
         assert_painted(window)
     press(window, Qt.Key.Key_1)
-    assert window.map_choice.buttons[MapKind.RAW].isChecked()
+    assert window.panes.map_choice.buttons[MapKind.RAW].isChecked()
     assert_painted(window)
 
 
 def test_a_common_colour_range_paints_the_values_themselves(window: MainWindow) -> None:
-    choose(window.map_choice.range, "step")
+    choose(window.panes.map_choice.range, "step")
     window.repaint_now()
     final = window.session.step.responses.final
     assert np.array_equal(painted_map(window, 12), final[12].astype(np.float32))
-    assert window.atlas.image_item.levels[1] == final.max()
-    assert window.atlas.colour_bar.levels()[1] == final.max()
+    assert window.panes.atlas.image_item.levels[1] == final.max()
+    assert window.panes.atlas.colour_bar.levels()[1] == final.max()
 
 
 def test_a_box_typed_in_starts_the_fit_there(qtbot: QtBot, window: MainWindow) -> None:
@@ -205,20 +205,20 @@ def test_selecting_a_landmark_anywhere_selects_it_everywhere(qtbot: QtBot, windo
         np.stack(window.image_views["A"].selected_item.getData(), axis=1), session.step.landmarks[[30]]
     )
     assert "landmark 30" in window.hover_label.text()
-    x, y = window.atlas._corner(48)
-    click(window.atlas, in_view(window.atlas, x + 2.5, y + 2.5))
+    x, y = window.panes.atlas._corner(48)
+    click(window.panes.atlas, in_view(window.panes.atlas, x + 2.5, y + 2.5))
     window.repaint_now()
     assert session.selection == 48
     assert window.image_views["A"].label.toPlainText() == "48"
-    corner = (window.atlas.frame.xData.min() + 0.5, window.atlas.frame.yData.min() + 0.5)
-    assert corner == window.atlas._corner(48)
+    corner = (window.panes.atlas.frame.xData.min() + 0.5, window.panes.atlas.frame.yData.min() + 0.5)
+    assert corner == window.panes.atlas._corner(48)
     press(window, Qt.Key.Key_Escape)
     assert session.selection is None
     assert len(window.image_views["A"].selected_item.getData()[0]) == 0
 
 
 def test_clicking_the_convergence_plot_goes_there(window: MainWindow) -> None:
-    plot = window.convergence
+    plot = window.panes.convergence
     scene = plot.plotItem.vb.mapViewToScene(QPointF(8.2, 0.0))
     click(plot, plot.mapFromScene(scene))
     assert window.session.lane.cursor == 8
@@ -227,9 +227,9 @@ def test_clicking_the_convergence_plot_goes_there(window: MainWindow) -> None:
 def test_the_norms_painted_are_the_recorded_ones(window: MainWindow) -> None:
     steps = window.session.lane.steps
     for item, name in (
-        (window.convergence.norm_items["A"], "update_norm"),
-        (window.convergence.point_items["A"], "update_norm"),
-        (window.convergence.change_items["A"], "shape_change"),
+        (window.panes.convergence.norm_items["A"], "update_norm"),
+        (window.panes.convergence.point_items["A"], "update_norm"),
+        (window.panes.convergence.change_items["A"], "shape_change"),
     ):
         x, y = item.getData()
         recorded = {k: getattr(step, name) for k, step in enumerate(steps) if getattr(step, name) is not None}
@@ -279,13 +279,13 @@ def test_saving_the_trace(window: MainWindow, tmp_path: Path, monkeypatch: pytes
 
 def test_a_hidden_view_is_not_painted_until_it_is_seen_again(window: MainWindow) -> None:
     dock = next(
-        d for d in window.findChildren(type(window.atlas.parent().parent())) if d.windowTitle() == "Response maps"
+        d for d in window.findChildren(type(window.panes.atlas.parent().parent())) if d.windowTitle() == "Response maps"
     )
     dock.hide()
-    painted = window.atlas.image_item.image
+    painted = window.panes.atlas.image_item.image
     window.session.set_look(window.session.look)
     press(window, Qt.Key.Key_PageDown)
-    assert window.atlas.image_item.image is painted
+    assert window.panes.atlas.image_item.image is painted
     dock.show()
     window.repaint_now()
     assert_painted(window)
@@ -385,12 +385,12 @@ def test_options_apply_to_the_active_lane_only(comparing: MainWindow) -> None:
 
 @pytest.mark.parametrize(("key", "sign"), [(Qt.Key.Key_4, "A"), (Qt.Key.Key_5, "B"), (Qt.Key.Key_6, "A−B")])
 def test_the_atlas_shows_either_lane_or_their_difference(comparing: MainWindow, key: Qt.Key, sign: str) -> None:
-    choose(comparing.map_choice.range, "step")
+    choose(comparing.panes.map_choice.range, "step")
     press(comparing, key)
     a, b = (comparing.session.lanes[name].step.responses.final for name in "AB")
     expected = {"A": a, "B": b, "A−B": a - b}[sign]
     assert np.array_equal(painted_map(comparing, 20), expected[20].astype(np.float32))
-    low, high = comparing.atlas.image_item.levels
+    low, high = comparing.panes.atlas.image_item.levels
     if sign == "A−B":
         assert -low == high == np.abs(a - b).max()
     else:  # one range for both lanes

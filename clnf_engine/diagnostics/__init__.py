@@ -1,0 +1,1 @@
+"""Answers about a fit: pure functions of Steps, Traces and Models. They read what the optimizer's own path computed."""

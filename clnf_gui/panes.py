@@ -1,0 +1,115 @@
+"""The docked panes: which view each holds, what of the Session it shows, and how it is painted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QPlainTextEdit, QVBoxLayout, QWidget
+
+from clnf_engine.diagnostics.magnitudes import magnitudes
+from clnf_gui.panels.map_choice import MapChoice
+from clnf_gui.session import Aspect, Session
+from clnf_gui.views.convergence import ConvergenceView
+from clnf_gui.views.inspector import InspectorView
+from clnf_gui.views.magnitudes_view import MagnitudesView
+from clnf_gui.views.number_table import NumberTable
+from clnf_gui.views.response_atlas import ResponseAtlas
+from clnf_gui.views.tables import ParametersView, statistics_columns, step_columns
+
+_AT_CURSOR = Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LANES
+_OF_RUN = Aspect.SOURCE | Aspect.STEPS | Aspect.LANES
+_LOG_LINES = 5_000
+
+
+@dataclass(frozen=True, eq=False)
+class Pane:
+    """A docked view.
+
+    Attributes
+    ----------
+    title : str
+    widget : QWidget
+    area : Qt.DockWidgetArea
+        Panes of one area share it as tabs, but for those that begin a new row.
+    aspects : Aspect
+        Changes after which it is painted anew.
+    paint : callable
+        Of the Session.
+    """
+
+    title: str
+    widget: QWidget
+    area: Qt.DockWidgetArea
+    aspects: Aspect
+    paint: Callable[[Session], None]
+
+
+class Panes:
+    """All panes of the window, their signals wired to the Session."""
+
+    def __init__(self, session: Session) -> None:
+        self.atlas, self.map_choice = ResponseAtlas(), MapChoice()
+        self.inspector, self.magnitudes = InspectorView(), MagnitudesView()
+        self.convergence, self.parameters = ConvergenceView(), ParametersView()
+        self.statistics, self.steps = NumberTable("Statistics of the response maps"), NumberTable("Steps of the run")
+        self.log = QPlainTextEdit(readOnly=True, maximumBlockCount=_LOG_LINES)
+        self.log.setAccessibleName("Log")
+        atlas = QWidget()
+        layout = QVBoxLayout(atlas)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.map_choice)
+        layout.addWidget(self.atlas, 1)
+        upper, lower = Qt.DockWidgetArea.RightDockWidgetArea, Qt.DockWidgetArea.BottomDockWidgetArea
+        selected = _AT_CURSOR | Aspect.SELECTION
+        self.all = (
+            Pane("Response maps", atlas, upper, selected | Aspect.LOOK, self._paint_atlas),
+            Pane("Landmark", self.inspector, upper, selected | Aspect.OPTIONS, self._paint_inspector),
+            Pane("Convergence", self.convergence, lower, _AT_CURSOR, self._paint_convergence),
+            Pane("Magnitudes", self.magnitudes, lower, selected | Aspect.OPTIONS, self._paint_magnitudes),
+            Pane("Statistics", self.statistics, lower, _OF_RUN, self._paint_statistics),
+            Pane("Parameters", self.parameters, lower, _AT_CURSOR, self._paint_parameters),
+            Pane("Steps", self.steps, lower, _AT_CURSOR, self._paint_steps),
+            Pane("Log", self.log, lower, Aspect(0), lambda _: None),
+        )
+        self.atlas.landmark_clicked.connect(session.select)
+        self.magnitudes.landmark_clicked.connect(session.select)
+        self.convergence.place_clicked.connect(session.move_to)
+        self.steps.row_clicked.connect(session.move_cursor)
+        self.map_choice.look_chosen.connect(session.set_look)
+        session.told.connect(self.log.appendPlainText)
+        session.failed.connect(lambda message, details: self.log.appendPlainText(f"{message}\n{details}".rstrip()))
+
+    def _paint_atlas(self, session: Session) -> None:
+        a, b = session.lanes["A"].step, session.lanes["B"].step if session.comparing else None
+        self.atlas.show_steps(a, b, session.look)
+        self.atlas.show_selection(session.selection)
+        self.map_choice.show_look(session.look, session.comparing)
+
+    def _paint_inspector(self, session: Session) -> None:
+        self.inspector.show_landmark(session.step, session.selection, session.model, session.lane.options)
+
+    def _paint_convergence(self, session: Session) -> None:
+        runs = {name: session.lanes[name].steps for name in session.shown}
+        self.convergence.show_runs(runs, session.places(), session.lane.options.convergence_px)
+        if session.step is not None:
+            self.convergence.show_cursor(session.step.place)
+
+    def _paint_magnitudes(self, session: Session) -> None:
+        step, model = session.step, session.model
+        applied = session.lane.options.sigma_transform
+        self.magnitudes.show_magnitudes(None if step is None or model is None else magnitudes(step, model, applied))
+        self.magnitudes.show_selection(session.selection)
+
+    def _paint_statistics(self, session: Session) -> None:
+        self.statistics.show_columns(statistics_columns(session.lane.steps))
+
+    def _paint_parameters(self, session: Session) -> None:
+        pdm = None if session.model is None else session.model.pdm
+        self.parameters.show_step(session.step, pdm, session.lane.options.clamp_sigmas)
+
+    def _paint_steps(self, session: Session) -> None:
+        self.steps.show_columns(step_columns(session.lane.steps))
+        self.steps.show_row(session.lane.cursor)

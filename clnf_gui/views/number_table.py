@@ -1,0 +1,114 @@
+"""A sortable table of numbers that tells which row was clicked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSortFilterProxyModel, Qt, Signal
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+
+_Index = QModelIndex | QPersistentModelIndex
+
+
+class _Columns(QAbstractTableModel):
+    """Columns of equal length; numbers are shown with four digits and sorted by value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.titles: list[str] = []
+        self.columns: list[Sequence[Any]] = []
+
+    def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008  Qt's own signature
+        return 0 if parent.isValid() or not self.columns else len(self.columns[0])
+
+    def columnCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008  Qt's own signature
+        return 0 if parent.isValid() else len(self.columns)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        horizontal = orientation == Qt.Orientation.Horizontal
+        return self.titles[section] if horizontal and role == Qt.ItemDataRole.DisplayRole else None
+
+    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        value = self.columns[index.column()][index.row()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return _text(value)
+        if role == Qt.ItemDataRole.UserRole:
+            missing = value is None or (not isinstance(value, str) and math.isnan(value))
+            return -math.inf if missing else value if isinstance(value, str) else float(value)
+        if role == Qt.ItemDataRole.TextAlignmentRole and not isinstance(value, str):
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        return None
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, int):
+        return str(value)
+    return "" if math.isnan(value) else f"{value:.4g}"
+
+
+class NumberTable(QTableView):
+    """Paints columns of numbers; a click on a header sorts."""
+
+    row_clicked = Signal(int)
+    """Index of the clicked row in the columns as they were given."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.setAccessibleName(name)
+        self._model = _Columns()
+        self._sorted = QSortFilterProxyModel()
+        self._sorted.setSourceModel(self._model)
+        self._sorted.setSortRole(Qt.ItemDataRole.UserRole)
+        self.setModel(self._sorted)
+        self.setSortingEnabled(True)
+        self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setAlternatingRowColors(True)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(self.fontMetrics().lineSpacing() + 6)
+        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        self.clicked.connect(lambda index: self.row_clicked.emit(self._sorted.mapToSource(index).row()))
+
+    def show_columns(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Show columns by title; the sorting and the widths a person chose stay."""
+        titles = list(columns)
+        fresh = titles != self._model.titles
+        self._model.beginResetModel()
+        self._model.titles, self._model.columns = titles, list(columns.values())
+        self._model.endResetModel()
+        if fresh:
+            self._fit_widths()
+
+    def _fit_widths(self) -> None:
+        """Wide enough for any number, or for the texts there are now."""
+        metrics, header = self.fontMetrics(), self.horizontalHeader()
+        for k, (title, values) in enumerate(zip(self._model.titles, self._model.columns, strict=True)):
+            texts = [value for value in values if isinstance(value, str)]
+            widest = max((metrics.horizontalAdvance(text) for text in texts), default=0)
+            number = metrics.horizontalAdvance("-1.234e-05") if len(texts) < len(values) else 0
+            if all(value is None or isinstance(value, int) for value in values):
+                number = metrics.horizontalAdvance("000")
+            self.setColumnWidth(k, max(widest, number, header.fontMetrics().horizontalAdvance(title) + 14) + 14)
+
+    def show_row(self, row: int | None) -> None:
+        """Select a row by its index in the columns as they were given."""
+        if row is None or row >= self._model.rowCount():
+            self.clearSelection()
+            return
+        index = self._sorted.mapFromSource(self._model.index(row, 0))
+        self.setCurrentIndex(index)
+        self.scrollTo(index)
+
+    def shown_rows(self) -> list[int]:
+        """Indices of the rows in the order they are painted."""
+        count = self._sorted.rowCount()
+        return [self._sorted.mapToSource(self._sorted.index(k, 0)).row() for k in range(count)]
+
+    def cell(self, row: int, title: str) -> str:
+        """The text painted for a row, by its index in the columns as they were given."""
+        return str(self._model.data(self._model.index(row, self._model.titles.index(title))))

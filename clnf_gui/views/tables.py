@@ -1,0 +1,101 @@
+"""Columns for the tables of steps, parameters and statistics, and the bars of the parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QSplitter
+
+from clnf_engine import Phase, Step
+from clnf_engine.diagnostics.fixed_point import update_parts
+from clnf_engine.diagnostics.magnitudes import PERCENTILES, percentiles
+from clnf_engine.pdm import PDM
+from clnf_engine.steps import describe
+from clnf_gui.theme import BLUE, ORANGE
+from clnf_gui.views.number_table import NumberTable
+
+_GLOBAL_NAMES = ("scale", "rx", "ry", "rz", "tx", "ty")
+_KIND_NAMES = {"raw": "raw", "after_sigma": "after Sigma", "shifted": "shifted", "final": "final"}
+
+
+def step_columns(steps: Sequence[Step]) -> dict[str, list[Any]]:
+    """A row per Step: its place and what it did."""
+    parts = [update_parts(step) for step in steps]
+    return {
+        "step": list(range(1, len(steps) + 1)),
+        "place": [describe(step) for step in steps],
+        "‖Δp‖": [step.update_norm for step in steps],
+        "moved px": [step.shape_change for step in steps],
+        "Δ scale": [p and p.scale for p in parts],
+        "Δ rotation": [p and p.rotation for p in parts],
+        "Δ translation": [p and p.translation for p in parts],
+        "Δ shape": [p and p.shape for p in parts],
+        "gradient": [p and p.gradient for p in parts],
+        "log-likelihood": [step.likelihood for step in steps],
+        "clamped": [None if step.clamped is None else int(step.clamped.sum()) for step in steps],
+        "message": [step.message for step in steps],
+    }
+
+
+def statistics_columns(steps: Sequence[Step]) -> dict[str, list[Any]]:
+    """A row per stage and kind of map: how the values of its cells are distributed."""
+    titles = ["min", *(f"{p} %" for p in PERCENTILES), "max", "mean", "std"]
+    columns: dict[str, list[Any]] = {"scale": [], "maps": [], **{title: [] for title in titles}}
+    for step in steps:
+        if step.phase is Phase.RESPONSES and step.responses is not None and step.stage is not None:
+            for kind, values in percentiles(step.responses).items():
+                columns["scale"].append(step.stage.scale)
+                columns["maps"].append(_KIND_NAMES[kind])
+                for title, value in zip(titles, values.tolist(), strict=True):
+                    columns[title].append(value)
+    return columns
+
+
+class ParametersView(QSplitter):
+    """Paints the parameters of a Step: modes as bars within ±3√λ, everything in a table."""
+
+    def __init__(self) -> None:
+        super().__init__(Qt.Orientation.Horizontal)
+        self.plot = pg.PlotWidget(enableMenu=False)
+        self.plot.setAccessibleName("Shape modes in standard deviations")
+        self.plot.plotItem.setMouseEnabled(x=False, y=False)
+        self.plot.plotItem.hideButtons()
+        self.plot.plotItem.setLabel("left", "standard deviations")
+        self.plot.plotItem.setLabel("bottom", "mode")
+        self.bars = pg.BarGraphItem(x=[], height=[], width=0.7, brush=BLUE, pen=None)
+        self.plot.addItem(self.bars)
+        self.limits = [pg.InfiniteLine(angle=0, pen=pg.mkPen(ORANGE, style=Qt.PenStyle.DashLine)) for _ in range(2)]
+        for line in self.limits:
+            self.plot.addItem(line)
+        self.table = NumberTable("Parameters")
+        self.addWidget(self.plot)
+        self.addWidget(self.table)
+        self.setStretchFactor(0, 3)
+        self.setStretchFactor(1, 2)
+
+    def show_step(self, step: Step | None, pdm: PDM | None, clamp_sigmas: float) -> None:
+        """Paint a Step's parameters; `clamp_sigmas` is the bound on every mode."""
+        if step is None or pdm is None or len(step.params_local) != pdm.n_modes:
+            self.bars.setOpts(x=[], height=[])
+            self.table.show_columns({})
+            return
+        deviations = step.params_local / np.sqrt(pdm.variances)
+        self.bars.setOpts(x=np.arange(pdm.n_modes), height=deviations, width=0.7)
+        for line, value in zip(self.limits, (-clamp_sigmas, clamp_sigmas), strict=True):
+            line.setValue(value)
+        bound = min(clamp_sigmas, 100.0) * 1.1
+        self.plot.setYRange(-bound, bound, padding=0)
+        self.plot.setXRange(-0.8, pdm.n_modes - 0.2, padding=0.01)
+        clamped = np.zeros(len(step.params), dtype=bool) if step.clamped is None else step.clamped
+        self.table.show_columns(
+            {
+                "parameter": [*_GLOBAL_NAMES, *(f"q{k}" for k in range(pdm.n_modes))],
+                "value": step.params.tolist(),
+                "std": [None] * 6 + deviations.tolist(),
+                "clamped": ["clamped" if c else "" for c in clamped],
+            }
+        )

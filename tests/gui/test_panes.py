@@ -1,0 +1,163 @@
+"""The docked panes: what they paint equals what the Steps hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QDockWidget
+from pytestqt.qtbot import QtBot
+
+from clnf_engine import FitOptions, Phase
+from clnf_engine.diagnostics.magnitudes import magnitudes
+from clnf_engine.mean_shift import kernel_maps
+from clnf_engine.sigma import sigma_matrices
+from clnf_gui.views.number_table import NumberTable
+from clnf_gui.window import MainWindow
+
+from .conftest import wait_for_fit
+
+
+def show(window: MainWindow, title: str) -> None:
+    """Bring a pane to the front."""
+    next(dock for dock in window.findChildren(QDockWidget) if dock.windowTitle() == title).raise_()
+    QApplication.processEvents()
+    window.repaint_now()
+
+
+def click_row(table: NumberTable, row: int) -> None:
+    """Click the painted row of a table."""
+    rectangle = table.visualRect(table.model().index(row, 0))
+    QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=rectangle.center())
+
+
+def test_the_inspector_asks_for_a_landmark_then_shows_all_of_it(window: MainWindow) -> None:
+    session, view = window.session, window.panes.inspector
+    show(window, "Landmark")
+    assert view.images == {}
+    session.move_to((0, Phase.NONRIGID, 2))
+    session.select(30)
+    window.repaint_now()
+    step = session.step
+    maps, shift = step.responses, step.mean_shift
+    kernel = kernel_maps(shift.position[[30]], maps.window, step.stage.sigma, session.lane.options.kernel)[0]
+    sigma = sigma_matrices(session.model.scales[0], step.stage.view, maps.window)[30]
+    expected = {
+        "area": maps.area[30],
+        "raw": maps.raw[30],
+        "after Sigma": maps.after_sigma[30],
+        "final": maps.final[30],
+        "kernel": kernel,
+        "product": maps.final[30] * kernel,
+        "diag Sigma": sigma.diagonal().reshape(11, 11),
+        "Sigma": sigma,
+    }
+    for title, values in expected.items():
+        assert np.array_equal(view.images[title].image, values), title
+    neurons = int(session.model.scales[0].views[step.stage.view].neurons[30])
+    for title, values in (("NCC", maps.neuron_ncc[30]), ("outputs", maps.neuron_output[30])):
+        painted = view.images[title].image
+        assert np.isclose(np.nansum(painted), values[:neurons].sum())
+        assert np.array_equal(painted[:11, :11], values[0])
+    assert view.table.cell(0, "value") == f"{step.landmarks[30, 0]:.4g}"
+
+
+def test_the_inspector_follows_the_cursor(window: MainWindow) -> None:
+    session, view = window.session, window.panes.inspector
+    show(window, "Landmark")
+    session.select(5)
+    session.move_to((0, Phase.RESPONSES, None))
+    window.repaint_now()
+    assert "kernel" not in view.images  # no iteration, no position
+    session.move_to((1, Phase.RIGID, 1))
+    window.repaint_now()
+    assert view.images["final"].image.shape == (9, 9)
+    assert "kernel" in view.images
+    session.move_to((None, Phase.END, None))
+    window.repaint_now()
+    assert view.images == {}
+
+
+def test_magnitudes_bars_and_table_are_the_diagnostics_numbers(window: MainWindow) -> None:
+    session, view = window.session, window.panes.magnitudes
+    show(window, "Magnitudes")
+    session.select(10)
+    window.repaint_now()
+    found = magnitudes(session.step, session.model)
+    for bars, values in ((view.raw_bars, found.raw_max), (view.sigma_bars, found.after_sigma_max)):
+        tops = bars.opts["y0"] + bars.opts["height"]
+        assert np.allclose(10**tops, values)
+    for landmark in (0, 10, 67):
+        assert view.table.cell(landmark, "raw max") == f"{found.raw_max[landmark]:.4g}"
+        assert view.table.cell(landmark, "attenuation") == f"{found.attenuation[landmark]:.4g}"
+    assert len(view.weak_item.getData()[0]) == found.weak.sum()
+    assert view.selected_item.value() == 10
+
+
+def test_sorting_the_magnitudes_and_clicking_a_row_selects_that_landmark(window: MainWindow) -> None:
+    session, table = window.session, window.panes.magnitudes.table
+    show(window, "Magnitudes")
+    table.sortByColumn(1, Qt.SortOrder.DescendingOrder)
+    found = magnitudes(session.step, session.model)
+    strongest = int(np.argmax(found.raw_max))
+    assert table.shown_rows()[0] == strongest
+    click_row(table, 0)
+    assert session.selection == strongest
+
+
+def test_the_step_table_lists_every_step_and_goes_there(window: MainWindow) -> None:
+    session, table = window.session, window.panes.steps
+    show(window, "Steps")
+    assert len(table.shown_rows()) == len(session.lane.steps)
+    for k, step in enumerate(session.lane.steps):
+        norm = "" if step.update_norm is None else f"{step.update_norm:.4g}"
+        assert table.cell(k, "‖Δp‖") == norm
+    row = [step.place for step in session.lane.steps].index((1, Phase.RIGID, 3))
+    table.scrollTo(table.model().index(row, 0))
+    click_row(table, row)
+    assert session.step.place == (1, Phase.RIGID, 3)
+
+
+def test_statistics_have_a_row_per_stage_and_kind(window: MainWindow) -> None:
+    session, table = window.session, window.panes.statistics
+    show(window, "Statistics")
+    stages = [step for step in session.lane.steps if step.phase is Phase.RESPONSES]
+    assert len(table.shown_rows()) == 4 * len(stages)
+    assert table.cell(0, "max") == f"{stages[0].responses.raw.max():.4g}"
+    assert table.cell(7, "mean") == f"{stages[1].responses.final.mean():.4g}"
+
+
+def test_parameters_are_those_of_the_step(qtbot: QtBot, window: MainWindow) -> None:
+    session, view = window.session, window.panes.parameters
+    session.move_to((None, Phase.END, None))
+    show(window, "Parameters")
+    step, pdm = session.step, session.model.pdm
+    assert np.array_equal(view.bars.opts["height"], step.params_local / np.sqrt(pdm.variances))
+    assert view.table.cell(0, "value") == f"{step.params[0]:.4g}"
+    assert sorted(line.value() for line in view.limits) == [-3.0, 3.0]
+    session.set_options(FitOptions(clamp_sigmas=0.001))
+    wait_for_fit(qtbot, session)
+    session.move_to((1, Phase.NONRIGID, 5))
+    window.repaint_now()
+    clamped = session.step.clamped
+    assert clamped.any()
+    for k in range(len(clamped)):
+        assert view.table.cell(k, "clamped") == ("clamped" if clamped[k] else "")
+
+
+def test_the_log_keeps_what_was_told(qtbot: QtBot, window: MainWindow) -> None:
+    window.session.told.emit("a word")
+    window.session.failed.emit("a fault", "its details")
+    assert window.panes.log.toPlainText() == "a word\na fault\nits details"
+
+
+@pytest.mark.parametrize("title", ["Landmark", "Magnitudes", "Statistics", "Parameters", "Steps", "Log"])
+def test_every_pane_can_be_shown_without_a_fit(qapp: object, qtbot: QtBot, session: object, title: str) -> None:
+    window = MainWindow(session)
+    window.show()
+    show(window, title)
+    session.select(3)
+    window.repaint_now()
+    window.close()
+    window.deleteLater()
