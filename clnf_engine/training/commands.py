@@ -116,8 +116,8 @@ def _train(args: argparse.Namespace) -> int:
         raise
     for start in (Start.DETECTOR, Start.PERTURBED):
         evaluation = evaluate(training.held_out, training.split_model, start=start, seed=recipe.seed)
-        print(f"\nfaces never seen in training, init {start}\n{table_text(evaluation)}")
-    print(training.main_file)
+        print(f"\nfaces never seen in training, init {start}\n{table_text(evaluation)}", end="")
+    print(f"\n{training.main_file}")
     return 0
 
 

@@ -37,22 +37,28 @@ def sample_crops(
     Returns
     -------
     crops : (T, N, side, side) float32
-        Grey levels; T trained landmarks, N = faces × 2 × `recipe.copies`, side = window + support − 1.
+        Grey levels; T trained landmarks, side = window + support − 1. N is `recipe.copies` for every face and mirror
+        image, three times as many for faces turned by more than `recipe.turned_degrees`, which are rare but matter.
     truth : (T, N, 2) float64
         The true landmark from the crop's centre, x and y, reference px.
     """
     side = recipe.training_window + recipe.support - 1
-    count = len(faces) * 2 * recipe.copies
-    crops = np.empty((len(TRAINED), count, side, side), dtype=np.float32)
-    truth = np.empty((len(TRAINED), count, 2))
+    poses = [params_from_landmarks(pdm, face.points) for face in faces]
+    copies = [recipe.copies * (3 if abs(math.degrees(p[2])) > recipe.turned_degrees else 1) for p in poses]
+    crops = np.empty((len(TRAINED), 2 * sum(copies), side, side), dtype=np.float32)
+    truth = np.empty((len(TRAINED), 2 * sum(copies), 2))
     at = 0
-    for face in faces:
+    for face, params, repeats in zip(faces, poses, copies, strict=True):
         rng = np.random.default_rng([recipe.seed, *face.name.encode()])
         gray = face.gray()
-        flipped = np.ascontiguousarray(gray[:, ::-1])
-        for image, points in ((gray, face.points), (flipped, mirrored(face.points, gray.shape[1]))):
-            to_image = _reference_to_image(pdm, points, patch_scaling)
-            for _ in range(recipe.copies):
+        upright = np.concatenate([[patch_scaling, 0, 0, 0, 0, 0], params[6:]])
+        reference = landmarks(pdm, upright)
+        for flip in (False, True):
+            image = np.ascontiguousarray(gray[:, ::-1]) if flip else gray
+            points = mirrored(face.points, gray.shape[1]) if flip else face.points
+            # The map that a fit standing at the truth would use; a mirror image has the mirrored reference shape.
+            to_image = similarity(mirrored(reference) if flip else reference, points)
+            for _ in range(repeats):
                 linear = to_image @ _jitter(recipe, rng)
                 picture = _blurred(image, math.sqrt(abs(np.linalg.det(linear))), rng)
                 offsets = _offsets(recipe, len(TRAINED), rng)
@@ -61,13 +67,6 @@ def sample_crops(
                 truth[:, at] = -offsets
                 at += 1
     return crops, truth
-
-
-def _reference_to_image(pdm: PDM, points: Floats, patch_scaling: float) -> Floats:
-    """The map from the reference frame that a fit standing at the truth would use, (2, 2)."""
-    params = params_from_landmarks(pdm, points)
-    upright = np.concatenate([[patch_scaling, 0, 0, 0, 0, 0], params[6:]])
-    return similarity(landmarks(pdm, upright), points)
 
 
 def _jitter(recipe: Recipe, rng: np.random.Generator) -> Floats:

@@ -31,6 +31,8 @@ class Recipe:
         Side of the response maps an expert is trained on, reference px.
     copies : int
         Jittered crops per face and per mirror image.
+    turned_degrees : float
+        Faces turned to a side by more than this get three times as many.
     jitter_degrees, jitter_scale : float
         Standard deviations of a crop's rotation and of the logarithm of its scale.
     near_share : float
@@ -56,6 +58,7 @@ class Recipe:
     support: int = 11
     training_window: int = 9
     copies: int = 2
+    turned_degrees: float = 8.0
     jitter_degrees: float = 6.0
     jitter_scale: float = 0.075
     near_share: float = 0.65

@@ -45,6 +45,9 @@ SPLIT, ALL = "split", "all"
 HELD_OUT_FILE = "held_out.txt"
 """Names of the held-out faces, one per line, in the model's folder."""
 
+_MAX_PROCESSES = 61
+"""More than these, Windows cannot wait for."""
+
 _THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -127,7 +130,7 @@ def train(
         write_model(models[SPLIT], work / SPLIT)
         (work / _KEY_FILE).unlink()
     except OSError as error:
-        raise FileError(error.filename or folder, "", f"cannot be written ({error.strerror})") from error
+        raise FileError(error.filename or folder, "", f"cannot be read or written ({error.strerror})") from error
     return Training(models[ALL], main, models[SPLIT], held_out)
 
 
@@ -237,10 +240,8 @@ def _run(job: _Job, processes: int | None, bar: tqdm[None]) -> None:
     bar.update(len(everything) - len(left))
     if not left:
         return
-    with (
-        _single_threaded(),
-        ProcessPoolExecutor(processes or os.cpu_count(), get_context("spawn"), _begin, (job,)) as pool,
-    ):
+    workers = min(processes or os.cpu_count() or 1, len(left), _MAX_PROCESSES)
+    with _single_threaded(), ProcessPoolExecutor(workers, get_context("spawn"), _begin, (job,)) as pool:
         tasks: list[Future[None]] = [pool.submit(_train_one, *task) for task in left]
         try:
             for task in as_completed(tasks):

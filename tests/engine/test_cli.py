@@ -461,7 +461,9 @@ def test_wrong_input_is_one_sentence_and_code_2(capsys: Output, model_file: str,
     assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
 
 
-def test_model_must_be_named_where_the_shipped_one_is_missing(capsys: Output, photo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_must_be_named_where_the_shipped_one_is_missing(
+    capsys: Output, photo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("clnf_engine.library.shipped_models", dict)
     sentence = "clnf: portrait68: this installation lacks the model it should have; name another\n"
     assert run(capsys, "fit", photo) == (2, "", sentence)
