@@ -23,7 +23,7 @@ run: $(READY) libraries ## open the window: make run [MODEL=main_file.txt] [IMAG
 	@scripts/run.sh
 
 test: $(READY) libraries ## run the tests: make test [ARGS="tests/engine -x"]
-	@env -u OPENBLAS_NUM_THREADS QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest $(ARGS)
+	@OPENBLAS_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY) ## check style, types and imports
 	@status=0; \

@@ -18,6 +18,9 @@ from clnf_engine.options import FitOptions
 from clnf_engine.pdm import PDM, RIGID, clamp, jacobian, landmarks, update
 from clnf_engine.steps import Phase, ResponseMaps, Stage, Step
 
+_MAX_UPDATE = 1e9
+"""A solution with a larger element comes from equations that are singular but for rounding."""
+
 
 @lru_cache(maxsize=64)
 def landmark_weights(experts: PatchExperts, weight_factor: float, dtype: DType) -> Array:
@@ -122,4 +125,5 @@ def _solve(hessian: Array, gradient: Array) -> Array | None:
     """Solution of ``hessian·x = gradient`` by Cholesky; None when the matrix is not positive definite."""
     posv = lapack.sposv if hessian.dtype == np.float32 else lapack.dposv
     _, solution, info = posv(hessian, gradient)
-    return solution if info == 0 and math.isfinite(solution @ solution) else None
+    # A NaN compares false, too.
+    return solution if info == 0 and np.abs(solution).max() < _MAX_UPDATE else None

@@ -22,6 +22,9 @@ class Dialogs(Protocol):
     def ask_landmarks(self) -> None:
         """Let the person choose a landmark file to start from."""
 
+    def ask_truth(self) -> None:
+        """Let the person choose the true landmarks of the image."""
+
     def ask_trace_path(self) -> None:
         """Let the person choose where to save the trace."""
 
@@ -65,6 +68,8 @@ class Command:
         Whether it is disabled before the first Step.
     checked : callable or None
         For commands that switch something: whether it is on.
+    can : callable or None
+        Whether it can be done now; always, without one.
     """
 
     id: str
@@ -75,6 +80,7 @@ class Command:
     icon: str = ""
     needs_steps: bool = False
     checked: Callable[[Session], bool] | None = None
+    can: Callable[[Session], bool] | None = None
 
 
 def _show_maps(kind: MapKind) -> Callable[[Session, Dialogs], None]:
@@ -93,16 +99,16 @@ def _shows_source(source: MapSource) -> Callable[[Session], bool]:
     return lambda session: session.look.map_source is source
 
 
-def _toggle_ghost(session: Session, _: Dialogs) -> None:
-    session.set_look(replace(session.look, show_ghost=not session.look.show_ghost))
-
-
-def _toggle_shifts(session: Session, _: Dialogs) -> None:
-    session.set_look(replace(session.look, show_shifts=not session.look.show_shifts))
-
-
-def _toggle_contours(session: Session, _: Dialogs) -> None:
-    session.set_look(replace(session.look, show_contours=not session.look.show_contours))
+def _overlay(name: str, text: str, shortcut: str) -> Command:
+    """A switch of the Look."""
+    return Command(
+        name.removeprefix("show_"),
+        "View",
+        text,
+        lambda session, _: session.set_look(session.look.toggled(name)),
+        shortcut,
+        checked=lambda session: bool(getattr(session.look, name)),
+    )
 
 
 def _next_landmark(session: Session, direction: int) -> None:
@@ -117,7 +123,10 @@ COMMANDS: tuple[Command, ...] = (
     Command("open_model", "File", "Open model…", lambda _, d: d.ask_model(), "Ctrl+M", "model"),
     Command("open_landmarks", "File", "Start from landmarks…", lambda _, d: d.ask_landmarks(), "Ctrl+L"),
     Command("save_trace", "File", "Save trace…", lambda _, d: d.ask_trace_path(), "Ctrl+S", needs_steps=True),
+    Command("open_truth", "File", "Open ground truth…", lambda _, d: d.ask_truth(), "Ctrl+T"),
     Command("quit", "File", "Quit", lambda _, d: d.close_window(), "Ctrl+Q"),
+    Command("undo", "Edit", "Undo", lambda s, _: s.undo(), "Ctrl+Z", "undo", can=lambda s: s.history.can_undo),
+    Command("redo", "Edit", "Redo", lambda s, _: s.redo(), "Ctrl+Shift+Z", "redo", can=lambda s: s.history.can_redo),
     Command("first", "Step", "To the start", lambda s, _: s.move_cursor(0), "Home", "first", True),
     Command("stage_back", "Step", "Stage back", lambda s, _: s.move_by_stage(-1), "PgUp", "stage-back", True),
     Command("phase_back", "Step", "Phase back", lambda s, _: s.move_by_phase(-1), "Up", "phase-back", True),
@@ -135,8 +144,26 @@ COMMANDS: tuple[Command, ...] = (
     Command("step", "Step", "Step", lambda s, _: s.move_by_step(1), "Right", "step", True),
     Command("phase", "Step", "Phase forward", lambda s, _: s.move_by_phase(1), "Down", "phase", True),
     Command("stage", "Step", "Stage forward", lambda s, _: s.move_by_stage(1), "PgDown", "stage", True),
+    Command("into_back", "Step", "Step into, back", lambda s, _: s.step_into(-1), "Shift+Left", "", True),
+    Command("into", "Step", "Step into", lambda s, _: s.step_into(1), "Shift+Right", "", True),
     Command("run", "Step", "Run", lambda s, _: s.run(), "Ctrl+R", "run", True),
     Command("end", "Step", "To the end", lambda s, _: s.move_cursor(len(s.lane.steps)), "End", "last", True),
+    Command(
+        "loop",
+        "Step",
+        "Play in a loop",
+        lambda s, _: s.set_looping(not s.looping),
+        "Ctrl+Shift+P",
+        checked=lambda s: s.looping,
+    ),
+    Command(
+        "follow",
+        "Step",
+        "Follow a running fit",
+        lambda s, _: s.set_following(not s.following),
+        "Ctrl+F",
+        checked=lambda s: s.following,
+    ),
     Command("stops", "Step", "Stop when…", lambda _, d: d.ask_stops(), "Ctrl+B", "stop"),
     Command(
         "compare",
@@ -172,9 +199,14 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "maps_final", "View", "Final responses", _show_maps(MapKind.FINAL), "3", checked=_shows_maps(MapKind.FINAL)
     ),
-    Command("ghost", "View", "Initial shape", _toggle_ghost, "G", checked=lambda s: s.look.show_ghost),
-    Command("shifts", "View", "Mean-shifts", _toggle_shifts, "S", checked=lambda s: s.look.show_shifts),
-    Command("contours", "View", "Face contours", _toggle_contours, "C", checked=lambda s: s.look.show_contours),
+    _overlay("show_ghost", "Initial shape", "G"),
+    _overlay("show_shifts", "Mean-shifts", "S"),
+    _overlay("show_contours", "Face contours", "C"),
+    _overlay("show_windows", "Search windows", "W"),
+    _overlay("show_trail", "Shapes of the last iterations", "T"),
+    _overlay("show_numbers", "Numbers when zoomed in", "L"),
+    _overlay("show_truth", "Ground truth", "Shift+T"),
+    _overlay("show_box", "Starting box, to be dragged", "B"),
     Command("zoom_face", "View", "Zoom to the face", lambda _, d: d.zoom_to_face(), "F", "zoom-face", True),
     Command("zoom_image", "View", "Zoom to the image", lambda _, d: d.zoom_to_image(), "I", "zoom-image", True),
     Command("next_landmark", "View", "Next landmark", lambda s, _: _next_landmark(s, 1), "N", "", True),

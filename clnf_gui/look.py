@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 
 class MapKind(StrEnum):
@@ -20,6 +21,14 @@ class MapSource(StrEnum):
     A = "A"
     B = "B"
     DIFFERENCE = "A−B"
+
+
+class Moment(StrEnum):
+    """What of an iteration is shown: the shift of every landmark, the solution for all of them, or its result."""
+
+    MEAN_SHIFT = "mean-shift"
+    SOLVE = "solve"
+    UPDATE = "update"
 
 
 class MapRange(StrEnum):
@@ -40,8 +49,11 @@ class Look:
         Counts only while two lanes are compared.
     map_range : MapRange
         Every map on its own, or all maps of the step (of both lanes) together.
-    show_ghost, show_shifts, show_contours : bool
-        Initial shape, mean-shifts and face contours over the image.
+    show_ghost, show_shifts, show_contours, show_windows, show_trail, show_numbers, show_truth : bool
+        Over the image: initial shape, mean-shifts, face contours, search windows, the shapes of the last iterations,
+        landmark numbers (when zoomed in), ground truth.
+    show_box : bool
+        The starting box, to be dragged.
     """
 
     map_kind: MapKind = MapKind.FINAL
@@ -50,3 +62,13 @@ class Look:
     show_ghost: bool = True
     show_shifts: bool = True
     show_contours: bool = True
+    show_windows: bool = False
+    show_trail: bool = False
+    show_numbers: bool = True
+    show_truth: bool = True
+    show_box: bool = False
+
+    def toggled(self, name: str) -> Look:
+        """A copy with one of the ``show_…`` switches turned."""
+        change: dict[str, Any] = {name: not getattr(self, name)}
+        return replace(self, **change)

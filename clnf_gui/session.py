@@ -7,6 +7,8 @@ from enum import Flag, auto
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from clnf_engine import (
@@ -32,8 +34,9 @@ from clnf_engine.io.images import Image, read_image
 from clnf_engine.io.landmarks import read_pts
 from clnf_engine.steps import Place, describe, place_order
 from clnf_engine.stops import Stop, first_stop
+from clnf_gui.history import History, Snapshot
 from clnf_gui.lane import Lane
-from clnf_gui.look import Look
+from clnf_gui.look import Look, Moment
 from clnf_gui.worker import Job, Worker
 
 START: Place = (0, Phase.RESPONSES, None)
@@ -44,6 +47,7 @@ class Aspect(Flag):
     """What of a Session has changed."""
 
     SOURCE = auto()
+    TRUTH = auto()
     START = auto()
     OPTIONS = auto()
     STEPS = auto()
@@ -84,6 +88,10 @@ class Session(QObject):
         self.selection: int | None = None
         self.stops: tuple[Stop, ...] = ()
         self.place = START
+        self.moment = Moment.UPDATE
+        self.looping = self.following = False
+        self.truth: NDArray[np.float64] | None = None
+        self.history = History()
         self._afresh: set[str] = set()
         self._open: set[str] = set()
         self._worker = Worker()
@@ -132,6 +140,39 @@ class Session(QObject):
             return None
         return Trace(self.image.gray, self.model.name, initial, lane.options, tuple(lane.steps))
 
+    # --- undo ---------------------------------------------------------------------------------
+
+    def _snapshot(self) -> Snapshot:
+        lanes = self.lanes.values()
+        return Snapshot(
+            tuple(lane.options for lane in lanes),
+            tuple((lane.base_initial, lane.initial) for lane in lanes),
+            self.comparing,
+            self.look,
+        )
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        before = self._snapshot()
+        self.look, self.comparing = snapshot.look, snapshot.comparing
+        if not self.comparing:
+            self.active = "A"
+        for lane, options, start in zip(self.lanes.values(), snapshot.options, snapshot.starts, strict=True):
+            lane.options, (lane.base_initial, lane.initial) = options, start
+        self.changed.emit(ALL_ASPECTS & ~Aspect.SOURCE)
+        if (before.options, before.starts, before.comparing) != (snapshot.options, snapshot.starts, snapshot.comparing):
+            for name in self.shown:
+                self._refit(name)
+
+    def undo(self) -> None:
+        """Take the last change of options, start or look back."""
+        if self.history.can_undo:
+            self._restore(self.history.undo(self._snapshot()))
+
+    def redo(self) -> None:
+        """Bring the last undone change back."""
+        if self.history.can_redo:
+            self._restore(self.history.redo(self._snapshot()))
+
     # --- source -------------------------------------------------------------------------------
 
     def open_model(self, path: str | Path) -> None:
@@ -147,6 +188,7 @@ class Session(QObject):
     def set_comparing(self, on: bool) -> None:
         """Show lane B beside lane A, or A alone."""
         if on != self.comparing:
+            self.history.record(self._snapshot(), "")
             self.comparing, self.active = on, "A"
             self.changed.emit(Aspect.LANES | Aspect.START | Aspect.OPTIONS | Aspect.STEPS | Aspect.CURSOR)
             if on:
@@ -173,10 +215,20 @@ class Session(QObject):
         what = f"{found.array} differs by {found.difference:.3g}" if found.array else "one run has no such step"
         self.told.emit(f"A and B first part at {describe(step)}: {what}")
 
+    def open_truth(self, path: str | Path) -> None:
+        """Load the true landmarks of the image from a ``.pts`` file, to be shown and measured against."""
+        try:
+            self.truth = read_pts(path)
+        except ClnfError as error:
+            self.failed.emit(str(error), "")
+            return
+        self.changed.emit(Aspect.TRUTH)
+
     # --- start --------------------------------------------------------------------------------
 
     def set_initial(self, initial: Initial) -> None:
         """Start the active lane from `initial`."""
+        self.history.record(self._snapshot(), f"start {self.active}")
         self.lane.base_initial = self.lane.initial = initial
         self._restart()
 
@@ -184,6 +236,7 @@ class Session(QObject):
         """Let lane B start where A does."""
         lane = self.lanes["B"]
         if lane.initial is not None:
+            self.history.record(self._snapshot(), "")
             lane.base_initial = lane.initial = None
             self._restart()
 
@@ -210,6 +263,7 @@ class Session(QObject):
         """Perturb the chosen start; an amount of 0 takes the perturbation back."""
         base = self.lane.base_initial or self.lanes["A"].base_initial
         if self.model is not None and base is not None:
+            self.history.record(self._snapshot(), f"perturbation {self.active}")
             self.lane.base_initial = base
             self.lane.initial = perturbed(self.model, base, seed, amount) if amount > 0 else base
             self._restart()
@@ -234,6 +288,7 @@ class Session(QObject):
     def set_options(self, options: FitOptions) -> None:
         """Refit the active lane with other options; the cursor keeps its place."""
         if options != self.lane.options:
+            self.history.record(self._snapshot(), "")
             self.lane.options = options
             self.changed.emit(Aspect.OPTIONS)
             self._refit(self.active)
@@ -241,6 +296,7 @@ class Session(QObject):
     def set_look(self, look: Look) -> None:
         """Show things another way."""
         if look != self.look:
+            self.history.record(self._snapshot(), "")
             self.look = look
             self.changed.emit(Aspect.LOOK)
 
@@ -259,10 +315,26 @@ class Session(QObject):
 
     def move_to(self, place: Place) -> None:
         """Show another place, in both lanes."""
-        if place != self.place:
-            self.place = place
+        if place != self.place or self.moment is not Moment.UPDATE:
+            self.place, self.moment = place, Moment.UPDATE
             for name in self.shown:
                 self.lanes[name].show(place)
+            self.changed.emit(Aspect.CURSOR)
+
+    def step_into(self, direction: int) -> None:
+        """To the next or previous moment within an iteration: mean-shift, solve, update."""
+        moments = list(Moment)
+        inside = self.step is not None and self.step.iteration is not None
+        at = moments.index(self.moment) + direction if inside else -1
+        if 0 <= at < len(moments):
+            self.moment = moments[at]
+            self.changed.emit(Aspect.CURSOR)
+            return
+        place = self.place
+        self.move_by_step(direction)
+        entered = self.place != place and self.step is not None and self.step.iteration is not None
+        if direction > 0 and entered:
+            self.moment = Moment.MEAN_SHIFT
             self.changed.emit(Aspect.CURSOR)
 
     def move_cursor(self, index: int) -> None:
@@ -341,6 +413,16 @@ class Session(QObject):
                 self._play_timer.stop()
             self.changed.emit(Aspect.PLAYING)
 
+    def set_looping(self, on: bool) -> None:
+        """Let playing begin again at the end."""
+        self.looping = on
+        self.changed.emit(Aspect.PLAYING)
+
+    def set_following(self, on: bool) -> None:
+        """Let the cursor stay at the newest Step while a fit runs."""
+        self.following = on
+        self.changed.emit(Aspect.PLAYING)
+
     def set_speed(self, steps_per_second: float) -> None:
         """How fast it plays."""
         self._play_timer.setInterval(round(1000 / steps_per_second))
@@ -349,8 +431,11 @@ class Session(QObject):
         found = self._next_stop(self.lane.cursor + 1)
         self.move_by_step(1)
         self._tell_stop(found)
-        if found is not None or self.lane.cursor >= len(self.lane.steps) - 1:
+        at_end = self.lane.cursor >= len(self.lane.steps) - 1
+        if found is not None or (at_end and not self.looping):
             self.set_playing(False)
+        elif at_end:
+            self.move_cursor(0)
 
     # --- the worker ---------------------------------------------------------------------------
 
@@ -394,12 +479,13 @@ class Session(QObject):
         if isinstance(source, Model):
             self.model = source
         else:
-            self.image = source
+            self.image, self.truth = source, None
         for name, lane in self.lanes.items():
             self._worker.cancel(name)
             self._open.discard(name)
             lane.clear()
         self.faces, self.selection, self.active, self.place = (), None, "A", START
+        self.history.clear()
         self.changed.emit(ALL_ASPECTS)
         self._detect()
 
@@ -407,6 +493,7 @@ class Session(QObject):
         self.faces = faces
         if faces:
             self.set_initial(faces[0])
+            self.history.clear()
         elif self.image is not None and self.model is not None:
             self.start_from_box(_middle_box(self.image))
             self.failed.emit(
@@ -421,6 +508,8 @@ class Session(QObject):
             self._afresh.discard(name)
             lane.steps, lane.complete = [], False
         lane.steps.append(step)
+        if self.following and name == self.active:
+            self.place = step.place
         lane.show(self.place)
         self.changed.emit(Aspect.STEPS | Aspect.CURSOR)
 

@@ -39,7 +39,16 @@ from clnf_gui.views.readout import cell_line, landmark_line, step_line
 
 _FRAME_SECONDS = 1 / 60
 _IMAGES = "Images (*.jpg *.jpeg *.png *.bmp *.tif *.tiff *.webp *.pgm *.ppm);;All files (*)"
-_IMAGES_SHOW = Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LOOK | Aspect.SELECTION | Aspect.LANES
+_IMAGES_SHOW = (
+    Aspect.SOURCE
+    | Aspect.TRUTH
+    | Aspect.START
+    | Aspect.STEPS
+    | Aspect.CURSOR
+    | Aspect.LOOK
+    | Aspect.SELECTION
+    | Aspect.LANES
+)
 
 
 class MainWindow(QMainWindow):
@@ -171,6 +180,8 @@ class MainWindow(QMainWindow):
         for name, view in self.image_views.items():
             view.landmark_clicked.connect(session.select)
             view.hovered.connect(partial(self._show_pixel, name))
+            view.box_dragged.connect(partial(self._drag_box, name))
+            view.box_released.connect(session.history.end_run)
         self.panes.atlas.hovered.connect(self._show_cell)
         self.options.lane_chosen.connect(session.set_active)
         self.options.start_like_a_chosen.connect(session.start_like_a)
@@ -240,20 +251,28 @@ class MainWindow(QMainWindow):
         self.timeline.show_lanes(lanes, session.places(), session.stop_places())
         for name, lane in lanes.items():
             prefix = f"{name}   ·   " if session.comparing else ""
-            text = f"{prefix}{lane.cursor + 1} / {len(lane.steps)}   ·   {step_line(lane.step)}" if lane.step else ""
+            text = (
+                f"{prefix}{lane.cursor + 1} / {len(lane.steps)}   ·   {step_line(lane.step, session.moment)}"
+                if lane.step
+                else ""
+            )
             self.headers[name].setText(text)
 
     def _paint_images(self) -> None:
         session = self.session
         for name in session.shown:
             lane, view = session.lanes[name], self.image_views[name]
-            view.show_step(lane.step, session.look, lane.steps[0] if lane.steps else None)
+            view.show_step(lane.steps, lane.cursor, session.look, session.moment)
             view.show_selection(session.selection)
+            view.show_truth(session.truth, session.look)
+            initial = session.initial(name)
+            view.show_box(initial.box if initial is not None and session.look.show_box else None)
 
     def _update_actions(self) -> None:
         for command in COMMANDS:
             action = self.actions_by_id[command.id]
-            action.setEnabled(not command.needs_steps or bool(self.session.lane.steps))
+            possible = command.can is None or command.can(self.session)
+            action.setEnabled(possible and (not command.needs_steps or bool(self.session.lane.steps)))
             if command.checked is not None:
                 action.setChecked(command.checked(self.session))
         self.actions_by_id["play"].setIcon(icon("pause" if self.session.playing else "play"))
@@ -272,6 +291,11 @@ class MainWindow(QMainWindow):
         self.run_label.setText(f"{name}   ·   {state}")
 
     # --- readouts -----------------------------------------------------------------------------
+
+    def _drag_box(self, name: str, box: tuple[float, float, float, float]) -> None:
+        """The fit follows the box live, in the lane whose box is dragged."""
+        self.session.set_active(name)
+        self.session.start_from_box(box)
 
     def _show_pixel(self, name: str, point: tuple[float, float] | None) -> None:
         for other, view in self.image_views.items():
@@ -314,6 +338,11 @@ class MainWindow(QMainWindow):
         path, _ = QFileDialog.getOpenFileName(self, "Start from landmarks", "", "Landmarks (*.pts);;All files (*)")
         if path:
             self.session.start_from_landmarks(path)
+
+    def ask_truth(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open ground truth", "", "Landmarks (*.pts);;All files (*)")
+        if path:
+            self.session.open_truth(path)
 
     def ask_trace_path(self) -> None:
         trace = self.session.trace()

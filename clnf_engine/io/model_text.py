@@ -27,6 +27,7 @@ _RANGES = {
 
 MAX_LANDMARKS = 10_000
 _MAX_FILE_BYTES = 1 << 29
+_MAX_TEXT_BYTES = 1 << 26
 _MAX_TRIANGULATIONS = 1_000
 
 
@@ -51,6 +52,8 @@ def read_bytes(path: Path) -> bytes:
 
 def _read_text(path: Path) -> str:
     data = read_bytes(path)
+    if len(data) > _MAX_TEXT_BYTES:
+        raise ModelFileError(path, "", f"{len(data)} bytes; expected at most {_MAX_TEXT_BYTES} of text")
     try:
         if b"\0" in data[:4096]:
             raise ValueError

@@ -101,7 +101,7 @@ def write_trace(
     for phase in _ITERATION_PHASES:
         arrays |= _phase_arrays(phase, [step for step in steps if step.phase is phase])
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    np.savez(buffer, **arrays)
     try:
         atomic_write(path, buffer.getvalue())
     except OSError as error:
@@ -139,7 +139,7 @@ def read_trace(path: str | os.PathLike[str]) -> TraceContent:
         return _content(arrays, _header(arrays))
     except KeyError as error:
         raise TraceFileError(path, "", f"{error.args[0]} is missing") from error
-    except (ValueError, ClnfError, RecursionError) as error:
+    except (ValueError, OverflowError, ClnfError, RecursionError) as error:
         raise TraceFileError(path, "", f"not a valid trace: {error}") from error
 
 

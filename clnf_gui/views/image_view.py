@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from pyqtgraph.GraphicsScene.mouseEvents import MouseClickEvent
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 
-from clnf_engine import Step
-from clnf_gui.look import Look
-from clnf_gui.theme import BACKDROP, CONTOURS_68, IBUG_LANDMARKS, ORANGE, SELECTION, SKY
+from clnf_engine import ResponseMaps, Step
+from clnf_gui.look import Look, Moment
+from clnf_gui.theme import BACKDROP, CONTOURS_68, GREEN, IBUG_LANDMARKS, ORANGE, SELECTION, SKY, YELLOW
+from clnf_gui.views.landmark_numbers import LandmarkNumbers
 
 _PICK_RADIUS = 12.0
+_TRAIL = 5
+"""How many earlier shapes the trail shows."""
 _EMPTY = np.zeros((0, 2))
 
 
@@ -21,6 +26,9 @@ class ImageView(pg.GraphicsLayoutWidget):
 
     landmark_clicked = Signal(object)
     """Index of the landmark under a click, or None."""
+    box_dragged = Signal(object)
+    """(x, y, width, height) of the starting box while it is dragged, image px."""
+    box_released = Signal()
     hovered = Signal(object)
     """(x, y) in image px under the mouse, or None."""
 
@@ -37,13 +45,28 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.selected_item = pg.ScatterPlotItem(
             size=16, pen=pg.mkPen(SELECTION, width=2.5), brush=pg.mkBrush(None), pxMode=True
         )
+        self.trail_item = pg.PlotCurveItem(pen=pg.mkPen(255, 255, 255, 110))
+        self.window_item = pg.PlotCurveItem(pen=pg.mkPen(YELLOW, width=1))
+        self.truth_item = pg.ScatterPlotItem(size=8, symbol="x", pen=pg.mkPen(GREEN, width=2), brush=None)
+        self.numbers = LandmarkNumbers()
+        self.roi = pg.RectROI((0, 0), (1, 1), pen=pg.mkPen(YELLOW, width=2), rotatable=False)
+        for corner, opposite in (((0, 0), (1, 1)), ((1, 0), (0, 1)), ((0, 1), (1, 0))):
+            self.roi.addScaleHandle(corner, opposite)
+        self.roi.hide()
+        self.roi.sigRegionChanged.connect(self._on_box_dragged)
+        self.roi.sigRegionChangeFinished.connect(lambda _: self.box_released.emit())
         self.label = pg.TextItem(color="#ffffff", fill=pg.mkBrush(20, 20, 20, 190), anchor=(-0.15, 1.2))
         for item in (
             self.image_item,
+            self.window_item,
+            self.trail_item,
             self.ghost_item,
             self.contour_item,
             self.shift_item,
             self.point_item,
+            self.truth_item,
+            self.numbers,
+            self.roi,
             self.selected_item,
             self.label,
         ):
@@ -70,19 +93,53 @@ class ImageView(pg.GraphicsLayoutWidget):
         # Pixel centres lie at integers, so the image begins half a pixel before the first.
         self.image_item.setRect(QRectF(-0.5, -0.5, rgb.shape[1], rgb.shape[0]))
 
-    def show_step(self, step: Step | None, look: Look, ghost: Step | None = None) -> None:
-        """Paint a Step; without one, nothing but the image. `ghost` is the Step whose shape stays visible."""
+    def show_step(self, steps: Sequence[Step], index: int, look: Look, moment: Moment) -> None:
+        """Paint a Step of a run, and of the others what `look` asks for; an empty run paints nothing but the image.
+
+        Within an iteration the landmarks stay where it began until the update.
+        """
+        step = steps[index] if steps else None
+        ghost = steps[0] if steps else None
+        before = None if step is None else step.landmarks_before
         self._landmarks = _EMPTY if step is None else step.landmarks
+        if before is not None and moment is not Moment.UPDATE:
+            self._landmarks = before
         self.point_item.setData(pos=self._landmarks)
+        self.numbers.show_points(self._landmarks if look.show_numbers else _EMPTY)
         contours = look.show_contours and len(self._landmarks) == IBUG_LANDMARKS
         _set_pairs(self.contour_item, self._landmarks[CONTOURS_68] if contours else None)
         outline = ghost is not None and look.show_ghost and len(ghost.landmarks) == IBUG_LANDMARKS
         _set_pairs(self.ghost_item, ghost.landmarks[CONTOURS_68] if ghost is not None and outline else None)
-        shifts = None
-        start = None if step is None else step.landmarks_before
-        if step is not None and start is not None and step.mean_shift is not None and look.show_shifts:
-            shifts = _arrows(start, step.mean_shift.image)
-        _set_pairs(self.shift_item, shifts)
+        shown = step is not None and before is not None and look.show_shifts
+        _set_pairs(self.shift_item, _movement(step, moment) if step is not None and shown else None)
+        self.shift_item.setPen(pg.mkPen(GREEN if moment is Moment.SOLVE else ORANGE, width=2.0))
+        trail = [s.landmarks[CONTOURS_68] for s in steps[max(index - _TRAIL, 0) : index] if s.iteration is not None]
+        trail = trail if look.show_trail and contours else []
+        _set_pairs(self.trail_item, np.concatenate(trail) if trail else None)
+        windows = step is not None and step.responses is not None and look.show_windows
+        _set_pairs(self.window_item, _windows(step.responses) if step and step.responses and windows else None)
+
+    def show_truth(self, points: NDArray[np.float64] | None, look: Look) -> None:
+        """Paint the true landmarks, image px."""
+        self.truth_item.setData(pos=points if points is not None and look.show_truth else _EMPTY)
+
+    def show_box(self, box: tuple[float, float, float, float] | None) -> None:
+        """Show the starting box to be dragged; None hides it."""
+        self.roi.setVisible(box is not None)
+        if box is not None and box != self._roi_box():
+            blocked = self.roi.blockSignals(True)
+            self.roi.setPos(box[:2], update=False)
+            self.roi.setSize(box[2:])
+            self.roi.blockSignals(blocked)
+
+    def _roi_box(self) -> tuple[float, float, float, float]:
+        (x, y), (width, height) = self.roi.pos(), self.roi.size()
+        return float(x), float(y), float(width), float(height)
+
+    def _on_box_dragged(self) -> None:
+        box = self._roi_box()
+        if box[2] >= 1 and box[3] >= 1:
+            self.box_dragged.emit(box)
 
     def show_crosshair(self, point: tuple[float, float] | None) -> None:
         """Mark the place, image px, that the mouse points at in the other view."""
@@ -149,6 +206,22 @@ class ImageView(pg.GraphicsLayoutWidget):
         nearest = int(distance.argmin())
         pixel = self.box.viewPixelSize()[0]
         self.landmark_clicked.emit(nearest if distance[nearest] <= _PICK_RADIUS * pixel else None)
+
+
+def _movement(step: Step, moment: Moment) -> NDArray[np.float64] | None:
+    """Arrows from where an iteration began: the mean-shifts, or what the solution does to every landmark."""
+    start = step.landmarks_before
+    if start is None or step.mean_shift is None:
+        return None
+    return _arrows(start, step.landmarks - start if moment is Moment.SOLVE else step.mean_shift.image)
+
+
+def _windows(responses: ResponseMaps) -> NDArray[np.float64]:
+    """Outlines of the response maps in the image, (4n, 2 ends, 2)."""
+    half = responses.window / 2
+    corners = np.array([(-half, -half), (half, -half), (half, half), (-half, half)]) @ responses.reference_to_image.T
+    centred = responses.base_shape[responses.visible][:, None] + corners
+    return np.stack([centred, np.roll(centred, -1, axis=1)], axis=2).reshape(-1, 2, 2)
 
 
 def _arrows(start: NDArray[np.float64], shift: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -6,11 +6,12 @@ import numpy as np
 
 from clnf_engine import Step
 from clnf_engine.steps import describe
+from clnf_gui.look import Moment
 
 
-def step_line(step: Step) -> str:
-    """A Step's place and what it did."""
-    parts = [describe(step)]
+def step_line(step: Step, moment: Moment) -> str:
+    """A Step's place, the moment within it, and what it did."""
+    parts = [describe(step) if step.iteration is None or moment is Moment.UPDATE else f"{describe(step)}: {moment}"]
     if step.update_norm is not None and step.shape_change is not None:
         parts.append(f"‖Δp‖ {step.update_norm:.3g}")
         parts.append(f"moved {step.shape_change:.3g} px")
