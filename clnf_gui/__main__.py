@@ -11,7 +11,8 @@ from collections.abc import Sequence
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the window; returns the exit code."""
     parser = argparse.ArgumentParser(prog="clnf-gui", description="Step through a CLNF face-landmark fit.")
-    parser.add_argument("image", nargs="?", help="image to open (default: a sample portrait)")
+    parser.add_argument("image", nargs="?", help="image, session or trace to open (default: a sample portrait)")
+    parser.add_argument("--fresh", action="store_true", help="open the window as it was made, not as it was left")
     parser.add_argument("--model", help="main file of a CLNF model, its folder, or the name of a shipped model")
     parser.add_argument("--screenshot", metavar="OUT.png", help="fit, save a picture of the window and end")
     parser.add_argument("--size", type=_size, default=(1440, 900), metavar="WxH", help="window size (default 1440x900)")

@@ -11,7 +11,7 @@ from PySide6.QtCore import QEventLoop, QTimer
 from clnf_engine.library import shipped_models
 from clnf_gui.qt_setup import make_application, show_uncaught
 from clnf_gui.session import Session
-from clnf_gui.settings import last_model
+from clnf_gui.settings import last_model, layout, remember_layout
 from clnf_gui.window import MainWindow
 
 _SCREENSHOT_TIMEOUT_MS = 60_000
@@ -32,14 +32,19 @@ def run(arguments: Namespace) -> int:
     model = arguments.model or next(iter(shipped_models()), "") or ("" if arguments.screenshot else last_model())
     if model:
         session.open_model(model)
-    session.open_image(arguments.image or sample_portrait())
+    if not arguments.fresh and not arguments.screenshot and (kept := layout()) is not None:
+        window.restoreGeometry(kept[0])
+        window.restoreState(kept[1])
+    window.dialogs.open_file(arguments.image or sample_portrait())
     if arguments.screenshot:
         code = _screenshot(window, session, arguments.screenshot, bool(model))
         window.close()
         return code
     if not model:
-        QTimer.singleShot(0, window.ask_model)
-    return app.exec()
+        QTimer.singleShot(0, window.dialogs.ask_model)
+    code = app.exec()
+    remember_layout(window.saveGeometry(), window.saveState())
+    return code
 
 
 def sample_portrait() -> str:

@@ -28,6 +28,33 @@ class Dialogs(Protocol):
     def ask_trace_path(self) -> None:
         """Let the person choose where to save the trace."""
 
+    def ask_session(self) -> None:
+        """Let the person choose a session file to open."""
+
+    def ask_session_path(self) -> None:
+        """Let the person choose where to save the session."""
+
+    def ask_trace(self) -> None:
+        """Let the person choose a saved trace to look at."""
+
+    def ask_steps_path(self) -> None:
+        """Let the person choose where to save the step table."""
+
+    def ask_picture_path(self) -> None:
+        """Let the person choose where to save a picture of the window."""
+
+    def ask_report_path(self) -> None:
+        """Let the person choose where to save a report of the step."""
+
+    def copy_python(self) -> None:
+        """Put a program that repeats the run on the clipboard."""
+
+    def show_palette(self) -> None:
+        """Show the command palette."""
+
+    def reset_layout(self) -> None:
+        """Put the docks back as they were made."""
+
     def ask_stops(self) -> None:
         """Let the person write down when to stop."""
 
@@ -122,8 +149,15 @@ COMMANDS: tuple[Command, ...] = (
     Command("open_image", "File", "Open image…", lambda _, d: d.ask_image(), "Ctrl+O", "open"),
     Command("open_model", "File", "Open model…", lambda _, d: d.ask_model(), "Ctrl+M", "model"),
     Command("open_landmarks", "File", "Start from landmarks…", lambda _, d: d.ask_landmarks(), "Ctrl+L"),
+    Command("open_session", "File", "Open session…", lambda _, d: d.ask_session(), "Ctrl+Shift+O"),
+    Command("open_trace", "File", "Open trace…", lambda _, d: d.ask_trace()),
+    Command("save_session", "File", "Save session…", lambda _, d: d.ask_session_path(), "Ctrl+Shift+S", "", True),
     Command("save_trace", "File", "Save trace…", lambda _, d: d.ask_trace_path(), "Ctrl+S", needs_steps=True),
     Command("open_truth", "File", "Open ground truth…", lambda _, d: d.ask_truth(), "Ctrl+T"),
+    Command("export_picture", "File", "Export picture…", lambda _, d: d.ask_picture_path(), "Ctrl+E", "", True),
+    Command("export_steps", "File", "Export step table…", lambda _, d: d.ask_steps_path(), "", "", True),
+    Command("export_report", "File", "Export report of this step…", lambda _, d: d.ask_report_path(), "", "", True),
+    Command("copy_python", "Edit", "Copy as Python", lambda _, d: d.copy_python(), "Ctrl+Shift+C", "", True),
     Command("quit", "File", "Quit", lambda _, d: d.close_window(), "Ctrl+Q"),
     Command("undo", "Edit", "Undo", lambda s, _: s.undo(), "Ctrl+Z", "undo", can=lambda s: s.history.can_undo),
     Command("redo", "Edit", "Redo", lambda s, _: s.redo(), "Ctrl+Shift+Z", "redo", can=lambda s: s.history.can_redo),
@@ -212,6 +246,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("next_landmark", "View", "Next landmark", lambda s, _: _next_landmark(s, 1), "N", "", True),
     Command("previous_landmark", "View", "Previous landmark", lambda s, _: _next_landmark(s, -1), "P", "", True),
     Command("no_landmark", "View", "Select no landmark", lambda s, _: s.select(None), "Esc", "", True),
+    Command("palette", "Help", "Command palette…", lambda _, d: d.show_palette(), "Ctrl+K"),
+    Command("reset_layout", "View", "Reset layout", lambda _, d: d.reset_layout()),
     Command("help", "Help", "Shortcuts", lambda _, d: d.show_help(), "F1"),
     Command("about", "Help", "About CLNF Studio", lambda _, d: d.show_about()),
 )

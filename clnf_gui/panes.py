@@ -9,8 +9,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QPlainTextEdit, QVBoxLayout, QWidget
 
 from clnf_engine.diagnostics.magnitudes import magnitudes
+from clnf_gui.cursor import Aspect
 from clnf_gui.panels.map_choice import MapChoice
-from clnf_gui.session import Aspect, Session
+from clnf_gui.session import Session
 from clnf_gui.views.convergence import ConvergenceView
 from clnf_gui.views.inspector import InspectorView
 from clnf_gui.views.magnitudes_view import MagnitudesView

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from enum import Flag, auto
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QObject, QTimer, Signal, Slot
+from PySide6.QtCore import QObject, Signal, Slot
 
 from clnf_engine import (
     ClnfError,
     FitOptions,
     Initial,
     Model,
-    Normalization,
-    Phase,
     Step,
     Trace,
     first_divergence,
@@ -32,64 +29,32 @@ from clnf_engine import (
 from clnf_engine.initial import Box
 from clnf_engine.io.images import Image, read_image
 from clnf_engine.io.landmarks import read_pts
-from clnf_engine.steps import Place, describe, place_order
-from clnf_engine.stops import Stop, first_stop
+from clnf_engine.steps import describe
+from clnf_engine.stops import parse_stop
+from clnf_gui.cursor import ALL_ASPECTS, START, Aspect, Cursor
 from clnf_gui.history import History, Snapshot
-from clnf_gui.lane import Lane
-from clnf_gui.look import Look, Moment
+from clnf_gui.look import Look
+from clnf_gui.session_file import LaneDocument, SessionDocument
 from clnf_gui.worker import Job, Worker
 
-START: Place = (0, Phase.RESPONSES, None)
-"""Where the cursor stands when something is opened: the first moment at which there are response maps."""
 
-
-class Aspect(Flag):
-    """What of a Session has changed."""
-
-    SOURCE = auto()
-    TRUTH = auto()
-    START = auto()
-    OPTIONS = auto()
-    STEPS = auto()
-    CURSOR = auto()
-    LOOK = auto()
-    SELECTION = auto()
-    PLAYING = auto()
-    BUSY = auto()
-    LANES = auto()
-    STOPS = auto()
-
-
-ALL_ASPECTS = ~Aspect(0)
-
-
-class Session(QObject):
+class Session(Cursor):
     """What the window shows. Commands change it; `changed` tells the views.
 
     There are two lanes, A and B. B runs only while comparing; as long as it has no start of its own it starts where A
     does. The cursor is a place (stage, phase, iteration) that both lanes share.
     """
 
-    changed = Signal(Aspect)
     failed = Signal(str, str)
     """A sentence for the person, and details (may be empty)."""
-    told = Signal(str)
-    """A sentence for the status bar."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.model: Model | None = None
         self.image: Image | None = None
         self.faces: tuple[Initial, ...] = ()
-        self.lanes = {"A": Lane(), "B": Lane(FitOptions(normalization=Normalization.PEAK))}
-        self.comparing = False
-        self.active = "A"
         self.look = Look()
         self.selection: int | None = None
-        self.stops: tuple[Stop, ...] = ()
-        self.place = START
-        self.moment = Moment.UPDATE
-        self.looping = self.following = False
         self.truth: NDArray[np.float64] | None = None
         self.history = History()
         self._afresh: set[str] = set()
@@ -98,36 +63,13 @@ class Session(QObject):
         self._worker.produced.connect(self._on_produced)
         self._worker.finished.connect(self._on_finished)
         self._worker.failed.connect(self._on_failed)
-        self._play_timer = QTimer(self)
-        self._play_timer.timeout.connect(self._play_on)
-        self.set_speed(8.0)
 
     # --- what is shown ------------------------------------------------------------------------
-
-    @property
-    def lane(self) -> Lane:
-        """The lane that options and start apply to, and whose numbers are read out."""
-        return self.lanes[self.active]
-
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """Names of the lanes that are shown."""
-        return ("A", "B") if self.comparing else ("A",)
-
-    @property
-    def step(self) -> Step | None:
-        """The Step under the cursor in the active lane."""
-        return self.lane.step
 
     @property
     def busy(self) -> bool:
         """Whether something is being loaded or fitted."""
         return bool(self._open)
-
-    @property
-    def playing(self) -> bool:
-        """Whether the cursor moves by itself."""
-        return self._play_timer.isActive()
 
     def initial(self, name: str) -> Initial | None:
         """Where a lane's run starts."""
@@ -214,6 +156,62 @@ class Session(QObject):
         self.move_to(step.place)
         what = f"{found.array} differs by {found.difference:.3g}" if found.array else "one run has no such step"
         self.told.emit(f"A and B first part at {describe(step)}: {what}")
+
+    def document(self) -> SessionDocument | None:
+        """What a session file holds of this Session; None before a model and an image are open."""
+        if self.model is None or self.model.path is None or self.image is None:
+            return None
+        lanes = self.lanes.values()
+        return SessionDocument(
+            model=self.model.path,
+            image=self.image.path,
+            lanes=tuple(LaneDocument(lane.options, lane.base_initial, lane.initial) for lane in lanes),
+            comparing=self.comparing,
+            active=self.active,
+            place=self.place,
+            look=self.look,
+            selection=self.selection,
+            stops=tuple(stop.text for stop in self.stops),
+        )
+
+    def open_document(self, document: SessionDocument) -> None:
+        """Open what a session file holds."""
+
+        def load() -> tuple[SessionDocument, Model, Image, tuple[Initial, ...]]:
+            model, image = load_model(document.model), read_image(document.image)
+            for lane in document.lanes:
+                if lane.initial is not None:
+                    initial_from_params(model, lane.initial.params)
+            return document, model, image, tuple(initials_from_detector(model, image.gray))
+
+        self._submit("session", lambda: _once(load))
+
+    def _set_document(self, document: SessionDocument, model: Model, image: Image, faces: tuple[Initial, ...]) -> None:
+        self._set_source(model, detect=False)
+        self._set_source(image, detect=False)
+        self.faces, self.comparing, self.active = faces, document.comparing, document.active
+        self.look, self.selection, self.place = document.look, document.selection, document.place
+        self.stops = tuple(parse_stop(text) for text in document.stops)
+        for lane, kept in zip(self.lanes.values(), document.lanes, strict=True):
+            lane.options, lane.base_initial, lane.initial = kept.options, kept.base_initial, kept.initial
+        self.changed.emit(ALL_ASPECTS)
+        for name in self.shown:
+            self._refit(name)
+
+    def open_trace(self, path: str | Path) -> None:
+        """Show a saved run in lane A; it can be run anew once its model is open."""
+        self._submit("trace", lambda: _once(lambda: (Path(path), Trace.load(path))))
+
+    def _set_trace(self, path: Path, trace: Trace) -> None:
+        rgb = np.ascontiguousarray(np.repeat(trace.image[:, :, None], 3, axis=2))
+        self._set_source(Image(path, rgb, trace.image), detect=False)
+        lane = self.lanes["A"]
+        lane.options, lane.base_initial, lane.initial = trace.options, trace.initial, trace.initial
+        lane.steps, lane.complete, lane.seconds = list(trace.steps), trace.complete, 0.0
+        self.comparing = False
+        lane.show(self.place)
+        self.changed.emit(ALL_ASPECTS)
+        self.told.emit(f"{path}: a saved run of {trace.model_name}; changing an option runs it anew")
 
     def open_truth(self, path: str | Path) -> None:
         """Load the true landmarks of the image from a ``.pts`` file, to be shown and measured against."""
@@ -306,137 +304,6 @@ class Session(QObject):
             self.selection = landmark
             self.changed.emit(Aspect.SELECTION)
 
-    # --- cursor -------------------------------------------------------------------------------
-
-    def places(self) -> list[Place]:
-        """Every place that a shown run comes by, in order."""
-        found = {step.place for name in self.shown for step in self.lanes[name].steps}
-        return sorted(found, key=place_order)
-
-    def move_to(self, place: Place) -> None:
-        """Show another place, in both lanes."""
-        if place != self.place or self.moment is not Moment.UPDATE:
-            self.place, self.moment = place, Moment.UPDATE
-            for name in self.shown:
-                self.lanes[name].show(place)
-            self.changed.emit(Aspect.CURSOR)
-
-    def step_into(self, direction: int) -> None:
-        """To the next or previous moment within an iteration: mean-shift, solve, update."""
-        moments = list(Moment)
-        inside = self.step is not None and self.step.iteration is not None
-        at = moments.index(self.moment) + direction if inside else -1
-        if 0 <= at < len(moments):
-            self.moment = moments[at]
-            self.changed.emit(Aspect.CURSOR)
-            return
-        place = self.place
-        self.move_by_step(direction)
-        entered = self.place != place and self.step is not None and self.step.iteration is not None
-        if direction > 0 and entered:
-            self.moment = Moment.MEAN_SHIFT
-            self.changed.emit(Aspect.CURSOR)
-
-    def move_cursor(self, index: int) -> None:
-        """Show a Step of the active lane by its index; one out of range means the nearest end."""
-        if self.lane.steps:
-            self.move_to(self.lane.steps[min(max(index, 0), len(self.lane.steps) - 1)].place)
-
-    def move_by_step(self, direction: int) -> None:
-        """To the next (+1) or previous (−1) Step."""
-        self._move_by(lambda place: place, direction)
-
-    def move_by_phase(self, direction: int) -> None:
-        """To the start of the next phase, or back to the start of this or the previous one."""
-        self._move_by(lambda place: place[:2], direction)
-
-    def move_by_stage(self, direction: int) -> None:
-        """To the start of the next stage, or back to the start of this or the previous one."""
-        self._move_by(lambda place: place[0], direction)
-
-    def _move_by(self, group: Callable[[Place], Any], direction: int) -> None:
-        places = self.places()
-        if not places:
-            return
-        starts = [p for k, p in enumerate(places) if k == 0 or group(p) != group(places[k - 1])]
-        here = max(place_order(step.place) for name in self.shown if (step := self.lanes[name].step))
-        if direction > 0:
-            self.move_to(next((p for p in starts if place_order(p) > here), places[-1]))
-        else:
-            self.move_to(next((p for p in reversed(starts) if place_order(p) < here), places[0]))
-
-    # --- running and playing ------------------------------------------------------------------
-
-    def set_stops(self, stops: tuple[Stop, ...]) -> None:
-        """Choose the conditions at which `run` and playing stop."""
-        if stops != self.stops:
-            self.stops = stops
-            self.changed.emit(Aspect.STOPS)
-
-    def run(self) -> None:
-        """To the next Step at which a stop condition fires, else to the end."""
-        last = len(self.lane.steps) - 1
-        found = self._next_stop(last)
-        self.move_cursor(last if found is None else found[0])
-        self._tell_stop(found)
-
-    def _next_stop(self, last: int) -> tuple[int, Stop] | None:
-        """The first Step after the cursor, up to index `last`, at which a condition fires."""
-        return first_stop(self.lane.steps[: last + 1], self._other_steps(), list(self.stops), self.lane.cursor + 1)
-
-    def stop_places(self) -> set[Place]:
-        """Every place of the active lane at which a stop condition fires."""
-        found: set[Place] = set()
-        steps, others = self.lane.steps, self._other_steps()
-        at = first_stop(steps, others, list(self.stops), 0) if self.stops else None
-        while at is not None:
-            found.add(steps[at[0]].place)
-            at = first_stop(steps, others, list(self.stops), at[0] + 1)
-        return found
-
-    def _other_steps(self) -> list[Step]:
-        """Steps of the lane that is compared with the active one; none without comparison."""
-        return self.lanes["A" if self.active == "B" else "B"].steps if self.comparing else []
-
-    def _tell_stop(self, found: tuple[int, Stop] | None) -> None:
-        if found is not None:
-            self.told.emit(f"stopped: {found[1].text}")
-
-    def set_playing(self, on: bool) -> None:
-        """Let the cursor move by itself, from the start if it stands at the end."""
-        if on and self.lane.cursor >= len(self.lane.steps) - 1:
-            self.move_cursor(0)
-        if on != self.playing:
-            if on:
-                self._play_timer.start()
-            else:
-                self._play_timer.stop()
-            self.changed.emit(Aspect.PLAYING)
-
-    def set_looping(self, on: bool) -> None:
-        """Let playing begin again at the end."""
-        self.looping = on
-        self.changed.emit(Aspect.PLAYING)
-
-    def set_following(self, on: bool) -> None:
-        """Let the cursor stay at the newest Step while a fit runs."""
-        self.following = on
-        self.changed.emit(Aspect.PLAYING)
-
-    def set_speed(self, steps_per_second: float) -> None:
-        """How fast it plays."""
-        self._play_timer.setInterval(round(1000 / steps_per_second))
-
-    def _play_on(self) -> None:
-        found = self._next_stop(self.lane.cursor + 1)
-        self.move_by_step(1)
-        self._tell_stop(found)
-        at_end = self.lane.cursor >= len(self.lane.steps) - 1
-        if found is not None or (at_end and not self.looping):
-            self.set_playing(False)
-        elif at_end:
-            self.move_cursor(0)
-
     # --- the worker ---------------------------------------------------------------------------
 
     def shut_down(self) -> None:
@@ -472,10 +339,14 @@ class Session(QObject):
             self._append(kind, item)
         elif kind == "faces":
             self._set_faces(item)
+        elif kind == "session":
+            self._set_document(*item)
+        elif kind == "trace":
+            self._set_trace(*item)
         else:
             self._set_source(item)
 
-    def _set_source(self, source: Model | Image) -> None:
+    def _set_source(self, source: Model | Image, detect: bool = True) -> None:
         if isinstance(source, Model):
             self.model = source
         else:
@@ -486,8 +357,9 @@ class Session(QObject):
             lane.clear()
         self.faces, self.selection, self.active, self.place = (), None, "A", START
         self.history.clear()
-        self.changed.emit(ALL_ASPECTS)
-        self._detect()
+        if detect:
+            self.changed.emit(ALL_ASPECTS)
+            self._detect()
 
     def _set_faces(self, faces: tuple[Initial, ...]) -> None:
         self.faces = faces

@@ -5,17 +5,14 @@ from __future__ import annotations
 import time
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, QTimer, Slot
-from PySide6.QtGui import QAction, QCloseEvent, QKeySequence
+from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence
 from PySide6.QtWidgets import (
     QDockWidget,
-    QFileDialog,
     QHBoxLayout,
     QLabel,
     QMainWindow,
-    QMessageBox,
     QScrollArea,
     QTabWidget,
     QToolBar,
@@ -23,22 +20,20 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from clnf_engine import ClnfError
-from clnf_gui import about
 from clnf_gui.commands import COMMANDS, Command
+from clnf_gui.cursor import ALL_ASPECTS, Aspect
+from clnf_gui.dialogs import WindowDialogs
 from clnf_gui.icons import icon
 from clnf_gui.panels.message_bar import MessageBar
 from clnf_gui.panels.options import OptionsPanel
-from clnf_gui.panels.stop_dialog import StopDialog
 from clnf_gui.panels.timeline import Timeline
 from clnf_gui.panes import Pane, Panes
-from clnf_gui.session import ALL_ASPECTS, Aspect, Session
-from clnf_gui.settings import remember_model
+from clnf_gui.session import Session
+from clnf_gui.settings import recent_files
 from clnf_gui.views.image_view import ImageView
 from clnf_gui.views.readout import cell_line, landmark_line, step_line
 
 _FRAME_SECONDS = 1 / 60
-_IMAGES = "Images (*.jpg *.jpeg *.png *.bmp *.tif *.tiff *.webp *.pgm *.ppm);;All files (*)"
 _IMAGES_SHOW = (
     Aspect.SOURCE
     | Aspect.TRUTH
@@ -65,6 +60,10 @@ class MainWindow(QMainWindow):
         self.message_bar, self.headers = MessageBar(), {name: QLabel() for name in session.lanes}
         self.hover_label, self.run_label = QLabel(), QLabel()
         self.actions_by_id: dict[str, QAction] = {}
+        self.dialogs = WindowDialogs(
+            self, session, self.panes, self.image_views, self.actions_by_id, self._restore_made_layout
+        )
+        self.setAcceptDrops(True)
         self._lay_out()
         self._make_commands()
         self._connect()
@@ -75,7 +74,8 @@ class MainWindow(QMainWindow):
         self._repaint_timer = QTimer(self, singleShot=True)
         self._repaint_timer.timeout.connect(self.repaint_now)
         self._zoom_timer = QTimer(self, singleShot=True)
-        self._zoom_timer.timeout.connect(self.zoom_to_face)
+        self._zoom_timer.timeout.connect(self.dialogs.zoom_to_face)
+        self._made_layout = self.saveState()
         self._mark_dirty(ALL_ASPECTS)
 
     # --- layout -------------------------------------------------------------------------------
@@ -156,6 +156,9 @@ class MainWindow(QMainWindow):
             action.setToolTip(f"{command.text} ({keys})" if keys else command.text)
             self.actions_by_id[command.id] = action
             menus[command.menu].addAction(action)
+            if command.id == "open_image":
+                self.recent_menu = menus[command.menu].addMenu("Open recent")
+                self.recent_menu.aboutToShow.connect(self._list_recent)
             if command.icon:
                 if previous not in ("", command.menu):
                     toolbar.addSeparator()
@@ -167,8 +170,21 @@ class MainWindow(QMainWindow):
             panels.addAction(dock.toggleViewAction())
         self.menuBar().insertMenu(menus["Help"].menuAction(), panels)
 
+    def _list_recent(self) -> None:
+        self.recent_menu.clear()
+        for path in recent_files():
+            self.recent_menu.addAction(path, partial(self.dialogs.open_file, path))
+        if self.recent_menu.isEmpty():
+            self.recent_menu.addAction("nothing yet").setEnabled(False)
+
+    def _restore_made_layout(self) -> None:
+        """Put the docks back as they were made, and all of them in sight."""
+        self.restoreState(self._made_layout)
+        for dock in self.findChildren(QDockWidget):
+            dock.show()
+
     def _run(self, command: Command) -> None:
-        command.run(self.session, self)
+        command.run(self.session, self.dialogs)
         self._update_actions()
 
     def _connect(self) -> None:
@@ -188,7 +204,7 @@ class MainWindow(QMainWindow):
         self.options.options_chosen.connect(session.set_options)
         self.options.face_chosen.connect(session.start_from_face)
         self.options.box_chosen.connect(session.start_from_box)
-        self.options.landmarks_wanted.connect(self.ask_landmarks)
+        self.options.landmarks_wanted.connect(self.dialogs.ask_landmarks)
         self.options.result_chosen.connect(session.start_from_result)
         self.options.perturbation_chosen.connect(session.perturb)
 
@@ -213,7 +229,7 @@ class MainWindow(QMainWindow):
         if Aspect.SOURCE in dirty:
             for view in self.image_views.values():
                 view.show_image(None if session.image is None else session.image.rgb)
-            self.zoom_to_image()
+            self.dialogs.zoom_to_image()
             name = "" if session.image is None else f"{session.image.path.name} — "
             self.setWindowTitle(f"{name}CLNF Studio")
             self._zoom_when_fitted = True
@@ -321,67 +337,16 @@ class MainWindow(QMainWindow):
         step, landmark = self.session.step, self.session.selection
         self.hover_label.setText("" if step is None or landmark is None else landmark_line(step, landmark))
 
-    # --- dialogs (see commands.Dialogs) -------------------------------------------------------
+    # --- Qt's events --------------------------------------------------------------------------
 
-    def ask_image(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open image", "", _IMAGES)
-        if path:
-            self.session.open_image(path)
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
 
-    def ask_model(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open model", "", "CLNF main files (main*.txt);;All files (*)")
-        if path:
-            remember_model(path)
-            self.session.open_model(path)
-
-    def ask_landmarks(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Start from landmarks", "", "Landmarks (*.pts);;All files (*)")
-        if path:
-            self.session.start_from_landmarks(path)
-
-    def ask_truth(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open ground truth", "", "Landmarks (*.pts);;All files (*)")
-        if path:
-            self.session.open_truth(path)
-
-    def ask_trace_path(self) -> None:
-        trace = self.session.trace()
-        if trace is None or self.session.image is None:
-            return
-        suggestion = self.session.image.path.with_suffix(".npz").name
-        path, _ = QFileDialog.getSaveFileName(self, "Save trace", suggestion, "Traces (*.npz)")
-        if path:
-            try:
-                trace.save(Path(path))
-            except ClnfError as error:
-                self.message_bar.show_message(str(error), "")
-
-    def ask_stops(self) -> None:
-        dialog = StopDialog(self.session.stops, self)
-        dialog.stops_chosen.connect(self.session.set_stops)
-        dialog.show()
-
-    def show_help(self) -> None:
-        self._tell("Shortcuts", about.shortcuts_html(COMMANDS))
-
-    def show_about(self) -> None:
-        self._tell("About CLNF Studio", about.about_html())
-
-    def _tell(self, title: str, text: str) -> None:
-        """Show a text in a dialog that does not stop the window."""
-        dialog = QMessageBox(QMessageBox.Icon.NoIcon, title, text, QMessageBox.StandardButton.Close, self)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setModal(False)
-        dialog.show()
-
-    def zoom_to_face(self) -> None:
-        self.image_views["A"].zoom_to_face()
-
-    def zoom_to_image(self) -> None:
-        self.image_views["A"].zoom_to_image()
-
-    def close_window(self) -> None:
-        self.close()
+    def dropEvent(self, event: QDropEvent) -> None:
+        for url in event.mimeData().urls():
+            if url.isLocalFile():
+                self.dialogs.open_file(url.toLocalFile())
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self._repaint_timer.stop()

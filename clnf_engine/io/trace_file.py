@@ -101,7 +101,7 @@ def write_trace(
     for phase in _ITERATION_PHASES:
         arrays |= _phase_arrays(phase, [step for step in steps if step.phase is phase])
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # NumPy types its own keyword, not the arrays
     try:
         atomic_write(path, buffer.getvalue())
     except OSError as error:

@@ -11,7 +11,8 @@ from pytestqt.qtbot import QtBot
 
 from clnf_engine import FitOptions, Normalization, Phase, first_divergence, fit
 from clnf_gui import session as session_module
-from clnf_gui.session import Aspect, Session
+from clnf_gui.cursor import Aspect
+from clnf_gui.session import Session
 
 from .conftest import TIMEOUT_MS, wait_for_fit
 

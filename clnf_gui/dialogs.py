@@ -1,0 +1,203 @@
+"""What commands ask a person for: files to open and save, texts to read. Implements `commands.Dialogs`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction, QGuiApplication
+from PySide6.QtWidgets import QFileDialog, QMainWindow, QMessageBox
+
+from clnf_engine import ClnfError
+from clnf_engine.errors import FileError
+from clnf_engine.io.atomic import atomic_write
+from clnf_gui import about, settings
+from clnf_gui.commands import COMMANDS
+from clnf_gui.export import png_bytes, python_source, step_report, steps_csv
+from clnf_gui.panels.palette import Palette
+from clnf_gui.panels.stop_dialog import StopDialog
+from clnf_gui.panes import Panes
+from clnf_gui.session import Session
+from clnf_gui.session_file import read_session, write_session
+from clnf_gui.views.image_view import ImageView
+
+_IMAGES = "Images (*.jpg *.jpeg *.png *.bmp *.tif *.tiff *.webp *.pgm *.ppm);;All files (*)"
+_MODELS = "CLNF main files (main*.txt);;All files (*)"
+_LANDMARKS = "Landmarks (*.pts);;All files (*)"
+_SESSIONS = "Sessions (*.json);;All files (*)"
+_TRACES = "Traces (*.npz);;All files (*)"
+
+
+class WindowDialogs:
+    """Dialogs of one window. Files are opened by what their names end in, dropped or chosen alike."""
+
+    def __init__(
+        self,
+        window: QMainWindow,
+        session: Session,
+        panes: Panes,
+        image_views: Mapping[str, ImageView],
+        actions: Mapping[str, QAction],
+        reset_layout: Callable[[], None],
+    ) -> None:
+        self._window, self._session, self._panes = window, session, panes
+        self._views, self._actions, self._reset_layout = image_views, actions, reset_layout
+
+    # --- opening ------------------------------------------------------------------------------
+
+    def open_file(self, path: str) -> None:
+        """Open a file: a session, trace, landmarks to start from, model, or image."""
+        openers: dict[str, Callable[[str], None]] = {
+            ".json": self._open_session,
+            ".npz": self._session.open_trace,
+            ".pts": self._session.start_from_landmarks,
+            ".txt": self._open_model,
+        }
+        suffix = Path(path).suffix.lower()
+        openers.get(suffix, self._session.open_image)(path)
+        if suffix not in (".pts", ".txt"):
+            settings.remember_file(path)
+
+    def _open_session(self, path: str) -> None:
+        try:
+            self._session.open_document(read_session(Path(path)))
+        except ClnfError as error:
+            self._session.failed.emit(str(error), "")
+
+    def _open_model(self, path: str) -> None:
+        settings.remember_model(path)
+        self._session.open_model(path)
+
+    def ask_image(self) -> None:
+        self._ask("Open image", _IMAGES, self.open_file)
+
+    def ask_model(self) -> None:
+        self._ask("Open model", _MODELS, self._open_model)
+
+    def ask_landmarks(self) -> None:
+        self._ask("Start from landmarks", _LANDMARKS, self._session.start_from_landmarks)
+
+    def ask_truth(self) -> None:
+        self._ask("Open ground truth", _LANDMARKS, self._session.open_truth)
+
+    def ask_session(self) -> None:
+        self._ask("Open session", _SESSIONS, self.open_file)
+
+    def ask_trace(self) -> None:
+        self._ask("Open trace", _TRACES, self.open_file)
+
+    def _ask(self, title: str, kinds: str, use: Callable[[str], None]) -> None:
+        path, _ = QFileDialog.getOpenFileName(self._window, title, "", kinds)
+        if path:
+            use(path)
+
+    # --- saving -------------------------------------------------------------------------------
+
+    def ask_session_path(self) -> None:
+        document = self._session.document()
+        if document is not None:
+            self._save("Save session", ".json", _SESSIONS, lambda path: write_session(document, path))
+
+    def ask_trace_path(self) -> None:
+        trace = self._session.trace()
+        if trace is not None:
+            self._save("Save trace", ".npz", _TRACES, trace.save)
+
+    def ask_steps_path(self) -> None:
+        trace = self._session.trace()
+        if trace is not None:
+            self._save("Export step table", ".csv", "CSV (*.csv)", _writer(lambda: steps_csv(trace).encode()))
+
+    def ask_picture_path(self) -> None:
+        self._save("Export picture", ".png", "PNG (*.png)", _writer(lambda: png_bytes(self._window)))
+
+    def ask_report_path(self) -> None:
+        self._save("Export report", ".html", "HTML (*.html)", _writer(lambda: self.report().encode()))
+
+    def report(self) -> str:
+        """The HTML report of the Step under the cursor."""
+        session = self._session
+        trace, step = session.trace(), session.step
+        assert trace is not None and step is not None
+        pictures = {f"Image, lane {name}": png_bytes(self._views[name]) for name in session.shown}
+        for pane in self._panes.all:
+            if pane.title in ("Response maps", "Landmark", "Convergence", "Magnitudes"):
+                pane.paint(session)
+                pictures[pane.title] = png_bytes(pane.widget)
+        name = "" if session.image is None else session.image.path.name
+        return step_report(trace, step, f"CLNF fit of {name}", pictures)
+
+    def _save(self, title: str, suffix: str, kinds: str, write: Callable[[Path], None]) -> None:
+        image = self._session.image
+        suggestion = "" if image is None else image.path.with_suffix(suffix).name
+        chosen, _ = QFileDialog.getSaveFileName(self._window, title, suggestion, kinds)
+        if not chosen:
+            return
+        path = Path(chosen) if Path(chosen).suffix else Path(chosen).with_suffix(suffix)
+        try:
+            write(path)
+        except ClnfError as error:
+            self._session.failed.emit(str(error), "")
+        else:
+            self._session.told.emit(f"saved {path}")
+
+    def copy_python(self) -> None:
+        session, trace = self._session, self._session.trace()
+        if trace is None or session.model is None or session.model.path is None or session.image is None:
+            return
+        image, model = session.image.path.resolve(), session.model.path.resolve()
+        step = session.step
+        place = session.place if step is None else step.place
+        QGuiApplication.clipboard().setText(python_source(trace, image, model, place))
+        session.told.emit("copied a program that repeats this run")
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def ask_stops(self) -> None:
+        dialog = StopDialog(self._session.stops, self._window)
+        dialog.stops_chosen.connect(self._session.set_stops)
+        dialog.show()
+
+    def show_palette(self) -> None:
+        Palette(self._actions, self._window).show()
+
+    def show_help(self) -> None:
+        self._tell("Shortcuts", about.shortcuts_html(COMMANDS))
+
+    def show_about(self) -> None:
+        self._tell("About CLNF Studio", about.about_html())
+
+    def _tell(self, title: str, text: str) -> None:
+        """Show a text in a dialog that does not stop the window."""
+        dialog = QMessageBox(QMessageBox.Icon.NoIcon, title, text, QMessageBox.StandardButton.Close, self._window)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setModal(False)
+        dialog.show()
+
+    # --- the window ---------------------------------------------------------------------------
+
+    def zoom_to_face(self) -> None:
+        self._views["A"].zoom_to_face()
+
+    def zoom_to_image(self) -> None:
+        self._views["A"].zoom_to_image()
+
+    def reset_layout(self) -> None:
+        settings.forget_layout()
+        self._reset_layout()
+
+    def close_window(self) -> None:
+        self._window.close()
+
+
+def _writer(make: Callable[[], bytes]) -> Callable[[Path], None]:
+    """Writes what `make` returns, and tells failures as a `FileError`."""
+
+    def write(path: Path) -> None:
+        try:
+            atomic_write(path, make())
+        except OSError as error:
+            raise FileError(path, "", f"cannot be written ({error.strerror})") from error
+
+    return write

@@ -1,0 +1,128 @@
+"""Things to take out of the window: pictures, tables, a report of a step, a program that repeats the run."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QBuffer, QByteArray, QIODevice, Qt
+from PySide6.QtGui import QPixmap
+from PySide6.QtWidgets import QWidget
+
+from clnf_engine import FitOptions, Initial, Trace
+from clnf_engine.steps import Place, Step, describe
+from clnf_gui.views.tables import statistics_columns, step_columns
+
+_SCALE = 2
+
+
+def picture(widget: QWidget) -> QPixmap:
+    """A widget as a picture at twice its size."""
+    pixmap = QPixmap(widget.size() * _SCALE)
+    pixmap.setDevicePixelRatio(_SCALE)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    QWidget.render(widget, pixmap)  # QGraphicsView has a render of its own
+    return pixmap
+
+
+def png_bytes(widget: QWidget) -> bytes:
+    """A widget as the bytes of a PNG file at twice its size."""
+    data = QByteArray()
+    buffer = QBuffer(data)
+    buffer.open(QIODevice.OpenModeFlag.WriteOnly)
+    picture(widget).save(buffer, "PNG")
+    return bytes(data.data())
+
+
+def steps_csv(trace: Trace) -> str:
+    """The step table as CSV, every number in full."""
+    columns = step_columns(trace.steps)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow(["" if value is None else value for value in row])
+    return buffer.getvalue()
+
+
+def python_source(trace: Trace, image: Path, model: Path, place: Place) -> str:
+    """A program that repeats a run, bit for bit, and finds the Step at a place."""
+    default = FitOptions()
+    changes = ", ".join(
+        f"{field.name}={_literal(getattr(trace.options, field.name))}"
+        for field in fields(FitOptions)
+        if getattr(trace.options, field.name) != getattr(default, field.name)
+    )
+    stage, phase, iteration = place
+    return "\n".join(
+        [
+            "import numpy as np",
+            "",
+            "from clnf_engine import FitOptions, fit, initial_from_params, load_model",
+            "from clnf_engine.io.images import read_image",
+            "",
+            f"model = load_model({str(model)!r})",
+            f"image = read_image({str(image)!r}).gray",
+            f"initial = initial_from_params(model, np.array({_params(trace.initial)}))",
+            f"trace = fit(image, model, initial, FitOptions({changes}))",
+            f"step = next(s for s in trace.steps if s.place == ({stage!r}, {str(phase)!r}, {iteration!r}))",
+            "print(trace.message, trace.landmarks, step.update_norm)",
+            "",
+        ]
+    )
+
+
+def _params(initial: Initial) -> str:
+    return repr(initial.params.tolist())
+
+
+def _literal(value: Any) -> str:
+    return repr(str(value)) if isinstance(value, str) else repr(value)
+
+
+def step_report(trace: Trace, step: Step, title: str, pictures: Mapping[str, bytes]) -> str:
+    """One self-contained HTML page about a Step: where it is, the pictures given as PNG bytes, and the tables."""
+    options = {field.name: getattr(trace.options, field.name) for field in fields(FitOptions)}
+    figures = "".join(
+        f'<figure><img alt="{html.escape(name)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+        f"<figcaption>{html.escape(name)}</figcaption></figure>"
+        for name, png in pictures.items()
+    )
+    outcome = trace.message if trace.complete else "still running"
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title><style>
+body {{ font: 15px/1.45 system-ui, sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color: #222; }}
+img {{ max-width: 100%; border: 1px solid #ccc; }} figure {{ margin: 1.5em 0; }} figcaption {{ color: #555; }}
+table {{ border-collapse: collapse; font-size: 13px; }} td, th {{ border: 1px solid #ddd; padding: 2px 8px; }}
+td {{ text-align: right; }} tr.here {{ background: #fff3c4; }}
+</style></head><body>
+<h1>{html.escape(title)}</h1>
+<p>Model {html.escape(trace.model_name)}; the fit: {html.escape(outcome)}.
+This page shows <b>{html.escape(describe(step))}</b>.</p>
+{figures}
+<h2>Steps</h2>{_table(step_columns(trace.steps), trace.steps.index(step))}
+<h2>Response maps of every stage</h2>{_table(statistics_columns(trace.steps))}
+<h2>Options</h2>{_table({"option": list(options), "value": [str(value) for value in options.values()]})}
+</body></html>
+"""
+
+
+def _table(columns: Mapping[str, Sequence[Any]], here: int = -1) -> str:
+    head = "".join(f"<th>{html.escape(title)}</th>" for title in columns)
+    rows = "".join(
+        f"<tr{' class=here' if k == here else ''}>" + "".join(f"<td>{_cell(value)}</td>" for value in row) + "</tr>"
+        for k, row in enumerate(zip(*columns.values(), strict=True))
+    )
+    return f"<table><tr>{head}</tr>{rows}</table>"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.5g}" if isinstance(value, float) else html.escape(str(value))

@@ -1,0 +1,194 @@
+"""Session files: what a Session is made of, as JSON that can be shared; paths are relative to the file."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clnf_engine import ClnfError, FitOptions, Initial, Phase
+from clnf_engine.errors import FileError
+from clnf_engine.initial import Source
+from clnf_engine.io.atomic import atomic_write
+from clnf_engine.steps import Place
+from clnf_engine.stops import parse_stop
+from clnf_gui.look import Look
+
+FORMAT = "clnf-session"
+VERSION = 1
+_MAX_BYTES = 1 << 24
+
+
+class SessionFileError(FileError):
+    """A session file that cannot be read or written."""
+
+
+@dataclass(frozen=True, eq=False)
+class LaneDocument:
+    """A lane: its options, and its start before and after perturbation; None starts like lane A."""
+
+    options: FitOptions
+    base_initial: Initial | None
+    initial: Initial | None
+
+
+@dataclass(frozen=True, eq=False)
+class SessionDocument:
+    """Everything needed to open a Session again as it was.
+
+    Attributes
+    ----------
+    model, image : Path
+    lanes : tuple of LaneDocument
+    comparing : bool
+    active : str
+    place : Place
+    look : Look
+    selection : int or None
+    stops : tuple of str
+    """
+
+    model: Path
+    image: Path
+    lanes: tuple[LaneDocument, ...]
+    comparing: bool
+    active: str
+    place: Place
+    look: Look
+    selection: int | None
+    stops: tuple[str, ...]
+
+
+def write_session(document: SessionDocument, path: Path) -> None:
+    """Write a session file, whole or not at all.
+
+    Raises
+    ------
+    SessionFileError
+        When it cannot be written.
+    """
+    folder = path.resolve().parent
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": _relative(document.model, folder),
+        "image": _relative(document.image, folder),
+        "lanes": [
+            {
+                "options": lane.options.to_json(),
+                "base_initial": _initial_json(lane.base_initial),
+                "initial": _initial_json(lane.initial),
+            }
+            for lane in document.lanes
+        ],
+        "comparing": document.comparing,
+        "active": document.active,
+        "place": list(document.place),
+        "look": asdict(document.look),
+        "selection": document.selection,
+        "stops": list(document.stops),
+    }
+    try:
+        atomic_write(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    except OSError as error:
+        raise SessionFileError(path, "", f"cannot be written ({error.strerror})") from error
+
+
+def read_session(path: Path) -> SessionDocument:
+    """Read a session file.
+
+    Raises
+    ------
+    SessionFileError
+        When it is missing, foreign, of another version or holds something impossible.
+    """
+    try:
+        if os.path.getsize(path) > _MAX_BYTES:
+            raise SessionFileError(path, "", f"larger than {_MAX_BYTES} bytes; expected a session file")
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise SessionFileError(path, "", f"cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise SessionFileError(path, "", f"expected a session file in JSON ({error})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise SessionFileError(path, "", f"names no format {FORMAT!r}; expected a session file")
+    if content.get("version") != VERSION:
+        raise SessionFileError(path, "", f"has version {content.get('version')!r}; this program reads {VERSION}")
+    try:
+        return _document(content, path.resolve().parent)
+    except KeyError as error:
+        raise SessionFileError(path, "", f"{error.args[0]} is missing") from error
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError, ClnfError) as error:
+        raise SessionFileError(path, "", f"not a valid session: {error}") from error
+
+
+def _document(content: dict[str, Any], folder: Path) -> SessionDocument:
+    lanes = tuple(
+        LaneDocument(FitOptions.from_json(lane["options"]), _initial(lane["base_initial"]), _initial(lane["initial"]))
+        for lane in content["lanes"]
+    )
+    active, selection = str(content["active"]), content["selection"]
+    if len(lanes) != 2 or active not in ("A", "B"):
+        raise ValueError(f"{len(lanes)} lanes, of which {active!r} is active; expected A and B")
+    stage, phase, iteration = content["place"]
+    for stop in content["stops"]:
+        parse_stop(stop)
+    return SessionDocument(
+        model=folder / str(content["model"]),
+        image=folder / str(content["image"]),
+        lanes=lanes,
+        comparing=bool(content["comparing"]),
+        active=active,
+        place=(None if stage is None else int(stage), Phase(phase), None if iteration is None else int(iteration)),
+        look=_look(content["look"]),
+        selection=None if selection is None else max(int(selection), 0),
+        stops=tuple(content["stops"]),
+    )
+
+
+def _look(values: dict[str, Any]) -> Look:
+    """A Look from JSON; what is missing keeps its default, what this version does not know is left out."""
+    default = Look()
+    known: dict[str, Any] = {}
+    for field in fields(Look):
+        if field.name in values:
+            kind = type(getattr(default, field.name))
+            known[field.name] = kind(values[field.name]) if issubclass(kind, StrEnum) else bool(values[field.name])
+    return Look(**known)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """A path as seen from the session file; absolute where there is no such way, as between Windows drives."""
+    try:
+        return Path(os.path.relpath(path.resolve(), folder)).as_posix()
+    except ValueError:
+        return path.resolve().as_posix()
+
+
+def _initial_json(initial: Initial | None) -> dict[str, Any] | None:
+    if initial is None:
+        return None
+    return {
+        "params": initial.params.tolist(),
+        "source": initial.source,
+        "box": list(initial.box),
+        "seed": initial.seed,
+    }
+
+
+def _initial(values: dict[str, Any] | None) -> Initial | None:
+    if values is None:
+        return None
+    x, y, width, height = (float(value) for value in values["box"])
+    seed = values["seed"]
+    return Initial(
+        np.array(values["params"], dtype=np.float64),
+        Source(values["source"]),
+        (x, y, width, height),
+        None if seed is None else int(seed),
+    )
