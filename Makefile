@@ -3,6 +3,7 @@
 MODEL ?=
 IMAGE ?=
 ARGS ?=
+FACES ?= ../shared/faces
 export MODEL IMAGE
 
 BIN := .venv/bin
@@ -12,7 +13,7 @@ ifneq ($(and $(wildcard .venv/bin/python),$(shell cat .venv/.ready 2>/dev/null))
 .PHONY: $(READY)
 endif
 
-.PHONY: help run test lint bench clean libraries
+.PHONY: help run test lint bench train clean libraries
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -40,8 +41,11 @@ bench: $(READY) libraries ## measure the engine's speed on one thread
 		echo "== $$script"; OPENBLAS_NUM_THREADS=1 $(BIN)/python "$$script"; \
 	done
 
+train: $(READY) libraries ## train models/portrait68 anew: make train [FACES=folder of annotated faces]
+	@$(BIN)/clnf train "$(FACES)" -o models/portrait68
+
 clean: ## remove .venv and everything else that was made here
-	rm -rf .venv build dist output .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist output evaluation models/*.work .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 libraries: $(READY)

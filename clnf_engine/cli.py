@@ -17,6 +17,7 @@ from clnf_engine import __version__
 from clnf_engine.errors import ClnfError, FileError, InitialError, LandmarkFileError
 from clnf_engine.options import option_defaults
 from clnf_engine.presets import PRESETS, preset
+from clnf_engine.training.commands import add_commands
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,6 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_model)
     command.add_argument("model", metavar="MODEL", help="main file, folder, or name of a shipped model")
     command.add_argument("--format", choices=("text", "json"), default="text", help="of the description (text)")
+
+    add_commands(commands)
     return parser
 
 
@@ -254,14 +257,9 @@ def _options(args: argparse.Namespace) -> FitOptions:
 
 
 def _load(name: str | None) -> Model:
-    from clnf_engine.library import load_model, shipped_models
+    from clnf_engine.library import load_model
 
-    if name is not None:
-        return load_model(name)
-    shipped = shipped_models()
-    if not shipped:
-        raise ClnfError("no model is shipped with this program; give one with --model")
-    return load_model(next(iter(shipped.values())))
+    return load_model(name)
 
 
 def _initials(model: Model, gray: NDArray[np.uint8], args: argparse.Namespace) -> list[Initial]:

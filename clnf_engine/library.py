@@ -10,16 +10,19 @@ from clnf_engine.errors import ModelFileError
 from clnf_engine.io.openface import read_model
 from clnf_engine.model import Model
 
+DEFAULT_MODEL = "portrait68"
+"""The shipped model that is loaded when none is named."""
+
 _MAIN_NAMES = ("main.txt", "main_clnf_general.txt")
 
 
-def load_model(path_or_name: str | os.PathLike[str]) -> Model:
+def load_model(path_or_name: str | os.PathLike[str] | None = None) -> Model:
     """Load a CLNF model.
 
     Parameters
     ----------
-    path_or_name : path-like or str
-        A model's main file, a folder that holds one, or the name of a shipped model.
+    path_or_name : path-like or str, optional
+        A model's main file, a folder that holds one, or the name of a shipped model; `DEFAULT_MODEL` by default.
 
     Returns
     -------
@@ -30,6 +33,10 @@ def load_model(path_or_name: str | os.PathLike[str]) -> Model:
     ModelFileError
         When there is no such model or its files cannot be used.
     """
+    if path_or_name is None:
+        if DEFAULT_MODEL not in shipped_models():
+            raise ModelFileError(DEFAULT_MODEL, "", "this installation lacks the model it should have; name another")
+        return read_model(main_file(shipped_models()[DEFAULT_MODEL]))
     path = Path(path_or_name)
     exists = os.path.exists(path)  # a name too long to be one is False here, but an OSError of Path's
     if os.path.isdir(path):

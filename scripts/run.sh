@@ -10,9 +10,6 @@ image=()
 
 if [ -n "${MODEL:-}" ]; then
     model=(--model "$MODEL")
-elif [ -z "$("$bin/python" -c 'from clnf_engine.library import shipped_models; print(*shipped_models())')" ]; then
-    echo "No model is shipped yet: pass one, as in make run MODEL=path/to/main_clnf_general.txt" >&2
-    exit 2
 fi
 if [ -n "${IMAGE:-}" ]; then
     image=("$IMAGE")

@@ -461,9 +461,12 @@ def test_wrong_input_is_one_sentence_and_code_2(capsys: Output, model_file: str,
     assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
 
 
-def test_model_must_be_named_while_none_is_shipped(capsys: Output, photo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_must_be_named_where_the_shipped_one_is_missing(
+    capsys: Output, photo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("clnf_engine.library.shipped_models", dict)
-    assert run(capsys, "fit", photo) == (2, "", "clnf: no model is shipped with this program; give one with --model\n")
+    sentence = "clnf: portrait68: this installation lacks the model it should have; name another\n"
+    assert run(capsys, "fit", photo) == (2, "", sentence)
 
 
 def test_shipped_model_is_the_default(
@@ -472,7 +475,7 @@ def test_shipped_model_is_the_default(
     folder = tmp_path / "shipped"
     write_model(tiny_model(), folder)
     (folder / "tiny.txt").rename(folder / "main.txt")
-    monkeypatch.setattr("clnf_engine.library.shipped_models", lambda: {"shipped": folder})
+    monkeypatch.setattr("clnf_engine.library.shipped_models", lambda: {"portrait68": folder})
     _, with_default, _ = run(capsys, "fit", photo, "--box", BOX_TEXT)
     _, named, _ = run(capsys, "fit", photo, "--box", BOX_TEXT, "--model", model_file)
     assert json.loads(with_default)["model"] == "main"

@@ -1,0 +1,203 @@
+"""``clnf train``, ``clnf evaluate`` and ``clnf models``; what is heavy is imported late, as in `clnf_engine.cli`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clnf_engine.errors import ClnfError, FileError
+from clnf_engine.presets import PRESETS, preset
+from clnf_engine.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from clnf_engine.training.annotations import Face
+
+_STARTS = ("box", "detector", "perturbed")
+_OUTPUT = "evaluation"
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands to the sub-parsers of ``clnf``.
+
+    Parameters
+    ----------
+    commands : what `argparse.ArgumentParser.add_subparsers` returns
+    """
+    recipe = Recipe()
+    command = commands.add_parser(
+        "train", help="train a model on annotated faces", allow_abbrev=False, epilog=_recipe_text(recipe)
+    )
+    command.set_defaults(run=_train)
+    _add_faces(command)
+    command.add_argument(
+        "-o", "--output", metavar="MODEL_DIR", required=True, help="folder of the model; gives its name"
+    )
+    command.add_argument(
+        "--scales", type=_numbers, metavar="S,S,…", help=f"patch scales, coarse to fine ({_list(recipe.scales)})"
+    )
+    command.add_argument(
+        "--windows", type=_whole, metavar="W,W,…", help=f"windows with Sigma components ({_list(recipe.windows)})"
+    )
+    command.add_argument("--neurons", type=int, metavar="K", help="neurons per patch expert (%(default)s)")
+    command.add_argument("--seed", type=int, help="of every random choice (%(default)s)")
+    command.add_argument("--processes", type=_count, metavar="N", help="processes to train in (all cores)")
+    command.add_argument(
+        "-O", dest="option", metavar="KEY=VALUE", action="append", default=[], help="change the recipe; repeatable"
+    )
+    command.set_defaults(scales=recipe.scales, windows=recipe.windows, neurons=recipe.neurons, seed=recipe.seed)
+
+    command = commands.add_parser("evaluate", help="measure a model on annotated faces", allow_abbrev=False)
+    command.set_defaults(run=_evaluate)
+    _add_faces(command)
+    command.add_argument("--model", metavar="M", help="main file, folder, or name of a shipped model")
+    command.add_argument("--init", choices=_STARTS, default="detector", help="where fits start (detector)")
+    names = " or ".join(PRESETS)
+    command.add_argument("--preset", metavar="NAME", default="openface", help=f"options to start from: {names}")
+    command.add_argument(
+        "-O", dest="option", metavar="KEY=VALUE", action="append", default=[], help="change a fit option; repeatable"
+    )
+    command.add_argument("--only", metavar="F.txt", help="only the faces named in this file, such as held_out.txt")
+    command.add_argument("--seed", type=int, default=0, help="of the perturbation (0)")
+    command.add_argument("-o", "--output", metavar="DIR", default=_OUTPUT, help=f"folder for CSV and plot ({_OUTPUT})")
+
+    command = commands.add_parser("models", help="list the models shipped with this program", allow_abbrev=False)
+    command.set_defaults(run=_models)
+
+
+def _add_faces(command: argparse.ArgumentParser) -> None:
+    command.add_argument("faces", metavar="FACES", help="folder of images, each with a .pts file of 68 landmarks")
+
+
+def _recipe_text(recipe: Recipe) -> str:
+    named = ("scales", "windows", "neurons", "seed")
+    rest = (f"{field.name}={getattr(recipe, field.name):g}" for field in fields(recipe) if field.name not in named)
+    return "Recipe entries for -O and their defaults: " + " ".join(rest)
+
+
+def _list(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:g}" for value in values)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected numbers joined by commas") from None
+
+
+def _whole(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected whole numbers joined by commas") from None
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a whole number from 1 to 1024")
+    return int(text)
+
+
+# --- clnf train -------------------------------------------------------------------------------------
+
+
+def _train(args: argparse.Namespace) -> int:
+    from clnf_engine.training.evaluate import Start, evaluate, table_text
+    from clnf_engine.training.train import train
+
+    recipe = _recipe(args)
+    try:
+        training = train(_faces(args.faces), args.output, recipe, processes=args.processes)
+    except KeyboardInterrupt:
+        print("clnf: interrupted; the same command goes on from here", file=sys.stderr)
+        raise
+    for start in (Start.DETECTOR, Start.PERTURBED):
+        evaluation = evaluate(training.held_out, training.split_model, start=start, seed=recipe.seed)
+        print(f"\nfaces never seen in training, init {start}\n{table_text(evaluation)}", end="")
+    print(f"\n{training.main_file}")
+    return 0
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    changes: dict[str, float] = {}
+    defaults = {field.name: field.default for field in fields(Recipe)}
+    for text in args.option:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        default = defaults.get(name)
+        if not equals or not isinstance(default, (int, float)):
+            known = ", ".join(key for key, value in defaults.items() if isinstance(value, (int, float)))
+            raise ClnfError(f"-O {text!r}: expected key=value, with a key among {known}")
+        try:
+            changes[name] = type(default)(value)
+        except ValueError:
+            kind = "whole number" if isinstance(default, int) else "number"
+            raise ClnfError(f"-O {text!r}: expected a {kind}") from None
+    named: dict[str, Any] = {name: getattr(args, name) for name in ("scales", "windows", "neurons", "seed")}
+    return replace(Recipe(**named), **changes)  # type: ignore[arg-type]
+
+
+def _faces(folder: str) -> tuple[Face, ...]:
+    """The faces of a folder; those that cannot be used are named."""
+    from clnf_engine.training.annotations import read_annotations
+
+    annotations = read_annotations(folder)
+    for problem in annotations.skipped:
+        print(f"clnf: skipped: {problem}", file=sys.stderr)
+    if annotations.skipped:
+        count = len(annotations.skipped) + len(annotations.faces)
+        print(f"clnf: {len(annotations.skipped)} of {count} annotations skipped", file=sys.stderr)
+    return annotations.faces
+
+
+# --- clnf evaluate ----------------------------------------------------------------------------------
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from clnf_engine.io.atomic import atomic_write
+    from clnf_engine.library import load_model
+    from clnf_engine.training.annotations import select
+    from clnf_engine.training.evaluate import Start, csv_text, evaluate, save_curve, table_text
+
+    if args.seed < 0:
+        raise ClnfError(f"--seed is {args.seed}; expected 0 or more")
+    options = preset(args.preset).with_text(args.option)
+    model = load_model(args.model)
+    faces = _faces(args.faces)
+    if args.only is not None:
+        faces = select(faces, _names(Path(args.only)))
+    evaluation = evaluate(faces, model, options, Start(args.init), args.seed)
+    sys.stdout.write(table_text(evaluation))
+    folder = Path(args.output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        atomic_write(folder / "errors.csv", csv_text(evaluation).encode())
+        save_curve(evaluation, folder / "cumulative_error.png", f"{model.name}, init {args.init}")
+    except OSError as error:
+        raise FileError(folder, "", f"cannot be written ({error.strerror})") from error
+    print(f"{folder / 'errors.csv'}, {folder / 'cumulative_error.png'}")
+    return 0
+
+
+def _names(file: Path) -> list[str]:
+    try:
+        return file.read_text("utf-8").split()
+    except OSError as error:
+        raise FileError(file, "", f"cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError:
+        raise FileError(file, "", "expected a text file of names, one per line") from None
+
+
+# --- clnf models ------------------------------------------------------------------------------------
+
+
+def _models(_: argparse.Namespace) -> int:
+    from clnf_engine.library import load_model, shipped_models
+
+    for name, folder in shipped_models().items():
+        model = load_model(folder)
+        scales = ", ".join(f"{scale.patch_scaling:g}" for scale in model.scales)
+        print(f"{name}: {model.n_landmarks} landmarks, {model.pdm.n_modes} modes, patch scales {scales}; {folder}")
+    return 0

@@ -1,0 +1,258 @@
+"""Measure a model on annotated faces: point-to-point errors as a share of the outer-eye distance.
+
+Sagonas et al., "300 faces in-the-wild challenge", ICCVW 2013, §4.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clnf_engine.arrays import Floats, read_only
+from clnf_engine.errors import ClnfError
+from clnf_engine.fitting import fit
+from clnf_engine.initial import Initial, box_around, initial_from_box, initials_from_detector, perturbed
+from clnf_engine.io.atomic import atomic_write
+from clnf_engine.model import Model
+from clnf_engine.options import FitOptions
+from clnf_engine.training.annotations import Face
+from clnf_engine.training.ibug68 import N_LANDMARKS, REGIONS
+
+LIMITS = (5.0, 8.0)
+"""Errors, % of the outer-eye distance, for which the share of faces below them is told."""
+
+PERTURBATION = 0.1
+"""Of a true box: shift per axis and change of size, as a share of the box."""
+
+
+class Start(StrEnum):
+    """Where the fits of an evaluation start."""
+
+    BOX = "box"
+    DETECTOR = "detector"
+    PERTURBED = "perturbed"
+
+
+@dataclass(frozen=True, eq=False)
+class FaceError:
+    """How far a fit ended from the truth.
+
+    Attributes
+    ----------
+    name : str
+    errors : (68,) float64 or None
+        Distance of every landmark, % of the outer-eye distance; None when the detector found no face there.
+    message : str
+        How the fit ended.
+    """
+
+    name: str
+    errors: Floats | None
+    message: str
+
+    @property
+    def mean(self) -> float:
+        """Mean over all landmarks, %; infinite without a fit."""
+        return float("inf") if self.errors is None else float(self.errors.mean())
+
+    def region(self, name: str) -> float:
+        """Mean over the landmarks of a region, %; infinite without a fit."""
+        return float("inf") if self.errors is None else float(self.errors[list(REGIONS[name])].mean())
+
+
+@dataclass(frozen=True)
+class Row:
+    """Statistics of the errors of many faces, %.
+
+    Attributes
+    ----------
+    mean, median, p90 : float
+        Over the faces that were fitted; NaN when there are none.
+    below : tuple of float
+        Share of all faces, %, with an error under each of `LIMITS`; a face without a fit is not.
+    """
+
+    mean: float
+    median: float
+    p90: float
+    below: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Errors of a model on many faces.
+
+    Attributes
+    ----------
+    faces : tuple of FaceError
+    """
+
+    faces: tuple[FaceError, ...]
+
+    @property
+    def not_found(self) -> tuple[str, ...]:
+        """Faces that the detector missed."""
+        return tuple(face.name for face in self.faces if face.errors is None)
+
+    def rows(self) -> dict[str, Row]:
+        """Statistics of the whole face ("all") and of every region."""
+        rows = {"all": statistics([face.mean for face in self.faces])}
+        return rows | {name: statistics([face.region(name) for face in self.faces]) for name in REGIONS}
+
+
+def statistics(errors: Sequence[float]) -> Row:
+    """Statistics of the errors of faces, % of the outer-eye distance; infinite where there is no fit."""
+    values = np.array(errors, dtype=np.float64)
+    fitted = values[np.isfinite(values)]
+    below = tuple(float(100 * np.mean(values < limit)) for limit in LIMITS)
+    if not fitted.size:
+        return Row(np.nan, np.nan, np.nan, below)
+    return Row(float(fitted.mean()), float(np.median(fitted)), float(np.percentile(fitted, 90)), below)
+
+
+def landmark_errors(points: Floats, face: Face) -> Floats:
+    """Distance of every landmark from the truth, % of the outer-eye distance.
+
+    Parameters
+    ----------
+    points : (68, 2) float64
+        Image px.
+    face : Face
+
+    Returns
+    -------
+    (68,) float64
+    """
+    errors: Floats = 100 * np.linalg.norm(points - face.points, axis=1) / face.eye_distance
+    return read_only(errors)
+
+
+def evaluate(
+    faces: Iterable[Face],
+    model: Model,
+    options: FitOptions | None = None,
+    start: Start = Start.DETECTOR,
+    seed: int = 0,
+) -> Evaluation:
+    """Fit a model to annotated faces and compare.
+
+    Parameters
+    ----------
+    faces : iterable of Face
+    model : Model
+        Of 68 landmarks.
+    options : FitOptions, optional
+        OpenFace's by default.
+    start : Start
+        ``box``: the box around the true landmarks; ``perturbed``: that box, shifted and scaled at random by up to
+        `PERTURBATION`; ``detector``: the detected face that overlaps it most.
+    seed : int
+        Of the perturbation; each face has its own, from this and its name.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    ClnfError
+        When the model has another number of landmarks or an image cannot be read.
+    """
+    if model.n_landmarks != N_LANDMARKS:
+        raise ClnfError(f"{model.name} has {model.n_landmarks} landmarks; the faces have {N_LANDMARKS}")
+    return Evaluation(tuple(_face_error(face, model, options, start, seed) for face in faces))
+
+
+def _face_error(face: Face, model: Model, options: FitOptions | None, start: Start, seed: int) -> FaceError:
+    image = face.gray()
+    initial = _initial(face, image, model, start, seed)
+    if initial is None:
+        return FaceError(face.name, None, "the detector found no face there")
+    trace = fit(image, model, initial, options)
+    return FaceError(face.name, landmark_errors(trace.landmarks, face), trace.message)
+
+
+def _initial(face: Face, image: NDArray[np.uint8], model: Model, start: Start, seed: int) -> Initial | None:
+    truth = box_around(face.points)
+    if start is Start.DETECTOR:
+        found = [
+            (_overlap(initial.box, truth), -k, initial)
+            for k, initial in enumerate(initials_from_detector(model, image))
+        ]
+        best = max(found, default=None, key=lambda item: item[:2])
+        return best[2] if best is not None and best[0] > 0 else None
+    initial = initial_from_box(model, truth)
+    if start is Start.BOX:
+        return initial
+    return perturbed(model, initial, seed + zlib.crc32(face.name.encode()), amount=PERTURBATION)
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
+    """Area common to two boxes, px²."""
+    sides = [max(0.0, min(a[k] + a[k + 2], b[k] + b[k + 2]) - max(a[k], b[k])) for k in (0, 1)]
+    return sides[0] * sides[1]
+
+
+# --- what a person sees -----------------------------------------------------------------------------
+
+
+def table_text(evaluation: Evaluation) -> str:
+    """The statistics as a table; errors in % of the outer-eye distance."""
+    limits = "".join(f"{f'< {limit:g} %':>8}" for limit in LIMITS)
+    lines = [f"{'% of the outer-eye distance':<28}{'mean':>8}{'median':>8}{'p90':>8}{limits}"]
+    for name, row in evaluation.rows().items():
+        numbers = "".join(f"{value:8.2f}" for value in (row.mean, row.median, row.p90))
+        lines.append(f"{name:<28}{numbers}" + "".join(f"{value:8.1f}" for value in row.below))
+    found = len(evaluation.faces) - len(evaluation.not_found)
+    lines.append(f"{found} of {len(evaluation.faces)} faces fitted")
+    if evaluation.not_found:
+        lines.append(f"not found by the detector: {', '.join(evaluation.not_found)}")
+    return "\n".join(lines) + "\n"
+
+
+def csv_text(evaluation: Evaluation) -> str:
+    """The error of every face and region, % of the outer-eye distance; empty without a fit."""
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["face", "all", *REGIONS, "message"])
+    for face in evaluation.faces:
+        values = [face.mean, *(face.region(name) for name in REGIONS)]
+        numbers = ["" if face.errors is None else f"{value:.4f}" for value in values]
+        writer.writerow([face.name, *numbers, face.message])
+    return stream.getvalue()
+
+
+def save_curve(evaluation: Evaluation, path: Path, title: str) -> None:
+    """Write a plot of the cumulative error curve: which share of the faces has an error below x.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    path : Path
+        A PNG file.
+    title : str
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, and only needed here
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot(xlim=(0, 10), ylim=(0, 101), title=title)
+    axes.set_xlabel("mean error of a face, % of the outer-eye distance")
+    axes.set_ylabel("faces, %")
+    share = 100 * np.arange(1, len(evaluation.faces) + 1) / len(evaluation.faces)
+    curves = {"all": [face.mean for face in evaluation.faces]}
+    curves |= {name: [face.region(name) for face in evaluation.faces] for name in REGIONS}
+    for name, errors in curves.items():
+        axes.step(np.sort(errors), share, where="post", label=name, linewidth=2.5 if name == "all" else 1.0)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    atomic_write(path, buffer.getvalue())

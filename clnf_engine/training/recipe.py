@@ -1,0 +1,84 @@
+"""Recipe: everything that can be chosen about a training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clnf_engine.errors import OptionsError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Choices of a training; the defaults made the shipped model.
+
+    Attributes
+    ----------
+    scales : tuple of float
+        Patch scales, reference px per model unit, coarse to fine.
+    windows : tuple of int
+        Response map sizes for which Sigma components are stored.
+    neurons : int
+        Neurons K per expert.
+    seed : int
+        Of every random choice.
+    held_out : float
+        Share of the faces on which confidences and accuracy are measured.
+    variance_kept : float
+        Share of the shape variance that the PDM's modes explain.
+    support : int
+        Side of a neuron, reference px.
+    training_window : int
+        Side of the response maps an expert is trained on, reference px.
+    copies : int
+        Jittered crops per face and per mirror image.
+    turned_degrees : float
+        Faces turned to a side by more than this get three times as many.
+    jitter_degrees, jitter_scale : float
+        Standard deviations of a crop's rotation and of the logarithm of its scale.
+    near_share : float
+        Share of the crops whose window holds the landmark; the others lie up to `far_offset` px off.
+    far_offset : float
+        Reference px.
+    bump : float
+        Standard deviation of the target response, reference px.
+    weight_decay : float
+        Penalty on the squared norm of all neurons, per response cell.
+    likeness : float
+        Penalty on the mean squared cosine between neurons, per response cell.
+    iterations, refinements : int
+        Most steps of the optimiser, from k-means and from the experts of the split.
+    """
+
+    scales: tuple[float, ...] = (0.2, 0.35, 0.5)
+    windows: tuple[int, ...] = (7, 9, 11, 15)
+    neurons: int = 5
+    seed: int = 0
+    held_out: float = 0.2
+    variance_kept: float = 0.98
+    support: int = 11
+    training_window: int = 9
+    copies: int = 2
+    turned_degrees: float = 8.0
+    jitter_degrees: float = 6.0
+    jitter_scale: float = 0.075
+    near_share: float = 0.65
+    far_offset: float = 11.0
+    bump: float = 1.0
+    weight_decay: float = 1e-6
+    likeness: float = 0.1
+    iterations: int = 80
+    refinements: int = 30
+
+    def __post_init__(self) -> None:
+        if not self.scales or any(not 0.01 <= scale <= 10 for scale in self.scales):
+            raise OptionsError(f"scales are {self.scales}; expected numbers from 0.01 to 10")
+        if list(self.scales) != sorted(set(self.scales)):
+            raise OptionsError(f"scales are {self.scales}; expected them to grow, coarse to fine")
+        if len(set(self.windows)) != len(self.windows) or any(not (3 <= w <= 31 and w % 2) for w in self.windows):
+            raise OptionsError(f"windows are {self.windows}; expected different odd numbers from 3 to 31")
+        if not 1 <= self.neurons <= 50:
+            raise OptionsError(f"neurons is {self.neurons}; expected 1 to 50")
+        if self.seed < 0:
+            raise OptionsError(f"seed is {self.seed}; expected 0 or more")
+        if not 0 < self.held_out < 1:
+            raise OptionsError(f"held_out is {self.held_out:g}; expected more than 0 and less than 1")

@@ -1,0 +1,180 @@
+"""Training: a tiny model in seconds, the same on every run, resumed where it was interrupted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clnf_engine import fit, initial_from_box, load_model
+from clnf_engine.cli import main
+from clnf_engine.errors import ClnfError, OptionsError
+from clnf_engine.initial import box_around
+from clnf_engine.training import train as training_module
+from clnf_engine.training.annotations import Face, read_annotations
+from clnf_engine.training.evaluate import landmark_errors
+from clnf_engine.training.recipe import Recipe
+from clnf_engine.training.train import Training, split, train
+
+from .drawn_faces import write_faces
+
+TINY = Recipe(
+    scales=(0.3,), windows=(9,), neurons=2, copies=2, iterations=15, refinements=5, held_out=0.25, weight_decay=1e-5
+)
+TINY_WORDS = ("--scales", "0.3", "--windows", "9", "--neurons", "2", "-O", "copies=2", "-O", "iterations=15")
+TINY_WORDS += ("-O", "refinements=5", "-O", "held_out=0.25", "-O", "weight_decay=1e-5")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_faces(tmp_path_factory.mktemp("faces"), 12, seed=1)
+
+
+@pytest.fixture(scope="module")
+def faces(folder: Path) -> tuple[Face, ...]:
+    return read_annotations(folder).faces
+
+
+@pytest.fixture(scope="module")
+def trained(faces: tuple[Face, ...], tmp_path_factory: pytest.TempPathFactory) -> Training:
+    return train(faces, tmp_path_factory.mktemp("models") / "tiny", TINY, processes=2, quiet=True)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_a_tiny_model_fits_better_than_the_mean_shape(trained: Training, tmp_path: Path) -> None:
+    model = load_model(trained.main_file)
+    unseen = read_annotations(write_faces(tmp_path, 6, seed=2)).faces
+    starts = [initial_from_box(model, box_around(face.points)) for face in unseen]
+    traces = [fit(face.gray(), model, start) for face, start in zip(unseen, starts, strict=True)]
+    before = [landmark_errors(t.steps[0].landmarks, f).mean() for t, f in zip(traces, unseen, strict=True)]
+    after = [landmark_errors(t.landmarks, f).mean() for t, f in zip(traces, unseen, strict=True)]
+    assert all(trace.success for trace in traces)
+    assert np.mean(after) < 0.7 * np.mean(before)
+
+
+def test_what_a_training_leaves_behind(trained: Training, faces: tuple[Face, ...]) -> None:
+    folder = trained.main_file.parent
+    assert trained.main_file.name == "main_tiny.txt"
+    assert (folder / "held_out.txt").read_text().split() == [face.name for face in trained.held_out]
+    assert len(trained.held_out) == 3
+    work = folder.with_name("tiny.work")
+    assert [path.name for path in work.iterdir()] == ["split"]
+    again = load_model(work / "split")
+    assert np.array_equal(again.scales[0].views[0].weights, trained.split_model.scales[0].views[0].weights)
+    assert not np.array_equal(again.scales[0].views[0].weights, trained.model.scales[0].views[0].weights)
+    view = load_model(folder).scales[0].views[0]
+    assert ((view.patch_confidence > 0) & (view.patch_confidence <= 1)).all()
+    assert np.array_equal(view.weights[45], view.weights[36][:, :, ::-1])  # the other eye, mirrored
+    assert np.linalg.norm(view.weights[30], axis=(1, 2)) == pytest.approx([1, 1], abs=1e-5)
+
+
+def test_an_interrupted_training_goes_on_and_ends_the_same(
+    trained: Training, faces: tuple[Face, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with another number of processes."""
+    bars: list[Bar] = []
+
+    class Bar(training_module.tqdm):  # type: ignore[type-arg]
+        stop_at: int | None = 10
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.counts: list[int] = []
+            bars.append(self)
+
+        def update(self, n: float | None = 1) -> bool | None:
+            self.counts.append(int(n or 0))
+            if sum(self.counts) == self.stop_at:
+                raise KeyboardInterrupt
+            return super().update(n)
+
+    monkeypatch.setattr(training_module, "tqdm", Bar)
+    folder = tmp_path / "tiny"
+    with pytest.raises(KeyboardInterrupt):
+        train(faces, folder, TINY, processes=1, quiet=True)
+    finished = len(list((tmp_path / "tiny.work" / "split").glob("expert_*.npz")))
+    assert finished >= 10
+    Bar.stop_at = None
+    train(faces, folder, TINY, processes=1, quiet=True)
+    assert bars[1].counts[0] == finished
+    assert sum(bars[1].counts) == 2 * 39
+    assert files(folder) == files(trained.main_file.parent)
+
+
+def test_experts_of_another_recipe_are_not_taken_over(tmp_path: Path) -> None:
+    work = tmp_path / "x.work"
+    training_module._prepare(work, {"recipe": 1})
+    (work / "split" / "expert_0_00.npz").write_bytes(b"")
+    training_module._prepare(work, {"recipe": 1})
+    assert (work / "split" / "expert_0_00.npz").exists()
+    training_module._prepare(work, {"recipe": 2})
+    assert not (work / "split" / "expert_0_00.npz").exists()
+
+
+def test_the_split_depends_on_the_seed_only(faces: tuple[Face, ...]) -> None:
+    assert split(faces, TINY) == split(faces[::-1], TINY)
+    assert any(split(faces, Recipe(seed=s, held_out=0.25)) != split(faces, TINY) for s in range(1, 5))
+    with pytest.raises(ClnfError, match="1 faces are too few to hold out 25%"):
+        split(faces[:1], TINY)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"scales": ()}, "scales"),
+        ({"scales": (0.5, 0.25)}, "grow"),
+        ({"windows": (8,)}, "odd numbers"),
+        ({"neurons": 0}, "neurons is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"held_out": 1.0}, "held_out is 1"),
+    ],
+)
+def test_impossible_recipes(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionsError, match=message):
+        Recipe(**wrong)
+
+
+def test_the_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "broken.pts").write_text("nonsense")
+    try:
+        model = tmp_path / "own"
+        assert main(["train", str(folder), "-o", str(model), *TINY_WORDS, "--processes", "2"]) == 0
+        out, err = capsys.readouterr()
+        assert "broken.pts: there is no image broken.jpg" in err
+        assert "1 of 13 annotations skipped" in err
+        assert "init perturbed" in out
+        assert out.splitlines()[-1] == str(model / "main_own.txt")
+        words = ["evaluate", str(folder), "--model", str(model), "--init", "box", "-o", str(tmp_path / "result")]
+        assert main([*words, "--only", str(model / "held_out.txt"), "--preset", "openface-wild"]) == 0
+        assert "3 of 3 faces fitted" in capsys.readouterr().out
+        assert sorted(p.name for p in (tmp_path / "result").iterdir()) == ["cumulative_error.png", "errors.csv"]
+        assert (tmp_path / "result" / "errors.csv").read_text().count("\n") == 4
+    finally:
+        (folder / "broken.pts").unlink()
+    assert main(["models"]) == 0
+    assert capsys.readouterr().out.startswith("portrait68: 68 landmarks, ")
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["train", "nowhere", "-o", "x"], "nowhere: cannot be read as a folder of faces"),
+        (["train", ".", "-o", "x", "--scales", "a"], "expected numbers joined by commas"),
+        (["train", ".", "-o", "x", "--windows", "1.5"], "expected whole numbers joined by commas"),
+        (["train", ".", "-o", "x", "--processes", "0"], "expected a whole number from 1 to 1024"),
+        (["train", ".", "-o", "x", "-O", "what=1"], "expected key=value, with a key among neurons"),
+        (["train", ".", "-o", "x", "-O", "copies=1.5"], "-O 'copies=1.5': expected a whole number"),
+        (["train", ".", "-o", "x", "-O", "bump=wide"], "-O 'bump=wide': expected a number"),
+        (["evaluate", "nowhere"], "nowhere: cannot be read as a folder of faces"),
+        (["evaluate", ".", "--seed", "-1"], "--seed is -1"),
+        (["evaluate", ".", "--model", "nowhere"], "no such file, folder or shipped model"),
+    ],
+)
+def test_wrong_input(words: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert problem in capsys.readouterr().err
