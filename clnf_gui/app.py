@@ -7,11 +7,12 @@ from argparse import Namespace
 
 import matplotlib.cbook
 from PySide6.QtCore import QEventLoop, QTimer
+from PySide6.QtWidgets import QApplication
 
-from clnf_engine.library import shipped_models
+from clnf_engine.library import DEFAULT_MODEL
 from clnf_gui.qt_setup import make_application, show_uncaught
 from clnf_gui.session import Session
-from clnf_gui.settings import last_model, layout, remember_layout
+from clnf_gui.settings import layout, remember_layout
 from clnf_gui.window import MainWindow
 
 _SCREENSHOT_TIMEOUT_MS = 60_000
@@ -29,19 +30,15 @@ def run(arguments: Namespace) -> int:
         width, height = min(width, available.width()), min(height, available.height())
     window.resize(width, height)
     window.show()
-    model = arguments.model or next(iter(shipped_models()), "") or ("" if arguments.screenshot else last_model())
-    if model:
-        session.open_model(model)
+    window.dialogs.open_model(arguments.model or DEFAULT_MODEL)
     if not arguments.fresh and not arguments.screenshot and (kept := layout()) is not None:
         window.restoreGeometry(kept[0])
         window.restoreState(kept[1])
     window.dialogs.open_file(arguments.image or sample_portrait())
     if arguments.screenshot:
-        code = _screenshot(window, session, arguments.screenshot, bool(model))
+        code = _screenshot(window, session, arguments.screenshot)
         window.close()
         return code
-    if not model:
-        QTimer.singleShot(0, window.dialogs.ask_model)
     code = app.exec()
     remember_layout(window.saveGeometry(), window.saveState())
     return code
@@ -52,11 +49,8 @@ def sample_portrait() -> str:
     return str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
 
 
-def _screenshot(window: MainWindow, session: Session, path: str, has_model: bool) -> int:
+def _screenshot(window: MainWindow, session: Session, path: str) -> int:
     """Wait for the fit and grab the window to a file; returns the exit code, with the reason on stderr."""
-    if not has_model:
-        sys.stderr.write("clnf-gui: no model ships with this version; give one by --model\n")
-        return 2
     loop = QEventLoop()
     session.failed.connect(lambda message, _: sys.stderr.write(f"clnf-gui: {message}\n"))
     session.changed.connect(lambda _: None if session.busy else loop.quit())
@@ -67,6 +61,7 @@ def _screenshot(window: MainWindow, session: Session, path: str, has_model: bool
         return 1
     session.move_cursor(len(session.lane.steps) - 2)
     window.repaint_now()
+    QApplication.processEvents()
     if not window.grab().save(path):
         sys.stderr.write(f"clnf-gui: {path}: cannot be written\n")
         return 2

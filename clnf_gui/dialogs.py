@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QMainWindow, QMessageBox
 from clnf_engine import ClnfError
 from clnf_engine.errors import FileError
 from clnf_engine.io.atomic import atomic_write
+from clnf_engine.library import shipped_models
 from clnf_gui import about, settings
 from clnf_gui.commands import COMMANDS
 from clnf_gui.export import png_bytes, python_source, step_report, steps_csv
@@ -52,7 +53,7 @@ class WindowDialogs:
             ".json": self._open_session,
             ".npz": self._session.open_trace,
             ".pts": self._session.start_from_landmarks,
-            ".txt": self._open_model,
+            ".txt": self.open_model,
         }
         suffix = Path(path).suffix.lower()
         openers.get(suffix, self._session.open_image)(path)
@@ -65,15 +66,17 @@ class WindowDialogs:
         except ClnfError as error:
             self._session.failed.emit(str(error), "")
 
-    def _open_model(self, path: str) -> None:
-        settings.remember_model(path)
-        self._session.open_model(path)
+    def open_model(self, path_or_name: str) -> None:
+        """Open a model; one of a file is remembered, a shipped one is always at hand."""
+        if path_or_name not in shipped_models():
+            settings.remember_model(path_or_name)
+        self._session.open_model(path_or_name)
 
     def ask_image(self) -> None:
         self._ask("Open image", _IMAGES, self.open_file)
 
     def ask_model(self) -> None:
-        self._ask("Open model", _MODELS, self._open_model)
+        self._ask("Open model", _MODELS, self.open_model)
 
     def ask_landmarks(self) -> None:
         self._ask("Start from landmarks", _LANDMARKS, self._session.start_from_landmarks)

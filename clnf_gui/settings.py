@@ -11,28 +11,36 @@ def _settings() -> QSettings:
     return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "CLNF Studio", "clnf-gui")
 
 
-def last_model() -> str:
-    """Path of the model opened last; "" when there is none."""
-    return str(_settings().value("last_model", ""))
+def recent_models() -> list[str]:
+    """Paths of models opened lately, the newest first."""
+    return _recent("recent_models")
 
 
 def remember_model(path: str) -> None:
-    """Make `path` the model opened last."""
-    _settings().setValue("last_model", path)
+    """Make `path` the newest of the recent models."""
+    _remember("recent_models", path)
 
 
 def recent_files() -> list[str]:
     """Images, sessions and traces opened lately, the newest first."""
-    found = _settings().value("recent_files")
+    return _recent("recent_files")
+
+
+def remember_file(path: str) -> None:
+    """Make `path` the newest of the recent files."""
+    _remember("recent_files", path)
+
+
+def _recent(key: str) -> list[str]:
+    found = _settings().value(key)
     if isinstance(found, list):
         return [str(path) for path in found]
     return [found] if isinstance(found, str) else []
 
 
-def remember_file(path: str) -> None:
-    """Make `path` the newest of the recent files."""
-    others = [other for other in recent_files() if other != path]
-    _settings().setValue("recent_files", [path, *others][:_MAX_RECENT])
+def _remember(key: str, path: str) -> None:
+    others = [other for other in _recent(key) if other != path]
+    _settings().setValue(key, [path, *others][:_MAX_RECENT])
 
 
 def layout() -> tuple[QByteArray, QByteArray] | None:

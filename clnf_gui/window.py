@@ -16,10 +16,12 @@ from PySide6.QtWidgets import (
     QScrollArea,
     QTabWidget,
     QToolBar,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
+from clnf_engine.library import shipped_models
 from clnf_gui.commands import COMMANDS, Command
 from clnf_gui.cursor import ALL_ASPECTS, Aspect
 from clnf_gui.dialogs import WindowDialogs
@@ -29,7 +31,7 @@ from clnf_gui.panels.options import OptionsPanel
 from clnf_gui.panels.timeline import Timeline
 from clnf_gui.panes import Pane, Panes
 from clnf_gui.session import Session
-from clnf_gui.settings import recent_files
+from clnf_gui.settings import recent_files, recent_models
 from clnf_gui.views.image_view import ImageView
 from clnf_gui.views.readout import cell_line, landmark_line, step_line
 
@@ -159,12 +161,18 @@ class MainWindow(QMainWindow):
             if command.id == "open_image":
                 self.recent_menu = menus[command.menu].addMenu("Open recent")
                 self.recent_menu.aboutToShow.connect(self._list_recent)
+                self.model_menu = menus[command.menu].addMenu("Model")
+                self.model_menu.aboutToShow.connect(self._list_models)
             if command.icon:
                 if previous not in ("", command.menu):
                     toolbar.addSeparator()
                 previous = command.menu
                 action.setIcon(icon(command.icon))
                 toolbar.addAction(action)
+        button = toolbar.widgetForAction(self.actions_by_id["open_model"])
+        if isinstance(button, QToolButton):
+            button.setMenu(self.model_menu)
+            button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         panels = self.menuBar().addMenu("&Panels")
         for dock in self.findChildren(QDockWidget):
             panels.addAction(dock.toggleViewAction())
@@ -176,6 +184,17 @@ class MainWindow(QMainWindow):
             self.recent_menu.addAction(path, partial(self.dialogs.open_file, path))
         if self.recent_menu.isEmpty():
             self.recent_menu.addAction("nothing yet").setEnabled(False)
+
+    def _list_models(self) -> None:
+        """The shipped models, those opened lately, and a way to open others."""
+        self.model_menu.clear()
+        for name in shipped_models():
+            self.model_menu.addAction(f"{name} (shipped)", partial(self.dialogs.open_model, name))
+        self.model_menu.addSeparator()
+        for path in recent_models():
+            self.model_menu.addAction(path, partial(self.dialogs.open_model, path))
+        self.model_menu.addSeparator()
+        self.model_menu.addAction(self.actions_by_id["open_model"])
 
     def _restore_made_layout(self) -> None:
         """Put the docks back as they were made, and all of them in sight."""

@@ -226,3 +226,20 @@ def test_resetting_the_layout_brings_closed_docks_back(window: MainWindow) -> No
         dock.close()
     window.actions_by_id["reset_layout"].trigger()
     assert all(not dock.isHidden() for dock in docks)
+
+
+def test_the_model_menu_lists_the_shipped_model_recent_ones_and_open(
+    qtbot: QtBot, window: MainWindow, model_file: Path
+) -> None:
+    session = window.session
+    window.dialogs.open_model(str(model_file))
+    wait_for_fit(qtbot, session)
+    window.model_menu.aboutToShow.emit()
+    texts = [action.text() for action in window.model_menu.actions() if not action.isSeparator()]
+    assert texts == ["portrait68 (shipped)", str(model_file), "Open model…"]
+    window.model_menu.actions()[0].trigger()
+    qtbot.waitUntil(lambda: session.model.name == "main_portrait68", timeout=TIMEOUT_MS)
+    wait_for_fit(qtbot, session)
+    assert session.step.landmarks.shape == (68, 2)
+    window.model_menu.aboutToShow.emit()
+    assert [a.text() for a in window.model_menu.actions() if not a.isSeparator()] == texts
