@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ from clnf_gui.look import Look
 from clnf_gui.session_file import LaneDocument, SessionDocument
 from clnf_gui.worker import Job, Worker
 
+_LIVE_SECONDS = 0.1
+"""A fit that takes longer is shown while it runs, at this interval; a shorter one when it is complete."""
+
 
 class Session(Cursor):
     """What the window shows. Commands change it; `changed` tells the views.
@@ -58,6 +62,7 @@ class Session(Cursor):
         self.truth: NDArray[np.float64] | None = None
         self.history = History()
         self._afresh: set[str] = set()
+        self._told_of_steps = 0.0
         self._open: set[str] = set()
         self._worker = Worker()
         self._worker.produced.connect(self._on_produced)
@@ -378,11 +383,17 @@ class Session(Cursor):
         lane = self.lanes[name]
         if name in self._afresh:
             self._afresh.discard(name)
+            self._told_of_steps = time.monotonic()
             lane.steps, lane.complete = [], False
         lane.steps.append(step)
         if self.following and name == self.active:
             self.place = step.place
         lane.show(self.place)
+        if time.monotonic() - self._told_of_steps > _LIVE_SECONDS:
+            self._tell_of_steps()
+
+    def _tell_of_steps(self) -> None:
+        self._told_of_steps = time.monotonic()
         self.changed.emit(Aspect.STEPS | Aspect.CURSOR)
 
     @Slot(str, int, float)
@@ -391,7 +402,7 @@ class Session(Cursor):
             self._open.discard(kind)
             if kind in self.lanes:
                 self.lanes[kind].complete, self.lanes[kind].seconds = True, seconds
-                self.changed.emit(Aspect.STEPS)
+                self._tell_of_steps()
             self.changed.emit(Aspect.BUSY)
 
     @Slot(str, int, str, str)

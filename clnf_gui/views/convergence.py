@@ -12,7 +12,7 @@ from PySide6.QtCore import QPointF, Qt, Signal
 from clnf_engine import Phase, Step
 from clnf_engine.steps import Place
 from clnf_gui.theme import LANE_COLOURS, step_colour
-from clnf_gui.views.axes import DecadeAxis
+from clnf_gui.views.axes import DecadeAxis, decade_lines
 
 _SMALLEST = 1e-12
 """Shown in place of an exact zero, which has no logarithm."""
@@ -30,7 +30,7 @@ class ConvergenceView(pg.PlotWidget):
         self.plotItem.hideButtons()
         self.plotItem.setLabel("bottom", "steps, by patch scale")
         self.plotItem.setMouseEnabled(x=False, y=False)
-        self.plotItem.showGrid(y=True, alpha=0.25)
+        self.addItem(decade_lines(), ignoreBounds=True)
         # The items get log10 values; the axis writes them as numbers.
         self.norm_items, self.change_items, self.point_items = {}, {}, {}
         for name, colour in LANE_COLOURS.items():

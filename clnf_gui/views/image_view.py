@@ -38,8 +38,8 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.setBackground(BACKDROP)
         self.box = self.addViewBox(lockAspect=True, invertY=True, enableMenu=False)
         self.image_item = pg.ImageItem()
-        self.ghost_item = pg.PlotCurveItem(pen=pg.mkPen("#ffffff", width=1.2, style=Qt.PenStyle.DotLine))
-        self.contour_item = pg.PlotCurveItem(pen=pg.mkPen(SKY, width=1.4))
+        self.ghost_item = pg.PlotCurveItem(pen=pg.mkPen("#ffffff", width=1, style=Qt.PenStyle.DotLine))
+        self.contour_item = pg.PlotCurveItem(pen=pg.mkPen(SKY, width=1))
         self.shift_item = pg.PlotCurveItem(pen=pg.mkPen(ORANGE, width=2.0))
         self.point_item = pg.ScatterPlotItem(size=6, pen=pg.mkPen("#10243a", width=1), brush=pg.mkBrush("#ffffff"))
         self.selected_item = pg.ScatterPlotItem(

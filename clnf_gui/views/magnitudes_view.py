@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QSplitter
 
 from clnf_engine.diagnostics.magnitudes import Magnitudes
 from clnf_gui.theme import BLUE, ORANGE, SELECTION, VERMILION
-from clnf_gui.views.axes import DecadeAxis
+from clnf_gui.views.axes import DecadeAxis, decade_lines
 from clnf_gui.views.number_table import NumberTable
 
 _BAR = 0.42
@@ -33,7 +33,7 @@ class MagnitudesView(QSplitter):
             size="9pt",
         )
         self.plot.plotItem.setLabel("bottom", "landmark")
-        self.plot.showGrid(y=True, alpha=0.25)
+        self.plot.addItem(decade_lines(), ignoreBounds=True)
         self.raw_bars = pg.BarGraphItem(x=[], height=[], width=_BAR, brush=BLUE, pen=None)
         self.sigma_bars = pg.BarGraphItem(x=[], height=[], width=_BAR, brush=ORANGE, pen=None)
         self.weak_item = pg.ScatterPlotItem(size=9, symbol="t", brush=pg.mkBrush(VERMILION), pen=None)
