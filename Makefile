@@ -13,11 +13,11 @@ ifneq ($(and $(wildcard .venv/bin/python),$(shell cat .venv/.ready 2>/dev/null))
 .PHONY: $(READY)
 endif
 
-.PHONY: help run test lint bench train clean libraries
+.PHONY: help run test lint bench screenshots train clean libraries
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(READY) libraries ## open the window: make run [MODEL=main_file.txt] [IMAGE=photo.jpg]; without a display, fit into output/
 	@scripts/run.sh
@@ -43,6 +43,9 @@ bench: $(READY) libraries ## measure the engine's speed on one thread
 
 train: $(READY) libraries ## train models/portrait68 anew: make train [FACES=folder of annotated faces]
 	@$(BIN)/clnf train "$(FACES)" -o models/portrait68
+
+screenshots: $(READY) libraries ## make the pictures of the documentation: docs/images
+	@QT_QPA_PLATFORM=offscreen $(BIN)/python scripts/screenshots.py
 
 clean: ## remove .venv and everything else that was made here
 	rm -rf .venv build dist output evaluation models/*.work .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

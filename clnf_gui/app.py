@@ -20,7 +20,7 @@ _SCREENSHOT_TIMEOUT_MS = 60_000
 
 def run(arguments: Namespace) -> int:
     """Open the window as the command line asks, and return the exit code."""
-    app = make_application()
+    app = make_application(arguments.theme)
     session = Session()
     window = MainWindow(session)
     show_uncaught(session.failed.emit)

@@ -11,7 +11,7 @@ from types import TracebackType
 import cv2  # noqa: F401  imported before Qt, because importing it sets Qt's plugin path
 import pyqtgraph as pg
 from PySide6.QtCore import QCoreApplication, QMessageLogContext, QtMsgType, qInstallMessageHandler
-from PySide6.QtGui import QPalette
+from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication
 
 
@@ -22,8 +22,14 @@ def has_display() -> bool:
     return True
 
 
-def make_application() -> QApplication:
-    """The QApplication, with environment, style and pyqtgraph set up; off screen where there is no display."""
+def make_application(theme: str = "system") -> QApplication:
+    """The QApplication, with environment, style and pyqtgraph set up; off screen where there is no display.
+
+    Parameters
+    ----------
+    theme : str
+        "system" follows the desktop's light or dark, "light" and "dark" do not.
+    """
     qInstallMessageHandler(_log)
     plugin_path = os.environ.get("QT_QPA_PLATFORM_PLUGIN_PATH", "")
     if "cv2" in plugin_path:
@@ -35,6 +41,8 @@ def make_application() -> QApplication:
     QCoreApplication.setOrganizationName("CLNF Studio")
     QCoreApplication.setApplicationName("CLNF Studio")
     app.setStyle("Fusion")
+    if theme != "system":
+        app.setPalette(_palette(dark=theme == "dark"))
     palette = app.palette()
     pg.setConfigOptions(
         imageAxisOrder="row-major",
@@ -43,6 +51,26 @@ def make_application() -> QApplication:
         foreground=palette.color(QPalette.ColorRole.Text),
     )
     return app
+
+
+def _palette(dark: bool) -> QPalette:
+    """A palette of Fusion's own light colours, or of dark ones."""
+    if not dark:
+        return QPalette(QColor("#f0f0f0"))
+    palette = QPalette(QColor("#2d3033"))
+    role, group = QPalette.ColorRole, QPalette.ColorGroup
+    for name, colour in (
+        (role.Base, "#1f2123"),
+        (role.AlternateBase, "#26292b"),
+        (role.ToolTipBase, "#3a3e42"),
+        (role.Highlight, "#2f6fb2"),
+        (role.Link, "#6fb1ff"),
+    ):
+        palette.setColor(name, QColor(colour))
+    for name in (role.WindowText, role.Text, role.ButtonText, role.ToolTipText, role.HighlightedText):
+        palette.setColor(name, QColor("#e4e6e8"))
+        palette.setColor(group.Disabled, name, QColor("#7c8187"))
+    return palette
 
 
 def _log(kind: QtMsgType, context: QMessageLogContext, message: str) -> None:

@@ -44,6 +44,12 @@ def _chain(first: int, last: int, closed: bool = False) -> list[tuple[int, int]]
     return [*pairs, (last, first)] if closed else pairs
 
 
+CHECKED_STYLE = (
+    "QPushButton:checked { background-color: palette(highlight); color: palette(highlighted-text); font-weight: bold; "
+    "border: 1px solid palette(mid); border-radius: 2px; padding: 4px; }"
+)
+"""For buttons of which one is chosen: visible in light and dark."""
+
 IBUG_LANDMARKS = 68
 
 CONTOURS_68 = np.array(

@@ -8,6 +8,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from clnf_gui.look import Look, MapKind, MapRange, MapSource
+from clnf_gui.theme import CHECKED_STYLE
 
 _KINDS = {MapKind.RAW: "Raw", MapKind.AFTER_SIGMA: "After Sigma", MapKind.FINAL: "Final"}
 _RANGES = {MapRange.EACH: "each map", MapRange.STEP: "all maps"}
@@ -29,6 +30,7 @@ class MapChoice(QWidget):
         for kind, text in _KINDS.items():
             button = QPushButton(text)
             button.setCheckable(True)
+            button.setStyleSheet(CHECKED_STYLE)
             button.clicked.connect(lambda _, kind=kind: self.look_chosen.emit(replace(self._look, map_kind=kind)))
             self._group.addButton(button)
             self.buttons[kind] = button

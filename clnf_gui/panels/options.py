@@ -27,7 +27,7 @@ from PySide6.QtWidgets import (
 from clnf_engine import FitOptions, Initial, Kernel, Normalization, Precision, preset
 from clnf_engine.initial import Source
 from clnf_engine.presets import PRESETS
-from clnf_gui.theme import LANE_COLOURS
+from clnf_gui.theme import CHECKED_STYLE, LANE_COLOURS
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -76,10 +76,10 @@ class OptionsPanel(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         self._lane_group = QButtonGroup(self)
         self.lane_buttons = {}
-        for name, colour in LANE_COLOURS.items():
+        for name in LANE_COLOURS:
             button = QPushButton(f"Lane {name}")
             button.setCheckable(True)
-            button.setStyleSheet(f"QPushButton:checked {{ border-bottom: 3px solid {colour}; font-weight: bold; }}")
+            button.setStyleSheet(CHECKED_STYLE)
             button.clicked.connect(partial(self.lane_chosen.emit, name))
             self._lane_group.addButton(button)
             self.lane_buttons[name] = button

@@ -237,6 +237,9 @@ class _Titles(pg.GraphicsObject):
         if not self._titles:
             area = QRectF(painter.viewport())
             painter.drawText(area, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self._hint)
+        metrics, width = painter.fontMetrics(), self._tile * transform.m11()
         for text, x, y in self._titles:
-            painter.drawText(transform.map(QPointF(x, y)) + QPointF(1, -4), text)
+            fitting = text if metrics.horizontalAdvance(text) <= width else text.partition(" ≤")[0]
+            shown = metrics.elidedText(fitting, Qt.TextElideMode.ElideRight, int(width))
+            painter.drawText(transform.map(QPointF(x, y)) + QPointF(1, -4), shown)
         painter.setTransform(transform)

@@ -9,7 +9,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QFont, QPainter
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
-_READABLE_PX = 14.0
+_READABLE_PX = 24.0
 """Median distance of neighbours on the screen from which on numbers are painted."""
 
 
