@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
 from collections.abc import Callable
+from functools import cache
 from types import TracebackType
 
 import cv2  # noqa: F401  imported before Qt, because importing it sets Qt's plugin path
 import pyqtgraph as pg
+from pyqtgraph.util.garbage_collector import GarbageCollector
 from PySide6.QtCore import QCoreApplication, QMessageLogContext, QtMsgType, qInstallMessageHandler
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication
@@ -50,7 +53,16 @@ def make_application(theme: str = "system") -> QApplication:
         background=palette.color(QPalette.ColorRole.Base),
         foreground=palette.color(QPalette.ColorRole.Text),
     )
+    _collect_garbage_here()
     return app
+
+
+@cache
+def _collect_garbage_here() -> GarbageCollector:
+    """Collect garbage in this thread only: Qt aborts when a widget is destroyed in the worker's."""
+    gc.collect()
+    gc.freeze()  # what start-up made stays; it need not be looked at again
+    return GarbageCollector(interval=1.0)
 
 
 def _palette(dark: bool) -> QPalette:

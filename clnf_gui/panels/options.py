@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from PySide6.QtCore import Signal
+from pyqtgraph.parametertree import Parameter, ParameterTree
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QButtonGroup,
-    QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
@@ -24,20 +23,44 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from clnf_engine import FitOptions, Initial, Kernel, Normalization, Precision, preset
+from clnf_engine import ClnfError, FitOptions, Initial, preset
 from clnf_engine.initial import Source
+from clnf_engine.options import option_defaults
 from clnf_engine.presets import PRESETS
 from clnf_gui.theme import CHECKED_STYLE, LANE_COLOURS
 
-_Choice = TypeVar("_Choice", bound=StrEnum)
-
 _CUSTOM = "custom"
-_NORMALIZATIONS = {
-    Normalization.NONE: "none (OpenFace)",
-    Normalization.PEAK: "peak: each map to 1",
-    Normalization.MINMAX: "min–max: each map to [0, 1]",
-    Normalization.SUM: "sum: each map to a probability",
-    Normalization.GLOBAL_PEAK: "global peak: all by the largest",
+_ROW_PX = 22
+_TITLES = {
+    "normalization": "normalization",
+    "sigma_transform": "Sigma transform",
+    "windows": "windows",
+    "max_iterations": "iterations",
+    "sigma": "kernel σ, px",
+    "kernel": "kernel",
+    "reg_factor": "regularisation",
+    "weight_factor": "weight factor",
+    "adapt_per_scale": "adapt per scale",
+    "precision": "precision",
+    "convergence_px": "stop below, px",
+    "clamp_sigmas": "clamp modes at, σ",
+    "response_gain": "response gain",
+}
+"""Every option of the fit, in the order it is shown."""
+_TIPS = {
+    "normalization": "Done to the final maps; OpenFace does nothing. Only minmax can change a fit.",
+    "sigma_transform": "Apply Sigma, the spatial correlation of responses, to the raw maps.",
+    "windows": "Side of the response maps, reference px, one per patch scale from coarse to fine; 0 skips a scale.",
+    "max_iterations": "Of each phase, rigid and non-rigid, of every stage.",
+    "sigma": "Bandwidth of the mean-shift kernel, reference px.",
+    "kernel": "OpenFace's table at 0.1 px steps, or the kernel evaluated where it stands.",
+    "reg_factor": "Weight of the shape prior; more keeps the shape nearer to the mean.",
+    "weight_factor": "Weight of the patch confidences; 0 weights all landmarks alike.",
+    "adapt_per_scale": "Adapt regularisation, σ and weight factor to each patch scale.",
+    "precision": "Arithmetic of maps, mean-shifts and normal equations; OpenFace's is float32.",
+    "convergence_px": "A phase stops when the whole shape moves less, image px.",
+    "clamp_sigmas": "Bound on every shape mode, standard deviations.",
+    "response_gain": "Factor on the final maps; a fit must not depend on it.",
 }
 _BOX_LIMIT = 100_000.0
 
@@ -60,7 +83,8 @@ class OptionsPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._options = FitOptions()
+        self._options = self._base = FitOptions()
+        self._mirroring = False
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.addWidget(self._lane_switch())
@@ -189,76 +213,60 @@ class OptionsPanel(QWidget):
 
     def _fit_options(self) -> QGroupBox:
         group = QGroupBox("Fit")
-        form = QFormLayout(group)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        layout = QVBoxLayout(group)
+        layout.setContentsMargins(6, 6, 6, 6)
+        row = QHBoxLayout()
+        row.addWidget(QLabel("Preset"))
         self.preset = QComboBox()
         self.preset.setAccessibleName("Preset")
         self.preset.addItems([*PRESETS, _CUSTOM])
         self.preset.textActivated.connect(self._emit_preset)
-        form.addRow("Preset", self.preset)
-        self.normalization = self._choice("normalization", _NORMALIZATIONS)
-        form.addRow("Normalization", self.normalization)
-        self.sigma_transform = QCheckBox("apply Sigma")
-        self.sigma_transform.toggled.connect(lambda on: self._emit(sigma_transform=on))
-        form.addRow("Responses", self.sigma_transform)
-        self.kernel = self._choice("kernel", {Kernel.TABLE: "table (OpenFace)", Kernel.EXACT: "exact"})
-        form.addRow("Kernel", self.kernel)
-        self.precision = self._choice("precision", {choice: str(choice) for choice in Precision})
-        form.addRow("Precision", self.precision)
-        self.iterations = QSpinBox()
-        self.iterations.setRange(1, 1000)
-        self.iterations.setKeyboardTracking(False)
-        self.iterations.valueChanged.connect(lambda value: self._emit(max_iterations=value))
-        form.addRow("Iterations", self.iterations)
-        self.numbers = {
-            "sigma": self._number(form, "Kernel σ", "sigma", 0.1, 100.0, 0.25, " px"),
-            "reg_factor": self._number(form, "Regularisation", "reg_factor", 0.0, 1e6, 5.0, ""),
-            "weight_factor": self._number(form, "Weight factor", "weight_factor", 0.0, 1e6, 0.5, ""),
-        }
+        row.addWidget(self.preset, 1)
+        layout.addLayout(row)
+        self.parameters = Parameter.create(name="options", type="group", children=[_child(name) for name in _TITLES])
+        self.parameters.sigTreeStateChanged.connect(self._emit_parameters)
+        self.tree = ParameterTree(showHeader=False)
+        self.tree.setAccessibleName("Options of the fit")
+        self.tree.setParameters(self.parameters, showTop=False)
+        self.tree.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.tree.setMinimumHeight(_ROW_PX * len(_TITLES))
+        layout.addWidget(self.tree)
+        self.problem = QLabel()
+        self.problem.setWordWrap(True)
+        self.problem.setStyleSheet("color: #d0452f")
+        self.problem.hide()
+        layout.addWidget(self.problem)
         return group
 
-    def _choice(self, name: str, texts: Mapping[_Choice, str]) -> QComboBox:
-        combo = QComboBox()
-        combo.setAccessibleName(name.capitalize())
-        combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        combo.setMinimumContentsLength(14)
-        for value, text in texts.items():
-            combo.addItem(text, str(value))
-        combo.activated.connect(lambda: self._emit(**{name: combo.currentData()}))
-        return combo
-
-    def _number(
-        self, form: QFormLayout, label: str, name: str, low: float, high: float, step: float, suffix: str
-    ) -> QDoubleSpinBox:
-        spin = QDoubleSpinBox()
-        spin.setRange(low, high)
-        spin.setSingleStep(step)
-        spin.setDecimals(2)
-        spin.setSuffix(suffix)
-        spin.setKeyboardTracking(False)
-        spin.setAccessibleName(label)
-        spin.valueChanged.connect(lambda value: self._emit(**{name: value}))
-        form.addRow(label, spin)
-        return spin
-
     def show_options(self, options: FitOptions) -> None:
-        """Mirror the lane's options."""
+        """Mirror a lane's options; what differs from the preset carries a dot and can be put back."""
         self._options = options
         name = next((name for name, values in PRESETS.items() if values == options), _CUSTOM)
+        if name != _CUSTOM:
+            self._base = PRESETS[name]
         self._quietly(self.preset, lambda: self.preset.setCurrentText(name))
-        for combo, value in (
-            (self.normalization, options.normalization),
-            (self.kernel, options.kernel),
-            (self.precision, options.precision),
-        ):
-            self._quietly(combo, partial(combo.setCurrentIndex, combo.findData(str(value))))
-        self._quietly(self.sigma_transform, lambda: self.sigma_transform.setChecked(options.sigma_transform))
-        self._quietly(self.iterations, lambda: self.iterations.setValue(options.max_iterations))
-        for name, spin in self.numbers.items():
-            self._quietly(spin, partial(spin.setValue, getattr(options, name)))
+        self.problem.hide()
+        self._mirroring = True
+        with self.parameters.treeChangeBlocker():
+            for field, title in _TITLES.items():
+                parameter = self.parameters.child(field)
+                value, default = (_shown(getattr(source, field)) for source in (options, self._base))
+                parameter.setValue(value)
+                parameter.setDefault(default)
+                parameter.setOpts(title=f"● {title}" if value != default else title)
+        self._mirroring = False
 
-    def _emit(self, **changes: Any) -> None:
-        self.options_chosen.emit(replace(self._options, **changes))
+    def _emit_parameters(self, *_: object) -> None:
+        if self._mirroring:
+            return
+        try:
+            changed = self._options.with_text(f"{name}={self.parameters[name]}" for name in _TITLES)
+        except ClnfError as error:
+            self.problem.setText(str(error))
+            self.problem.show()
+            return
+        self.problem.hide()
+        self.options_chosen.emit(changed)
 
     def _emit_preset(self, name: str) -> None:
         if name != _CUSTOM:
@@ -270,3 +278,25 @@ class OptionsPanel(QWidget):
         blocked = widget.blockSignals(True)
         change()
         widget.blockSignals(blocked)
+
+
+def _shown(value: Any) -> Any:
+    """An option's value as the tree holds it."""
+    if isinstance(value, tuple):
+        return ", ".join(str(item) for item in value)
+    return str(value) if isinstance(value, StrEnum) else value
+
+
+def _child(name: str) -> dict[str, Any]:
+    """How the tree shows an option, by the type of its default."""
+    default = option_defaults()[name]
+    child: dict[str, Any] = {"name": name, "title": _TITLES[name], "value": _shown(default), "tip": _TIPS[name]}
+    if isinstance(default, StrEnum):
+        return child | {"type": "list", "limits": [str(choice) for choice in type(default)]}
+    if isinstance(default, bool):
+        return child | {"type": "bool"}
+    if isinstance(default, tuple):
+        return child | {"type": "str"}
+    if isinstance(default, int):
+        return child | {"type": "int", "limits": (1, 1000)}
+    return child | {"type": "float", "decimals": 6, "dec": True, "minStep": 0.01, "step": 0.1, "compactHeight": False}

@@ -10,6 +10,7 @@ import cv2
 import pytest
 from engine.tiny_model import tiny_image, tiny_model, true_landmarks
 from PySide6.QtCore import QSettings, Qt, QThread
+from PySide6.QtWidgets import QCheckBox, QComboBox, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from clnf_engine.io.openface import write_model
@@ -94,3 +95,33 @@ def window(qtbot: QtBot, fitted: Session) -> Iterator[MainWindow]:
     yield made
     made.close()
     made.deleteLater()
+
+
+def option_widget(window: MainWindow, name: str) -> QWidget:
+    """The editor of an option in the options tree."""
+    return next(iter(window.options.parameters.child(name).items)).widget
+
+
+def set_option(window: MainWindow, name: str, value: object) -> None:
+    """Change an option through its editor, as a person does."""
+    widget = option_widget(window, name)
+    if isinstance(widget, QComboBox):
+        widget.setCurrentText(str(value))
+    elif isinstance(widget, QCheckBox):
+        widget.setChecked(bool(value))
+    elif isinstance(widget, QLineEdit):
+        widget.setText(str(value))
+        widget.editingFinished.emit()
+    else:
+        widget.setValue(value)
+        widget.editingFinishedEvent()
+
+
+def shown_option(window: MainWindow, name: str) -> object:
+    """What the options tree shows for an option."""
+    widget = option_widget(window, name)
+    if isinstance(widget, QComboBox):
+        return widget.currentText()
+    if isinstance(widget, QCheckBox):
+        return widget.isChecked()
+    return widget.text() if isinstance(widget, QLineEdit) else widget.value()

@@ -18,7 +18,7 @@ from clnf_engine.io.landmarks import pts_text
 from clnf_gui.look import Moment
 from clnf_gui.window import MainWindow
 
-from .conftest import TIMEOUT_MS, wait_for_fit
+from .conftest import TIMEOUT_MS, shown_option, wait_for_fit
 
 
 def painted(window: MainWindow) -> np.ndarray:
@@ -146,7 +146,7 @@ def test_undo_and_redo_of_options_and_look(qtbot: QtBot, window: MainWindow) -> 
     wait_for_fit(qtbot, session)
     assert session.lane.options == FitOptions()
     assert session.step.responses.final.max() != 1.0
-    assert window.options.normalization.currentData() == "none"
+    assert shown_option(window, "normalization") == "none"
     assert not window.actions_by_id["undo"].isEnabled()
     for _ in range(3):
         run(window, "redo")

@@ -20,7 +20,7 @@ from clnf_gui.look import MapKind
 from clnf_gui.panels.stop_dialog import StopDialog
 from clnf_gui.window import MainWindow
 
-from .conftest import TIMEOUT_MS, wait_for_fit
+from .conftest import TIMEOUT_MS, option_widget, set_option, shown_option, wait_for_fit
 
 
 def press(window: MainWindow, key: Qt.Key) -> None:
@@ -125,7 +125,7 @@ def test_toggling_normalization_refits_live_and_keeps_the_place(qtbot: QtBot, wi
     session = window.session
     window.session.move_cursor(9)
     place = session.step.place
-    choose(window.options.normalization, "minmax")
+    set_option(window, "normalization", "minmax")
     wait_for_fit(qtbot, session)
     window.repaint_now()
     assert session.lane.options.normalization is Normalization.MINMAX
@@ -137,7 +137,58 @@ def test_toggling_normalization_refits_live_and_keeps_the_place(qtbot: QtBot, wi
     window.options.preset.textActivated.emit("openface")
     wait_for_fit(qtbot, session)
     window.repaint_now()
-    assert window.options.normalization.currentData() == "none"
+    assert shown_option(window, "normalization") == "none"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("windows", "9, 7", (9, 7)),
+        ("sigma", 2.25, 2.25),
+        ("reg_factor", 40.0, 40.0),
+        ("weight_factor", 2.5, 2.5),
+        ("kernel", "exact", "exact"),
+        ("precision", "float32", "float32"),
+        ("adapt_per_scale", False, False),
+        ("sigma_transform", False, False),
+        ("max_iterations", 7, 7),
+        ("convergence_px", 0.5, 0.5),
+        ("clamp_sigmas", 2.0, 2.0),
+        ("response_gain", 4.0, 4.0),
+    ],
+)
+def test_every_option_can_be_changed_and_put_back(
+    qtbot: QtBot, window: MainWindow, name: str, value: object, expected: object
+) -> None:
+    session = window.session
+    before = getattr(session.lane.options, name)
+    set_option(window, name, value)
+    wait_for_fit(qtbot, session)
+    window.repaint_now()
+    assert getattr(session.lane.options, name) == expected
+    parameter = window.options.parameters.child(name)
+    assert parameter.opts["title"].startswith("●")
+    item = next(iter(parameter.items))
+    assert item.defaultBtn.isEnabled()
+    qtbot.mouseClick(item.defaultBtn, Qt.MouseButton.LeftButton)
+    wait_for_fit(qtbot, session)
+    window.repaint_now()
+    assert getattr(session.lane.options, name) == before
+    assert not parameter.opts["title"].startswith("●")
+
+
+def test_an_impossible_option_is_told_beside_it_and_changes_nothing(qtbot: QtBot, window: MainWindow) -> None:
+    session = window.session
+    steps = session.lane.steps
+    set_option(window, "windows", "11, 8")
+    assert window.options.problem.isVisible()
+    assert "found 8" in window.options.problem.text()
+    assert session.lane.steps is steps
+    set_option(window, "windows", "11, 9")
+    wait_for_fit(qtbot, session)
+    window.repaint_now()
+    assert not window.options.problem.isVisible()
+    assert option_widget(window, "windows").text() == "11, 9"
 
 
 def test_the_map_buttons_choose_the_maps(qtbot: QtBot, window: MainWindow) -> None:
@@ -292,7 +343,7 @@ def test_a_hidden_view_is_not_painted_until_it_is_seen_again(window: MainWindow)
 
 
 def test_closing_during_a_fit_ends_the_thread(window: MainWindow) -> None:
-    window.options.iterations.setValue(900)
+    set_option(window, "max_iterations", 900)
     window.close()
 
 
@@ -334,7 +385,7 @@ def comparing(qtbot: QtBot, window: MainWindow) -> MainWindow:
     wait_for_fit(qtbot, window.session)
     qtbot.mouseClick(window.options.lane_buttons["B"], Qt.MouseButton.LeftButton)
     window.repaint_now()
-    choose(window.options.normalization, "minmax")
+    set_option(window, "normalization", "minmax")
     wait_for_fit(qtbot, window.session)
     window.repaint_now()
     return window
@@ -363,7 +414,7 @@ def test_both_lanes_are_painted_at_the_same_place(comparing: MainWindow) -> None
 
 def test_the_cursor_is_linked_by_place_not_by_index(qtbot: QtBot, comparing: MainWindow) -> None:
     session = comparing.session
-    comparing.options.iterations.setValue(3)
+    set_option(comparing, "max_iterations", 3)
     wait_for_fit(qtbot, session)
     session.move_to((1, Phase.NONRIGID, 2))
     assert session.lanes["A"].step.place == session.lanes["B"].step.place == (1, Phase.NONRIGID, 2)
@@ -377,10 +428,10 @@ def test_options_apply_to_the_active_lane_only(comparing: MainWindow) -> None:
     lanes = comparing.session.lanes
     assert lanes["A"].options.normalization is Normalization.NONE
     assert lanes["B"].options.normalization is Normalization.MINMAX
-    assert comparing.options.normalization.currentData() == "minmax"
+    assert shown_option(comparing, "normalization") == "minmax"
     comparing.actions_by_id["other_lane"].trigger()
     comparing.repaint_now()
-    assert comparing.options.normalization.currentData() == "none"
+    assert shown_option(comparing, "normalization") == "none"
 
 
 @pytest.mark.parametrize(("key", "sign"), [(Qt.Key.Key_4, "A"), (Qt.Key.Key_5, "B"), (Qt.Key.Key_6, "A−B")])
