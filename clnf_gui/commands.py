@@ -138,6 +138,10 @@ def _overlay(name: str, text: str, shortcut: str) -> Command:
     )
 
 
+def _scale_shifts(session: Session, factor: float) -> None:
+    session.set_look(replace(session.look, shift_scale=session.look.shift_scale * factor))
+
+
 def _next_landmark(session: Session, direction: int) -> None:
     if session.step is not None:
         n = session.step.landmarks.shape[0]
@@ -241,6 +245,17 @@ COMMANDS: tuple[Command, ...] = (
     _overlay("show_numbers", "Numbers when zoomed in", "L"),
     _overlay("show_truth", "Ground truth", "Shift+T"),
     _overlay("show_box", "Starting box, to be dragged", "B"),
+    Command("longer_shifts", "View", "Longer arrows", lambda s, _: _scale_shifts(s, 1.5), "+", "", True),
+    Command("shorter_shifts", "View", "Shorter arrows", lambda s, _: _scale_shifts(s, 1 / 1.5), "-", "", True),
+    Command(
+        "pin",
+        "View",
+        "Pin the selected landmark",
+        lambda s, _: None if s.selection is None else s.set_look(s.look.with_pin(s.selection)),
+        "Ctrl+P",
+        can=lambda s: s.selection is not None,
+        checked=lambda s: s.selection in s.look.pinned,
+    ),
     Command("zoom_face", "View", "Zoom to the face", lambda _, d: d.zoom_to_face(), "F", "zoom-face", True),
     Command("zoom_image", "View", "Zoom to the image", lambda _, d: d.zoom_to_image(), "I", "zoom-image", True),
     Command("next_landmark", "View", "Next landmark", lambda s, _: _next_landmark(s, 1), "N", "", True),

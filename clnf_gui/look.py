@@ -36,6 +36,16 @@ class MapRange(StrEnum):
 
     EACH = "each"
     STEP = "step"
+    RUN = "run"
+    MANUAL = "manual"
+
+
+class Curves(StrEnum):
+    """What the convergence pane shows of every iteration."""
+
+    NORM = "norm"
+    PARTS = "parts"
+    GRADIENT = "gradient"
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,15 @@ class Look:
     map_source : MapSource
         Counts only while two lanes are compared.
     map_range : MapRange
-        Every map on its own, or all maps of the step (of both lanes) together.
+        Every map on its own, all maps of the step or of the whole run (of both lanes) together, or `manual_range`.
+    manual_range : (low, high)
+    curves : Curves
+    target : float
+        A line of the person's own in the convergence pane; 0 for none.
+    shift_scale : float
+        Factor on the length of the mean-shifts over the image.
+    pinned : tuple of int
+        Landmarks whose inspectors stay open.
     show_ghost, show_shifts, show_contours, show_windows, show_trail, show_numbers, show_truth : bool
         Over the image: initial shape, mean-shifts, face contours, search windows, the shapes of the last iterations,
         landmark numbers (when zoomed in), ground truth.
@@ -59,6 +77,11 @@ class Look:
     map_kind: MapKind = MapKind.FINAL
     map_source: MapSource = MapSource.A
     map_range: MapRange = MapRange.EACH
+    manual_range: tuple[float, float] = (0.0, 1.0)
+    curves: Curves = Curves.NORM
+    target: float = 0.0
+    shift_scale: float = 1.0
+    pinned: tuple[int, ...] = ()
     show_ghost: bool = True
     show_shifts: bool = True
     show_contours: bool = True
@@ -67,6 +90,12 @@ class Look:
     show_numbers: bool = True
     show_truth: bool = True
     show_box: bool = False
+
+    def with_pin(self, landmark: int) -> Look:
+        """A copy with a landmark's inspector pinned, or no longer so."""
+        if landmark in self.pinned:
+            return replace(self, pinned=tuple(k for k in self.pinned if k != landmark))
+        return replace(self, pinned=(*self.pinned, landmark))
 
     def toggled(self, name: str) -> Look:
         """A copy with one of the ``show_…`` switches turned."""

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QPlainTextEdit, QVBoxLayout, QWidget
 
 from clnf_engine.diagnostics.magnitudes import magnitudes
 from clnf_gui.cursor import Aspect
+from clnf_gui.panels.curve_choice import CurveChoice
 from clnf_gui.panels.map_choice import MapChoice
 from clnf_gui.session import Session
 from clnf_gui.views.convergence import ConvergenceView
@@ -64,12 +65,19 @@ class Panes:
         layout.setSpacing(0)
         layout.addWidget(self.map_choice)
         layout.addWidget(self.atlas, 1)
+        self.curve_choice = CurveChoice()
+        curves = QWidget()
+        curve_layout = QVBoxLayout(curves)
+        curve_layout.setContentsMargins(0, 0, 0, 0)
+        curve_layout.setSpacing(0)
+        curve_layout.addWidget(self.curve_choice)
+        curve_layout.addWidget(self.convergence, 1)
         upper, lower = Qt.DockWidgetArea.RightDockWidgetArea, Qt.DockWidgetArea.BottomDockWidgetArea
         selected = _AT_CURSOR | Aspect.SELECTION
         self.all = (
             Pane("Response maps", atlas, upper, selected | Aspect.LOOK, self._paint_atlas),
             Pane("Landmark", self.inspector, upper, selected | Aspect.OPTIONS, self._paint_inspector),
-            Pane("Convergence", self.convergence, lower, _AT_CURSOR, self._paint_convergence),
+            Pane("Convergence", curves, lower, _AT_CURSOR | Aspect.LOOK, self._paint_convergence),
             Pane("Magnitudes", self.magnitudes, lower, selected | Aspect.OPTIONS, self._paint_magnitudes),
             Pane("Statistics", self.statistics, lower, _OF_RUN, self._paint_statistics),
             Pane("Parameters", self.parameters, lower, _AT_CURSOR, self._paint_parameters),
@@ -81,6 +89,7 @@ class Panes:
         self.convergence.place_clicked.connect(session.move_to)
         self.steps.row_clicked.connect(session.move_cursor)
         self.map_choice.look_chosen.connect(session.set_look)
+        self.curve_choice.look_chosen.connect(session.set_look)
         session.told.connect(self.log.appendPlainText)
         session.failed.connect(lambda message, details: self.log.appendPlainText(f"{message}\n{details}".rstrip()))
 
@@ -92,7 +101,8 @@ class Panes:
 
     def _paint_atlas(self, session: Session) -> None:
         a, b = session.lanes["A"].step, session.lanes["B"].step if session.comparing else None
-        self.atlas.show_steps(a, b, session.look)
+        runs = [session.lanes[name].steps for name in session.shown]
+        self.atlas.show_steps(a, b, session.look, runs)
         self.atlas.show_selection(session.selection)
         self.map_choice.show_look(session.look, session.comparing)
 
@@ -101,8 +111,11 @@ class Panes:
 
     def _paint_convergence(self, session: Session) -> None:
         runs = {name: session.lanes[name].steps for name in session.shown}
-        if self._changed("convergence", *(tuple(map(id, steps)) for steps in runs.values()), session.active):
-            self.convergence.show_runs(runs, session.places(), session.lane.options.convergence_px)
+        look = session.look
+        self.curve_choice.show_look(look)
+        steps = tuple(tuple(map(id, steps)) for steps in runs.values())
+        if self._changed("convergence", steps, session.active, look.curves, look.target):
+            self.convergence.show_runs(runs, session.places(), session.lane.options.convergence_px, look)
         if session.step is not None:
             self.convergence.show_cursor(session.step.place)
 

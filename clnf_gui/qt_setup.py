@@ -17,6 +17,12 @@ from PySide6.QtCore import QCoreApplication, QMessageLogContext, QtMsgType, qIns
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication
 
+_DARK = 128
+_DARK_CHECK_BOXES = (
+    "QCheckBox::indicator:unchecked { width: 11px; height: 11px; border: 1px solid #8b9197; border-radius: 2px; }"
+)
+"""Fusion draws an empty box in dark colours so faintly that it cannot be seen."""
+
 
 def has_display() -> bool:
     """Whether windows can be shown to a person here."""
@@ -47,6 +53,8 @@ def make_application(theme: str = "system") -> QApplication:
     if theme != "system":
         app.setPalette(_palette(dark=theme == "dark"))
     palette = app.palette()
+    if palette.color(QPalette.ColorRole.Window).lightness() < _DARK:
+        app.setStyleSheet(_DARK_CHECK_BOXES)
     pg.setConfigOptions(
         imageAxisOrder="row-major",
         antialias=True,

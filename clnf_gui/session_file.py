@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -157,9 +158,22 @@ def _look(values: dict[str, Any]) -> Look:
     known: dict[str, Any] = {}
     for field in fields(Look):
         if field.name in values:
-            kind = type(getattr(default, field.name))
-            known[field.name] = kind(values[field.name]) if issubclass(kind, StrEnum) else bool(values[field.name])
-    return Look(**known)
+            known[field.name] = _like(getattr(default, field.name), values[field.name])
+    return Look(**{"manual_range": Look().manual_range, **known, "pinned": _pins(values.get("pinned", []))})
+
+
+def _pins(values: Sequence[Any]) -> tuple[int, ...]:
+    return tuple(int(value) for value in values)
+
+
+def _like(default: Any, value: Any) -> Any:
+    """A JSON value as the type of a Look's default."""
+    if isinstance(default, StrEnum):
+        return type(default)(value)
+    if isinstance(default, tuple):
+        low, high = (float(item) for item in value) if len(value) == 2 else default or (0.0, 1.0)
+        return low, high
+    return type(default)(value)
 
 
 def _relative(path: Path, folder: Path) -> str:

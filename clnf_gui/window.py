@@ -33,6 +33,7 @@ from clnf_gui.panes import Pane, Panes
 from clnf_gui.session import Session
 from clnf_gui.settings import recent_files, recent_models
 from clnf_gui.views.image_view import ImageView
+from clnf_gui.views.inspector import InspectorView
 from clnf_gui.views.readout import cell_line, landmark_line, step_line
 
 _FRAME_SECONDS = 1 / 60
@@ -62,6 +63,7 @@ class MainWindow(QMainWindow):
         self.message_bar, self.headers = MessageBar(), {name: QLabel() for name in session.lanes}
         self.hover_label, self.run_label = QLabel(), QLabel()
         self.actions_by_id: dict[str, QAction] = {}
+        self.pins: dict[int, QDockWidget] = {}
         self.dialogs = WindowDialogs(
             self, session, self.panes, self.image_views, self.actions_by_id, self._restore_made_layout
         )
@@ -269,6 +271,11 @@ class MainWindow(QMainWindow):
             self._paint_strip()
         if _IMAGES_SHOW & dirty:
             self._paint_images()
+        if (Aspect.LOOK | Aspect.SOURCE) & dirty:
+            self._sync_pins()
+        if (Aspect.STEPS | Aspect.CURSOR | Aspect.LOOK | Aspect.OPTIONS | Aspect.LANES) & dirty:
+            for landmark, dock in self.pins.items():
+                self._paint_pin(landmark, dock)
         for pane in [pane for pane in self._stale if pane.widget.isVisible()]:
             self._stale.discard(pane)
             pane.paint(session)
@@ -292,6 +299,28 @@ class MainWindow(QMainWindow):
                 else ""
             )
             self.headers[name].setText(text)
+
+    def _sync_pins(self) -> None:
+        """A dock for every pinned landmark, and for no other."""
+        for landmark in [landmark for landmark in self.pins if landmark not in self.session.look.pinned]:
+            dock = self.pins.pop(landmark)
+            self.removeDockWidget(dock)
+            dock.deleteLater()
+        for landmark in self.session.look.pinned:
+            if landmark not in self.pins:
+                dock = QDockWidget(f"Landmark {landmark}, pinned")
+                dock.setObjectName(f"pin {landmark}")
+                dock.setFeatures(QDockWidget.DockWidgetFeature.DockWidgetMovable)
+                dock.setWidget(InspectorView())
+                self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
+                self.pins[landmark] = dock
+
+    def _paint_pin(self, landmark: int, dock: QDockWidget) -> None:
+        session, view = self.session, dock.widget()
+        n = 0 if session.model is None else session.model.n_landmarks
+        if isinstance(view, InspectorView):
+            shown = landmark if landmark < n else None
+            view.show_landmark(session.step, shown, session.model, session.lane.options)
 
     def _paint_images(self) -> None:
         session = self.session

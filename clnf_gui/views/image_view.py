@@ -111,7 +111,7 @@ class ImageView(pg.GraphicsLayoutWidget):
         outline = ghost is not None and look.show_ghost and len(ghost.landmarks) == IBUG_LANDMARKS
         _set_pairs(self.ghost_item, ghost.landmarks[CONTOURS_68] if ghost is not None and outline else None)
         shown = step is not None and before is not None and look.show_shifts
-        _set_pairs(self.shift_item, _movement(step, moment) if step is not None and shown else None)
+        _set_pairs(self.shift_item, _movement(step, moment, look.shift_scale) if step is not None and shown else None)
         self.shift_item.setPen(pg.mkPen(GREEN if moment is Moment.SOLVE else ORANGE, width=2.0))
         trail = [s.landmarks[CONTOURS_68] for s in steps[max(index - _TRAIL, 0) : index] if s.iteration is not None]
         trail = trail if look.show_trail and contours else []
@@ -208,12 +208,12 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.landmark_clicked.emit(nearest if distance[nearest] <= _PICK_RADIUS * pixel else None)
 
 
-def _movement(step: Step, moment: Moment) -> NDArray[np.float64] | None:
-    """Arrows from where an iteration began: the mean-shifts, or what the solution does to every landmark."""
+def _movement(step: Step, moment: Moment, scale: float) -> NDArray[np.float64] | None:
+    """Arrows from where an iteration began: the mean-shifts times `scale`, or what the solution does to landmarks."""
     start = step.landmarks_before
     if start is None or step.mean_shift is None:
         return None
-    return _arrows(start, step.landmarks - start if moment is Moment.SOLVE else step.mean_shift.image)
+    return _arrows(start, step.landmarks - start if moment is Moment.SOLVE else scale * step.mean_shift.image)
 
 
 def _windows(responses: ResponseMaps) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pyqtgraph as pg
@@ -50,6 +51,7 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
             self.colour_bar.getAxis(axis).enableAutoSIPrefix(False)
         self._steps: tuple[Step | None, Step | None] = (None, None)
         self._look = Look()
+        self._runs: Sequence[Sequence[Step]] = ()
         self._selection: int | None = None
         self._label = ""
         self._colours: pg.ColorMap | None = None
@@ -60,12 +62,12 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         self.scene().sigMouseMoved.connect(self._on_mouse_moved)
         self.scene().sigMouseClicked.connect(self._on_clicked)
 
-    def show_steps(self, a: Step | None, b: Step | None, look: Look) -> None:
+    def show_steps(self, a: Step | None, b: Step | None, look: Look, runs: Sequence[Sequence[Step]] = ()) -> None:
         """Paint the maps of the Steps of lanes A and B as `look` asks; nothing where there are none.
 
-        Without a second lane `b` is None.
+        Without a second lane `b` is None. `runs` are the runs that a colour range may span.
         """
-        self._steps, self._look = (a, b), look
+        self._steps, self._look, self._runs = (a, b), look, runs
         step = b if look.map_source is MapSource.B and b is not None else a
         difference = look.map_source is MapSource.DIFFERENCE and b is not None
         maps = _difference(a, b, look) if difference else _maps(step, look)
@@ -77,7 +79,7 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         reshaped = self._maps is None or self._maps.shape != maps.shape or columns != self._columns
         self._maps, self._tile, self._columns = maps, window + _GAP, columns
         peaks = np.abs(maps).max(axis=(1, 2))
-        shown, levels = maps, _levels([m for lane in (a, b) if (m := _maps(lane, look)) is not None])
+        shown, levels = maps, self._levels(look)
         if difference:
             levels = (-max(peaks.max(), _TINY), max(peaks.max(), _TINY))
         elif look.map_range is MapRange.EACH:
@@ -105,6 +107,16 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
             self.labels.show_numbers([(k, *self._corner(k)) for k in range(n)], self._tile)
             self.box.setRange(self.image_item.boundingRect(), padding=0.02)
 
+    def _levels(self, look: Look) -> tuple[float, float]:
+        """The values that the colours span: of this step, of the whole run, or as given."""
+        if look.map_range is MapRange.MANUAL:
+            low, high = look.manual_range
+            return low, max(high, low + _TINY)
+        steps = [step for run in self._runs for step in run] if look.map_range is MapRange.RUN else self._steps
+        arrays = {id(m): m for step in steps if (m := _maps(step, look)) is not None}.values()
+        low = min((float(m.min()) for m in arrays), default=0.0)
+        return low, max(max((float(m.max()) for m in arrays), default=0.0), low + _TINY)
+
     def _clear(self) -> None:
         self._maps = None
         self.image_item.clear()
@@ -131,7 +143,7 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
     def _refill(self) -> None:
         """Arrange the maps anew when the view's shape asks for it."""
         if self._maps is not None and self._best_columns(len(self._maps)) != self._columns:
-            self.show_steps(*self._steps, self._look)
+            self.show_steps(*self._steps, self._look, self._runs)
             self.show_selection(self._selection)
 
     def _corner(self, landmark: int) -> tuple[int, int]:
@@ -179,12 +191,6 @@ def _difference(a: Step | None, b: Step | None, look: Look) -> NDArray[np.floati
     if maps_a is None or maps_b is None or maps_a.shape != maps_b.shape:
         return None
     return maps_a - maps_b
-
-
-def _levels(maps: list[NDArray[np.floating]]) -> tuple[float, float]:
-    """The range of values of several arrays of maps together."""
-    low, high = min(float(m.min()) for m in maps) if maps else 0.0, max((float(m.max()) for m in maps), default=0.0)
-    return low, max(high, low + _TINY)
 
 
 class _MapNumbers(pg.GraphicsObject):

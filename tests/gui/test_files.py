@@ -46,7 +46,7 @@ def busy_session(qtbot: QtBot, window: MainWindow) -> None:
     session.set_options(FitOptions(normalization=Normalization.SUM, sigma=1.75))
     session.perturb(seed=4, amount=0.03)
     wait_for_fit(qtbot, session)
-    session.set_look(Look(map_kind=MapKind.RAW, show_ghost=False))
+    session.set_look(Look(map_kind=MapKind.RAW, show_ghost=False, pinned=(3, 40), manual_range=(0.5, 2.0), target=0.25))
     session.select(12)
     session.move_to((1, Phase.NONRIGID, 2))
 

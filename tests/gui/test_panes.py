@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QApplication, QDockWidget
 from pytestqt.qtbot import QtBot
 
 from clnf_engine import FitOptions, Phase
+from clnf_engine.diagnostics.fixed_point import update_parts
 from clnf_engine.diagnostics.magnitudes import magnitudes
 from clnf_engine.mean_shift import kernel_maps
 from clnf_engine.sigma import sigma_matrices
@@ -172,6 +173,82 @@ def test_parameters_are_those_of_the_step(qtbot: QtBot, window: MainWindow) -> N
     assert clamped.any()
     for k in range(len(clamped)):
         assert view.table.cell(k, "clamped") == ("clamped" if clamped[k] else "")
+
+
+def test_the_convergence_pane_shows_the_parts_the_gradient_and_a_target(window: MainWindow) -> None:
+    pane, choice, steps = window.panes.convergence, window.panes.curve_choice, window.session.lane.steps
+    parts = [part for step in steps if (part := update_parts(step)) is not None]
+    for data, names in (("parts", ("shape", "translation", "rotation", "scale")), ("gradient", ("gradient",))):
+        choice.curves.setCurrentIndex(choice.curves.findData(data))
+        choice.curves.activated.emit(choice.curves.currentIndex())
+        window.repaint_now()
+        for item, name in zip(pane.curve_items["A"], names, strict=False):
+            recorded = [value for part in parts if (value := getattr(part, name)) > 0]
+            assert np.allclose(10 ** item.getData()[1], recorded)
+        assert all(not len(item.getData()[0]) for item in pane.curve_items["A"][len(names) :])
+        assert not pane.rule.isVisible()
+    assert not pane.target.isVisible()
+    choice.target.setValue(0.005)
+    window.repaint_now()
+    assert pane.target.isVisible()
+    assert np.isclose(10 ** pane.target.value(), 0.005)
+
+
+def test_colours_can_span_the_whole_run_or_a_range_of_ones_own(window: MainWindow) -> None:
+    session, atlas, choice = window.session, window.panes.atlas, window.panes.map_choice
+
+    def choose_range(data: str) -> None:
+        choice.range.setCurrentIndex(choice.range.findData(data))
+        choice.range.activated.emit(choice.range.currentIndex())
+        window.repaint_now()
+
+    finals = [step.responses.final for step in session.lane.steps if step.phase is Phase.RESPONSES]
+    choose_range("run")
+    expected = (min(m.min() for m in finals), max(m.max() for m in finals))
+    assert tuple(atlas.image_item.levels) == expected
+    session.move_to((1, Phase.RESPONSES, None))
+    window.repaint_now()
+    assert tuple(atlas.image_item.levels) == expected
+    assert not choice.bounds[0].isVisible()
+    choose_range("manual")
+    choice.bounds[1].setValue(0.25)
+    window.repaint_now()
+    assert choice.bounds[0].isVisible()
+    assert tuple(atlas.image_item.levels) == (0.0, 0.25)
+
+
+def test_arrows_can_be_made_longer_and_shorter(window: MainWindow) -> None:
+    session, view = window.session, window.image_views["A"]
+    session.move_to((0, Phase.RIGID, 2))
+    for command, factor in (("longer_shifts", 1.5), ("longer_shifts", 2.25), ("shorter_shifts", 1.5)):
+        window.actions_by_id[command].trigger()
+        window.repaint_now()
+        step = session.step
+        ends = np.stack(view.shift_item.getData(), axis=1).reshape(-1, 2, 2)[: len(step.landmarks)]
+        assert np.allclose(ends[:, 1] - ends[:, 0], factor * step.mean_shift.image)
+
+
+def test_a_pinned_inspector_stays_and_follows_the_cursor(window: MainWindow) -> None:
+    session = window.session
+    session.select(30)
+    window.repaint_now()
+    window.actions_by_id["pin"].trigger()
+    session.select(5)
+    session.move_to((1, Phase.NONRIGID, 2))
+    window.repaint_now()
+    view = window.pins[30].widget()
+    found = {panel.title: panel.values for panel in view.panels}
+    assert np.array_equal(found["final"], session.step.responses.final[30])
+    assert not window.actions_by_id["pin"].isChecked()
+    session.select(30)
+    window.repaint_now()
+    assert window.actions_by_id["pin"].isChecked()
+    window.actions_by_id["pin"].trigger()
+    window.repaint_now()
+    assert window.pins == {}
+    window.actions_by_id["undo"].trigger()
+    window.repaint_now()
+    assert list(window.pins) == [30]
 
 
 def test_the_log_keeps_what_was_told(qtbot: QtBot, window: MainWindow) -> None:

@@ -277,10 +277,11 @@ def test_clicking_the_convergence_plot_goes_there(window: MainWindow) -> None:
 
 def test_the_norms_painted_are_the_recorded_ones(window: MainWindow) -> None:
     steps = window.session.lane.steps
+    norm, change, *_ = window.panes.convergence.curve_items["A"]
     for item, name in (
-        (window.panes.convergence.norm_items["A"], "update_norm"),
+        (norm, "update_norm"),
         (window.panes.convergence.point_items["A"], "update_norm"),
-        (window.panes.convergence.change_items["A"], "shape_change"),
+        (change, "shape_change"),
     ):
         x, y = item.getData()
         recorded = {k: getattr(step, name) for k, step in enumerate(steps) if getattr(step, name) is not None}

@@ -1,0 +1,53 @@
+"""What the convergence pane shows, and a target line of the person's own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QWidget
+
+from clnf_gui.look import Curves, Look
+
+_TEXTS = {
+    Curves.NORM: "update norm and shape change",
+    Curves.PARTS: "the four parts of the update",
+    Curves.GRADIENT: "the gradient, which vanishes at the optimum",
+}
+
+
+class CurveChoice(QWidget):
+    """A choice of curves and a target; 0 means none."""
+
+    look_chosen = Signal(object)
+    """Look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._look = Look()
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(6, 2, 6, 2)
+        self.curves = QComboBox()
+        self.curves.setAccessibleName("Curves")
+        for curves, text in _TEXTS.items():
+            self.curves.addItem(text, str(curves))
+        self.curves.activated.connect(
+            lambda: self.look_chosen.emit(replace(self._look, curves=Curves(self.curves.currentData())))
+        )
+        self.target = QDoubleSpinBox(decimals=4, maximum=1e6, singleStep=0.005)
+        self.target.setSpecialValueText("none")
+        self.target.setAccessibleName("Target line")
+        self.target.setKeyboardTracking(False)
+        self.target.valueChanged.connect(lambda value: self.look_chosen.emit(replace(self._look, target=value)))
+        layout.addWidget(self.curves)
+        layout.addStretch(1)
+        layout.addWidget(QLabel("Target"))
+        layout.addWidget(self.target)
+
+    def show_look(self, look: Look) -> None:
+        """Mirror the Session's look."""
+        self._look = look
+        self.curves.setCurrentIndex(self.curves.findData(str(look.curves)))
+        blocked = self.target.blockSignals(True)
+        self.target.setValue(look.target)
+        self.target.blockSignals(blocked)
