@@ -163,7 +163,9 @@ class WindowDialogs:
         dialog.show()
 
     def show_palette(self) -> None:
-        Palette(self._actions, self._window).show()
+        palette = Palette(self._actions, self._window)
+        palette.show()
+        palette.activateWindow()
 
     def show_help(self) -> None:
         self._tell("Shortcuts", about.shortcuts_html(COMMANDS))

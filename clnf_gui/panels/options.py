@@ -125,6 +125,7 @@ class OptionsPanel(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.face = QComboBox()
         self.face.setAccessibleName("Detected face")
+        self.face.setPlaceholderText("none of those detected")
         self.face.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.face.activated.connect(self.face_chosen)
         form.addRow("Face", self.face)

@@ -148,14 +148,16 @@ class ImageView(pg.GraphicsLayoutWidget):
             line.setValue(value)
 
     def link(self, other: ImageView) -> None:
-        """Pan and zoom together with another view, in both directions."""
+        """Follow another view, which follows only where a person pans or zooms in this one."""
         # pyqtgraph's own axis links fight with a locked aspect; two views of one size need only the same range.
-        self.box.sigRangeChanged.connect(lambda: other.follow(self))
         other.box.sigRangeChanged.connect(lambda: self.follow(other))
+        self.box.sigResized.connect(lambda: self.follow(other))
+        self.box.sigRangeChangedManually.connect(lambda: other.follow(self))
 
     def follow(self, other: ImageView) -> None:
         """Show the same part of the image as another view."""
         if self.isVisible() and other.isVisible() and self.box.viewRect() != other.box.viewRect():
+            self._framed = None
             blocked = self.box.blockSignals(True)
             self.box.setRange(other.box.viewRect(), padding=0)
             self.box.blockSignals(blocked)

@@ -465,6 +465,9 @@ def test_zoom_and_crosshair_are_linked(comparing: MainWindow) -> None:
     a, b = (comparing.image_views[name] for name in "AB")
     a.box.setRange(xRange=(40, 80), yRange=(50, 90), padding=0)
     assert np.allclose(np.mean(a.box.viewRange(), axis=1), np.mean(b.box.viewRange(), axis=1), atol=0.5)
+    b.box.setRange(xRange=(20, 60), yRange=(30, 70), padding=0)
+    b.box.sigRangeChangedManually.emit((True, True))
+    assert np.allclose(np.mean(a.box.viewRange(), axis=1), (40, 50), atol=0.5)
     a.hovered.emit((44.0, 51.0))
     assert [line.value() for line in b.crosshair] == [51.0, 44.0]
     assert all(line.isVisible() for line in b.crosshair)
