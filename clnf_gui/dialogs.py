@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QMainWindow, QMessageBox
+from PySide6.QtWidgets import QFileDialog, QInputDialog, QMainWindow, QMessageBox, QWidget
 
 from clnf_engine import ClnfError
 from clnf_engine.errors import FileError
@@ -113,7 +113,15 @@ class WindowDialogs:
             self._save("Export step table", ".csv", "CSV (*.csv)", _writer(lambda: steps_csv(trace).encode()))
 
     def ask_picture_path(self) -> None:
-        self._save("Export picture", ".png", "PNG (*.png)", _writer(lambda: png_bytes(self._window)))
+        views: dict[str, QWidget] = {"The whole window": self._window}
+        views |= {f"Image, lane {name}": self._views[name] for name in self._session.shown}
+        views |= {pane.title: pane.widget for pane in self._panes.all}
+        name, chosen = QInputDialog.getItem(self._window, "Export picture", "Of which view?", list(views), 0, False)
+        if chosen:
+            for pane in self._panes.all:
+                if pane.title == name:
+                    pane.paint(self._session)
+            self._save("Export picture", ".png", "PNG (*.png)", _writer(lambda: png_bytes(views[name])))
 
     def ask_report_path(self) -> None:
         self._save("Export report", ".html", "HTML (*.html)", _writer(lambda: self.report().encode()))

@@ -6,10 +6,12 @@ import time
 from functools import partial
 from itertools import pairwise
 
-from PySide6.QtCore import QSize, Qt, QTimer, Slot
-from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence
+import pyqtgraph as pg
+from PySide6.QtCore import QEvent, QSize, Qt, QTimer, Slot
+from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence, QPalette
 from PySide6.QtWidgets import (
     QDockWidget,
+    QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
     QMainWindow,
@@ -30,10 +32,10 @@ from clnf_gui.panels.message_bar import MessageBar
 from clnf_gui.panels.options import OptionsPanel
 from clnf_gui.panels.timeline import Timeline
 from clnf_gui.panes import Pane, Panes
+from clnf_gui.pins import Pins
 from clnf_gui.session import Session
 from clnf_gui.settings import recent_files, recent_models
 from clnf_gui.views.image_view import ImageView
-from clnf_gui.views.inspector import InspectorView
 from clnf_gui.views.readout import cell_line, landmark_line, step_line
 
 _FRAME_SECONDS = 1 / 60
@@ -47,6 +49,7 @@ _IMAGES_SHOW = (
     | Aspect.SELECTION
     | Aspect.LANES
 )
+_PINS_SHOW = Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LOOK | Aspect.OPTIONS | Aspect.LANES
 
 
 class MainWindow(QMainWindow):
@@ -61,9 +64,9 @@ class MainWindow(QMainWindow):
         self.panes = Panes(session)
         self.timeline, self.options = Timeline(), OptionsPanel()
         self.message_bar, self.headers = MessageBar(), {name: QLabel() for name in session.lanes}
-        self.hover_label, self.run_label = QLabel(), QLabel()
+        self.hover_label, self.run_label, self.speed = QLabel(), QLabel(), QDoubleSpinBox()
         self.actions_by_id: dict[str, QAction] = {}
-        self.pins: dict[int, QDockWidget] = {}
+        self.pins = Pins(self)
         self.dialogs = WindowDialogs(
             self, session, self.panes, self.image_views, self.actions_by_id, self._restore_made_layout
         )
@@ -171,6 +174,14 @@ class MainWindow(QMainWindow):
                 previous = command.menu
                 action.setIcon(icon(command.icon))
                 toolbar.addAction(action)
+        self.speed.setRange(0.5, 200.0)
+        self.speed.setDecimals(1)
+        self.speed.setSuffix(" steps/s")
+        self.speed.setAccessibleName("Speed of playing")
+        self.speed.setToolTip("Speed of playing")
+        self.speed.setValue(8.0)
+        self.speed.valueChanged.connect(self.session.set_speed)
+        toolbar.insertWidget(self.actions_by_id["compare"], self.speed)
         button = toolbar.widgetForAction(self.actions_by_id["open_model"])
         if isinstance(button, QToolButton):
             button.setMenu(self.model_menu)
@@ -271,11 +282,8 @@ class MainWindow(QMainWindow):
             self._paint_strip()
         if _IMAGES_SHOW & dirty:
             self._paint_images()
-        if (Aspect.LOOK | Aspect.SOURCE) & dirty:
-            self._sync_pins()
-        if (Aspect.STEPS | Aspect.CURSOR | Aspect.LOOK | Aspect.OPTIONS | Aspect.LANES) & dirty:
-            for landmark, dock in self.pins.items():
-                self._paint_pin(landmark, dock)
+        if _PINS_SHOW & dirty:
+            self.pins.paint(session)
         for pane in [pane for pane in self._stale if pane.widget.isVisible()]:
             self._stale.discard(pane)
             pane.paint(session)
@@ -299,28 +307,6 @@ class MainWindow(QMainWindow):
                 else ""
             )
             self.headers[name].setText(text)
-
-    def _sync_pins(self) -> None:
-        """A dock for every pinned landmark, and for no other."""
-        for landmark in [landmark for landmark in self.pins if landmark not in self.session.look.pinned]:
-            dock = self.pins.pop(landmark)
-            self.removeDockWidget(dock)
-            dock.deleteLater()
-        for landmark in self.session.look.pinned:
-            if landmark not in self.pins:
-                dock = QDockWidget(f"Landmark {landmark}, pinned")
-                dock.setObjectName(f"pin {landmark}")
-                dock.setFeatures(QDockWidget.DockWidgetFeature.DockWidgetMovable)
-                dock.setWidget(InspectorView())
-                self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
-                self.pins[landmark] = dock
-
-    def _paint_pin(self, landmark: int, dock: QDockWidget) -> None:
-        session, view = self.session, dock.widget()
-        n = 0 if session.model is None else session.model.n_landmarks
-        if isinstance(view, InspectorView):
-            shown = landmark if landmark < n else None
-            view.show_landmark(session.step, shown, session.model, session.lane.options)
 
     def _paint_images(self) -> None:
         session = self.session
@@ -386,6 +372,23 @@ class MainWindow(QMainWindow):
         self.hover_label.setText("" if step is None or landmark is None else landmark_line(step, landmark))
 
     # --- Qt's events --------------------------------------------------------------------------
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the desktop from light to dark and back."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange:
+            role = QPalette.ColorRole
+            base, text = self.palette().color(role.Base), self.palette().color(role.Text)
+            for plot in self.findChildren(pg.PlotWidget):
+                plot.setBackground(base)
+                plot.plotItem.titleLabel.setText(plot.plotItem.titleLabel.text, color=text)
+                for side in ("left", "bottom"):
+                    plot.plotItem.getAxis(side).setPen(text)
+                    plot.plotItem.getAxis(side).setTextPen(text)
+            for command in COMMANDS:
+                if command.icon:
+                    self.actions_by_id[command.id].setIcon(icon(command.icon))
+            self.timeline.repaint_strips()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if any(url.isLocalFile() for url in event.mimeData().urls()):

@@ -50,6 +50,11 @@ class Timeline(QWidget):
         self._lanes, self._places, self._marks = list(lanes.items()), places, marks
         self.update()
 
+    def repaint_strips(self) -> None:
+        """Paint everything anew, as after a change of colours."""
+        self._strips = QPixmap()
+        self.update()
+
     def cell(self, column: int, row: int = 0) -> QRectF:
         """Where the cell of a place in a lane is painted."""
         left = _MARGIN + (_NAME_WIDTH if len(self._lanes) > 1 else 0)

@@ -13,7 +13,7 @@ import pytest
 from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QGuiApplication, QImage
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QDockWidget, QFileDialog
+from PySide6.QtWidgets import QDockWidget, QFileDialog, QInputDialog
 from pytestqt.qtbot import QtBot
 
 from clnf_engine import FitOptions, Normalization, Phase, first_divergence
@@ -134,11 +134,20 @@ def test_the_step_table_is_exported_in_full(window: MainWindow, save_to: object,
         assert row["‖Δp‖"] == ("" if step.update_norm is None else repr(step.update_norm))
 
 
-def test_pictures_are_exported_at_twice_their_size(window: MainWindow, save_to: object, tmp_path: Path) -> None:
-    save_to(tmp_path / "window.png")
+@pytest.mark.parametrize("view", ["The whole window", "Image, lane A", "Magnitudes"])
+def test_any_view_is_exported_at_twice_its_size(
+    window: MainWindow, save_to: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, view: str
+) -> None:
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *_: (view, True))
+    save_to(tmp_path / "view.png")
     window.actions_by_id["export_picture"].trigger()
-    picture = QImage(str(tmp_path / "window.png"))
-    assert (picture.width(), picture.height()) == (2 * window.width(), 2 * window.height())
+    widget = {
+        "The whole window": window,
+        "Image, lane A": window.image_views["A"],
+        "Magnitudes": window.panes.magnitudes,
+    }[view]
+    picture = QImage(str(tmp_path / "view.png"))
+    assert (picture.width(), picture.height()) == (2 * widget.width(), 2 * widget.height())
 
 
 def test_the_report_is_one_file_that_names_the_step(window: MainWindow, save_to: object, tmp_path: Path) -> None:
@@ -168,7 +177,10 @@ def test_copy_as_python_repeats_the_run_bit_for_bit(qtbot: QtBot, window: MainWi
     assert np.array_equal(found["step"].landmarks, session.step.landmarks)
 
 
-def test_what_cannot_be_written_is_told(window: MainWindow, save_to: object, tmp_path: Path) -> None:
+def test_what_cannot_be_written_is_told(
+    window: MainWindow, save_to: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *_: ("The whole window", True))
     for command in ("save_session", "export_steps", "export_picture", "export_report"):
         window.message_bar.hide()
         save_to(tmp_path / "none" / "file.x")

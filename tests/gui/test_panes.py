@@ -236,7 +236,7 @@ def test_a_pinned_inspector_stays_and_follows_the_cursor(window: MainWindow) -> 
     session.select(5)
     session.move_to((1, Phase.NONRIGID, 2))
     window.repaint_now()
-    view = window.pins[30].widget()
+    view = window.pins.docks[30].widget()
     found = {panel.title: panel.values for panel in view.panels}
     assert np.array_equal(found["final"], session.step.responses.final[30])
     assert not window.actions_by_id["pin"].isChecked()
@@ -245,10 +245,10 @@ def test_a_pinned_inspector_stays_and_follows_the_cursor(window: MainWindow) -> 
     assert window.actions_by_id["pin"].isChecked()
     window.actions_by_id["pin"].trigger()
     window.repaint_now()
-    assert window.pins == {}
+    assert window.pins.docks == {}
     window.actions_by_id["undo"].trigger()
     window.repaint_now()
-    assert list(window.pins) == [30]
+    assert list(window.pins.docks) == [30]
 
 
 def test_the_log_keeps_what_was_told(qtbot: QtBot, window: MainWindow) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QImage, QKeySequence, QMouseEvent
+from PySide6.QtGui import QColor, QImage, QKeySequence, QMouseEvent, QPalette
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDialogButtonBox, QFileDialog
 from pytestqt.qtbot import QtBot
@@ -549,3 +549,19 @@ def test_a_condition_that_is_none_stays_in_the_dialog(qtbot: QtBot, window: Main
     assert "update_norm explodes" in dialog.problem.text()
     assert window.session.stops == ()
     dialog.reject()
+
+
+def test_the_speed_of_playing_is_set_in_the_toolbar(qtbot: QtBot, window: MainWindow) -> None:
+    window.speed.setValue(100.0)
+    assert window.session._play_timer.interval() == 10
+
+
+def test_the_window_follows_a_change_from_light_to_dark(window: MainWindow) -> None:
+    before = window.panes.convergence.backgroundBrush().color()
+    dark = QPalette(QColor("#202020"))
+    window.setPalette(dark)
+    QApplication.processEvents()
+    after = window.panes.convergence.backgroundBrush().color()
+    assert after.lightness() < 100 < before.lightness()
+    axis = window.panes.convergence.plotItem.getAxis("left")
+    assert axis.textPen().color().lightness() > 150
