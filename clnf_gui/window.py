@@ -361,11 +361,12 @@ class MainWindow(QMainWindow):
 
     @Slot(object)
     def _show_cell(self, cell: tuple[int, int, int] | None) -> None:
-        step = self.session.step
-        if cell is None or step is None:
+        lanes = {name: self.session.lanes[name].step for name in self.session.shown}
+        steps = {name: step for name, step in lanes.items() if step is not None}
+        if cell is None or not steps:
             self._show_selected()
         else:
-            self.hover_label.setText(cell_line(step, *cell))
+            self.hover_label.setText(cell_line(steps, *cell))
 
     def _show_selected(self) -> None:
         step, landmark = self.session.step, self.session.selection

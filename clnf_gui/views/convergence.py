@@ -9,6 +9,7 @@ import numpy as np
 import pyqtgraph as pg
 from pyqtgraph.GraphicsScene.mouseEvents import MouseClickEvent
 from PySide6.QtCore import QPointF, Qt, Signal
+from PySide6.QtWidgets import QGraphicsItem
 
 from clnf_engine import Phase, Step
 from clnf_engine.diagnostics.fixed_point import UpdateParts, update_parts
@@ -72,6 +73,8 @@ class ConvergenceView(pg.PlotWidget):
         )
         for name in LANE_COLOURS:
             for item in (*reversed(self.curve_items[name]), self.point_items[name]):
+                # The cursor moves over them at every step; kept as pictures they need not be drawn again.
+                item.setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
                 self.addItem(item)
         self.addItem(self.rule)
         self.addItem(self.target)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from clnf_engine import Step
@@ -41,13 +43,18 @@ def landmark_line(step: Step, landmark: int) -> str:
     return "   ".join(parts)
 
 
-def cell_line(step: Step, landmark: int, row: int, column: int) -> str:
-    """The values of all maps in one cell."""
-    maps = step.responses
-    if maps is None:
-        return ""
-    values = ", ".join(
-        f"{name} {float(array[landmark, row, column]):.5g}"
-        for name, array in (("raw", maps.raw), ("after Sigma", maps.after_sigma), ("final", maps.final))
-    )
-    return f"landmark {landmark}   cell (row {row}, column {column})   {values}"
+def cell_line(steps: Mapping[str, Step], landmark: int, row: int, column: int) -> str:
+    """The values of all maps in one cell, of every lane, and their difference where there are two."""
+    parts = [f"landmark {landmark}", f"cell (row {row}, column {column})"]
+    for title, field in (("raw", "raw"), ("after Sigma", "after_sigma"), ("final", "final")):
+        values = {
+            name: float(getattr(step.responses, field)[landmark, row, column])
+            for name, step in steps.items()
+            if step.responses is not None and max(row, column) < step.responses.window
+        }
+        if len(values) > 1:
+            a, b = values.values()
+            parts.append(f"{title}: A {a:.5g}, B {b:.5g}, A−B {a - b:.3g}")
+        else:
+            parts += [f"{title} {value:.5g}" for value in values.values()]
+    return "   ".join(parts)

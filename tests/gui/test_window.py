@@ -565,3 +565,14 @@ def test_the_window_follows_a_change_from_light_to_dark(window: MainWindow) -> N
     assert after.lightness() < 100 < before.lightness()
     axis = window.panes.convergence.plotItem.getAxis("left")
     assert axis.textPen().color().lightness() > 150
+
+
+def test_the_cell_under_the_mouse_is_read_out_in_both_lanes(comparing: MainWindow) -> None:
+    a, b = (comparing.session.lanes[name].step.responses for name in "AB")
+    comparing.panes.atlas.hovered.emit((20, 3, 4))
+    text = comparing.hover_label.text()
+    assert "landmark 20" in text
+    final_a, final_b = a.final[20, 3, 4], b.final[20, 3, 4]
+    assert f"final: A {final_a:.5g}, B {final_b:.5g}, A−B {final_a - final_b:.3g}" in text
+    comparing.panes.atlas.hovered.emit(None)
+    assert comparing.hover_label.text() == ""
