@@ -309,9 +309,6 @@ def _output_path(args: argparse.Namespace, image: str, suffix: str, extension: s
 
 
 def _write(path: Path, text: str) -> None:
-    from clnf_engine.io.atomic import atomic_write
+    from clnf_engine.io.atomic import write_file
 
-    try:
-        atomic_write(path, text.encode())
-    except OSError as error:
-        raise FileError(path, "", f"cannot be written ({error.strerror})") from error
+    write_file(path, text.encode())

@@ -198,9 +198,8 @@ def detect_faces(image: NDArray[np.uint8]) -> list[Box]:
     list of (x, y, width, height)
         Largest first, image px, around eyebrows to chin and cheek to cheek.
     """
-    cascade: cv2.CascadeClassifier | None = getattr(
-        _local, "cascade", None
-    )  # a classifier may not be shared between threads
+    # A classifier may not be shared between threads.
+    cascade: cv2.CascadeClassifier | None = getattr(_local, "cascade", None)
     if cascade is None:
         file = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt.xml"
         cascade = cv2.CascadeClassifier(str(file))

@@ -7,7 +7,7 @@ second run; either may be missing, and a condition that needs a missing one does
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,30 +72,41 @@ def parse_stop(text: str) -> Stop:
     raise StopError(f"stop condition {text!r}: expected a form such as {'; '.join(EXAMPLES)}")
 
 
-def first_stop(steps: list[Step], others: list[Step], stops: list[Stop], start: int) -> tuple[int, Stop] | None:
-    """The first Step from index `start` on at which a condition fires, and which one.
+def firings(
+    steps: Sequence[Step], others: Sequence[Step], stops: Sequence[Stop], start: int = 0
+) -> Iterator[tuple[int, Stop]]:
+    """Every Step from index `start` on at which a condition fires, and the first one that does.
 
     Parameters
     ----------
-    steps : list of Step
-    others : list of Step
+    steps : sequence of Step
+    others : sequence of Step
         Of a second run, paired by place; empty when there is none.
-    stops : list of Stop
+    stops : sequence of Stop
     start : int
 
-    Returns
-    -------
-    (index, Stop) or None
+    Yields
+    ------
+    (index, Stop)
     """
+    if not stops:
+        return
     paired = {step.place: step for step in others}
     for index in range(start, len(steps)):
         step = steps[index]
         previous = steps[index - 1] if index else None
         before = previous if previous is not None and previous.place[:2] == step.place[:2] else None
-        for stop in stops:
-            if stop.fires(step, before, paired.get(step.place)):
-                return index, stop
-    return None
+        other = paired.get(step.place)
+        fired = next((stop for stop in stops if stop.fires(step, before, other)), None)
+        if fired is not None:
+            yield index, fired
+
+
+def first_stop(
+    steps: Sequence[Step], others: Sequence[Step], stops: Sequence[Stop], start: int
+) -> tuple[int, Stop] | None:
+    """The first of the `firings`, or None."""
+    return next(firings(steps, others, stops, start), None)
 
 
 def _changes(name: str, direction: str) -> Test:

@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from clnf_engine import FitOptions, Normalization, Phase, Step
 from clnf_engine.steps import Place, place_order
-from clnf_engine.stops import Stop, first_stop
+from clnf_engine.stops import Stop, firings, first_stop
 from clnf_gui.lane import Lane
 from clnf_gui.look import Moment
 
@@ -156,17 +156,12 @@ class Cursor(QObject):
 
     def _next_stop(self, last: int) -> tuple[int, Stop] | None:
         """The first Step after the cursor, up to index `last`, at which a condition fires."""
-        return first_stop(self.lane.steps[: last + 1], self._other_steps(), list(self.stops), self.lane.cursor + 1)
+        return first_stop(self.lane.steps[: last + 1], self._other_steps(), self.stops, self.lane.cursor + 1)
 
     def stop_places(self) -> set[Place]:
         """Every place of the active lane at which a stop condition fires."""
-        found: set[Place] = set()
-        steps, others = self.lane.steps, self._other_steps()
-        at = first_stop(steps, others, list(self.stops), 0) if self.stops else None
-        while at is not None:
-            found.add(steps[at[0]].place)
-            at = first_stop(steps, others, list(self.stops), at[0] + 1)
-        return found
+        steps = self.lane.steps
+        return {steps[index].place for index, _ in firings(steps, self._other_steps(), self.stops)}
 
     def _other_steps(self) -> list[Step]:
         """Steps of the lane that is compared with the active one; none without comparison."""

@@ -10,8 +10,7 @@ from PySide6.QtGui import QAction, QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QMainWindow, QMessageBox, QWidget
 
 from clnf_engine import ClnfError
-from clnf_engine.errors import FileError
-from clnf_engine.io.atomic import atomic_write
+from clnf_engine.io.atomic import write_file
 from clnf_engine.library import shipped_models
 from clnf_gui import about, settings
 from clnf_gui.commands import COMMANDS
@@ -205,12 +204,5 @@ class WindowDialogs:
 
 
 def _writer(make: Callable[[], bytes]) -> Callable[[Path], None]:
-    """Writes what `make` returns, and tells failures as a `FileError`."""
-
-    def write(path: Path) -> None:
-        try:
-            atomic_write(path, make())
-        except OSError as error:
-            raise FileError(path, "", f"cannot be written ({error.strerror})") from error
-
-    return write
+    """Writes what `make` returns."""
+    return lambda path: write_file(path, make())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from clnf_engine import ClnfError, FitOptions, Initial, Phase
 from clnf_engine.errors import FileError
 from clnf_engine.initial import Source
-from clnf_engine.io.atomic import atomic_write
+from clnf_engine.io.atomic import write_file
 from clnf_engine.steps import Place
 from clnf_engine.stops import parse_stop
 from clnf_gui.look import Look
@@ -94,10 +93,7 @@ def write_session(document: SessionDocument, path: Path) -> None:
         "selection": document.selection,
         "stops": list(document.stops),
     }
-    try:
-        atomic_write(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
-    except OSError as error:
-        raise SessionFileError(path, "", f"cannot be written ({error.strerror})") from error
+    write_file(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode(), SessionFileError)
 
 
 def read_session(path: Path) -> SessionDocument:
@@ -155,24 +151,18 @@ def _document(content: dict[str, Any], folder: Path) -> SessionDocument:
 def _look(values: dict[str, Any]) -> Look:
     """A Look from JSON; what is missing keeps its default, what this version does not know is left out."""
     default = Look()
-    known: dict[str, Any] = {}
-    for field in fields(Look):
-        if field.name in values:
-            known[field.name] = _like(getattr(default, field.name), values[field.name])
-    return Look(**{"manual_range": Look().manual_range, **known, "pinned": _pins(values.get("pinned", []))})
-
-
-def _pins(values: Sequence[Any]) -> tuple[int, ...]:
-    return tuple(int(value) for value in values)
+    names = [field.name for field in fields(Look) if field.name in values]
+    return Look(**{name: _like(getattr(default, name), values[name]) for name in names})
 
 
 def _like(default: Any, value: Any) -> Any:
     """A JSON value as the type of a Look's default."""
     if isinstance(default, StrEnum):
         return type(default)(value)
+    if default == ():  # the pinned landmarks
+        return tuple(int(item) for item in value)
     if isinstance(default, tuple):
-        low, high = (float(item) for item in value) if len(value) == 2 else default or (0.0, 1.0)
-        return low, high
+        return tuple(float(item) for item in value) if len(value) == len(default) else default
     return type(default)(value)
 
 

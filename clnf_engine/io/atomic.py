@@ -6,6 +6,8 @@ import os
 import uuid
 from pathlib import Path
 
+from clnf_engine.errors import FileError
+
 
 def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
     """Write bytes to a temporary file beside `path`, then rename it into place.
@@ -24,3 +26,17 @@ def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_file(path: str | os.PathLike[str], data: bytes, error: type[FileError] = FileError) -> None:
+    """`atomic_write` for a file that a person named.
+
+    Raises
+    ------
+    FileError
+        Of the type `error`, when the file cannot be written.
+    """
+    try:
+        atomic_write(path, data)
+    except OSError as problem:
+        raise error(path, "", f"cannot be written ({problem.strerror})") from problem

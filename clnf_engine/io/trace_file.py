@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from clnf_engine.arrays import Array, read_only
 from clnf_engine.errors import ClnfError, TraceFileError
 from clnf_engine.initial import Initial, Source
-from clnf_engine.io.atomic import atomic_write
+from clnf_engine.io.atomic import write_file
 from clnf_engine.options import FitOptions
 from clnf_engine.steps import MeanShift, Phase, ResponseMaps, Stage, Step
 
@@ -102,10 +102,7 @@ def write_trace(
         arrays |= _phase_arrays(phase, [step for step in steps if step.phase is phase])
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]  # NumPy types its own keyword, not the arrays
-    try:
-        atomic_write(path, buffer.getvalue())
-    except OSError as error:
-        raise TraceFileError(path, "", f"cannot be written ({error.strerror})") from error
+    write_file(path, buffer.getvalue(), TraceFileError)
 
 
 def _phase_arrays(phase: Phase, steps: list[Step]) -> dict[str, Array]:

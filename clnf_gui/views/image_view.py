@@ -108,16 +108,15 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.numbers.show_points(self._landmarks if look.show_numbers else _EMPTY)
         contours = look.show_contours and len(self._landmarks) == IBUG_LANDMARKS
         _set_pairs(self.contour_item, self._landmarks[CONTOURS_68] if contours else None)
-        outline = ghost is not None and look.show_ghost and len(ghost.landmarks) == IBUG_LANDMARKS
-        _set_pairs(self.ghost_item, ghost.landmarks[CONTOURS_68] if ghost is not None and outline else None)
-        shown = step is not None and before is not None and look.show_shifts
-        _set_pairs(self.shift_item, _movement(step, moment, look.shift_scale) if step is not None and shown else None)
+        outlined = ghost is not None and look.show_ghost and len(ghost.landmarks) == IBUG_LANDMARKS
+        _set_pairs(self.ghost_item, ghost.landmarks[CONTOURS_68] if ghost and outlined else None)
+        _set_pairs(self.shift_item, _movement(step, moment, look.shift_scale) if step and look.show_shifts else None)
         self.shift_item.setPen(pg.mkPen(GREEN if moment is Moment.SOLVE else ORANGE, width=2.0))
         trail = [s.landmarks[CONTOURS_68] for s in steps[max(index - _TRAIL, 0) : index] if s.iteration is not None]
         trail = trail if look.show_trail and contours else []
         _set_pairs(self.trail_item, np.concatenate(trail) if trail else None)
-        windows = step is not None and step.responses is not None and look.show_windows
-        _set_pairs(self.window_item, _windows(step.responses) if step and step.responses and windows else None)
+        maps = step.responses if step and look.show_windows else None
+        _set_pairs(self.window_item, _windows(maps) if maps else None)
 
     def show_truth(self, points: NDArray[np.float64] | None, look: Look) -> None:
         """Paint the true landmarks, image px."""
