@@ -94,7 +94,10 @@ class Panes:
         session.failed.connect(lambda message, details: self.log.appendPlainText(f"{message}\n{details}".rstrip()))
 
     def _changed(self, name: str, *shown: object) -> bool:
-        """Whether a pane shows other things than when it was asked last; moving the cursor alone changes few."""
+        """Whether a pane shows other things than when it was asked last; moving the cursor alone changes few.
+
+        The things themselves are kept, not their ids: an id is given anew once its object is gone.
+        """
         changed = self._shown.get(name) != shown
         self._shown[name] = shown
         return changed
@@ -113,8 +116,7 @@ class Panes:
         runs = {name: session.lanes[name].steps for name in session.shown}
         look = session.look
         self.curve_choice.show_look(look)
-        steps = tuple(tuple(map(id, steps)) for steps in runs.values())
-        if self._changed("convergence", steps, session.active, look.curves, look.target):
+        if self._changed("convergence", tuple(map(tuple, runs.values())), session.active, look.curves, look.target):
             self.convergence.show_runs(runs, session.places(), session.lane.options.convergence_px, look)
         if session.step is not None:
             self.convergence.show_cursor(session.step.place)
@@ -122,12 +124,12 @@ class Panes:
     def _paint_magnitudes(self, session: Session) -> None:
         step, model = session.step, session.model
         applied = session.lane.options.sigma_transform
-        if self._changed("magnitudes", None if step is None else id(step.responses), id(model), applied):
+        if self._changed("magnitudes", None if step is None else step.responses, model, applied):
             self.magnitudes.show_magnitudes(None if step is None or model is None else magnitudes(step, model, applied))
         self.magnitudes.show_selection(session.selection)
 
     def _paint_statistics(self, session: Session) -> None:
-        if self._changed("statistics", tuple(map(id, session.lane.steps))):
+        if self._changed("statistics", *session.lane.steps):
             self.statistics.show_columns(statistics_columns(session.lane.steps))
 
     def _paint_parameters(self, session: Session) -> None:
@@ -135,6 +137,6 @@ class Panes:
         self.parameters.show_step(session.step, pdm, session.lane.options.clamp_sigmas)
 
     def _paint_steps(self, session: Session) -> None:
-        if self._changed("steps", tuple(map(id, session.lane.steps))):
+        if self._changed("steps", *session.lane.steps):
             self.steps.show_columns(step_columns(session.lane.steps))
         self.steps.show_row(session.lane.cursor)

@@ -44,7 +44,7 @@ class Timeline(QWidget):
         """Show the lanes of these names; `places` are the columns they share, `marks` those at which they stop."""
         if len(lanes) != len(self._lanes):
             self.updateGeometry()
-        shown = [(name, id(lane.steps), len(lane.steps)) for name, lane in lanes.items()], places, marks
+        shown = [(name, tuple(lane.steps)) for name, lane in lanes.items()], places, marks
         if shown != self._shown:
             self._shown, self._strips = shown, QPixmap()
         self._lanes, self._places, self._marks = list(lanes.items()), places, marks
