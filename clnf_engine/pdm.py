@@ -129,6 +129,25 @@ def landmarks(pdm: PDM, params: Floats) -> Floats:
     return projected
 
 
+def upright_shape(pdm: PDM, params: Floats, patch_scaling: float) -> Floats:
+    """The reference shape: the landmarks with the same shape coefficients, neither turned nor moved.
+
+    Parameters
+    ----------
+    pdm : PDM
+    params : (6 + m,) float64
+        Only the shape coefficients count.
+    patch_scaling : float
+        Reference px per model unit.
+
+    Returns
+    -------
+    (n, 2) float64
+        Reference px.
+    """
+    return landmarks(pdm, np.concatenate([[patch_scaling, 0, 0, 0, 0, 0], params[6:]]))
+
+
 def jacobian(pdm: PDM, params: Floats, *, rigid: bool, dtype: DTypeLike = np.float64) -> Array:
     """Derivative of the landmarks through `update` at a zero update.
 

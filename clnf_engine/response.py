@@ -11,7 +11,7 @@ from clnf_engine.arrays import Array, Floats, read_only_fields
 from clnf_engine.experts import correlate, neuron_outputs, sample_areas
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions, Normalization
-from clnf_engine.pdm import landmarks
+from clnf_engine.pdm import landmarks, upright_shape
 from clnf_engine.sigma import sigma_transform
 from clnf_engine.steps import ResponseMaps
 
@@ -41,8 +41,7 @@ def response_maps(
     patch_scale = model.scales[scale]
     experts = patch_scale.views[view]
     base_shape = landmarks(model.pdm, params)
-    upright = np.concatenate([[patch_scale.patch_scaling, 0, 0, 0, 0, 0], params[6:]])
-    reference_shape = landmarks(model.pdm, upright)
+    reference_shape = upright_shape(model.pdm, params, patch_scale.patch_scaling)
     image_to_reference = similarity(base_shape, reference_shape)
     # The C++ keeps this map and the landmarks it samples around in float32; so both sample the same places.
     reference_to_image = np.linalg.inv(image_to_reference).astype(np.float32).astype(np.float64)

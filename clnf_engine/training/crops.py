@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clnf_engine.arrays import Array, Floats
 from clnf_engine.experts import sample_areas
-from clnf_engine.pdm import PDM, landmarks, params_from_landmarks
+from clnf_engine.pdm import PDM, params_from_landmarks, upright_shape
 from clnf_engine.response import similarity
 from clnf_engine.training.annotations import Face
 from clnf_engine.training.ibug68 import TRAINED, mirrored
@@ -51,8 +51,7 @@ def sample_crops(
     for face, params, repeats in zip(faces, poses, copies, strict=True):
         rng = np.random.default_rng([recipe.seed, *face.name.encode()])
         gray = face.gray()
-        upright = np.concatenate([[patch_scaling, 0, 0, 0, 0, 0], params[6:]])
-        reference = landmarks(pdm, upright)
+        reference = upright_shape(pdm, params, patch_scaling)
         for flip in (False, True):
             image = np.ascontiguousarray(gray[:, ::-1]) if flip else gray
             points = mirrored(face.points, gray.shape[1]) if flip else face.points
