@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine.arrays import read_only
+from clnf_engine.deviations import EXTRA_WINDOW
 from clnf_engine.errors import InitialError
 from clnf_engine.initial import Initial
 from clnf_engine.model import Model
@@ -88,16 +89,20 @@ def _stages(image: NDArray[np.uint8], model: Model, initial: Initial, options: F
     yield step
     likelihood: float | None = None
     failure = ""
-    for index in range(len(model.scales)):
-        stage = _stage(model, index, step, options)
+    first_sigma: float | None = None
+    for index, (patch_scale, window) in enumerate(_schedule(model, options)):
+        stage = _stage(model, index, patch_scale, window, step, options, first_sigma)
         if stage.skipped:
             yield Step(Phase.SKIPPED, step.params, step.landmarks, stage=stage, message=stage.skipped)
             continue
-        assert stage.view is not None
-        responses = response_maps(image, model, index, stage.view, stage.window, step.params, options)
-        yield Step(Phase.RESPONSES, step.params, step.landmarks, stage=stage, responses=responses)
-        for phase in (Phase.RIGID, Phase.NONRIGID):
+        first_sigma = first_sigma or stage.sigma
+        responses = response_maps(image, model, stage, step.params, options)
+        step = Step(Phase.RESPONSES, step.params, step.landmarks, stage=stage, responses=responses)
+        yield step
+        for phase in (Phase.NONRIGID,) if options.single_phase else (Phase.RIGID, Phase.NONRIGID):
             for iteration in range(1, options.max_iterations + 1):
+                if options.responses_every_iteration and step.phase is not Phase.RESPONSES:
+                    responses = response_maps(image, model, stage, step.params, options)
                 step = iterate(model, stage, responses, options, step, phase, iteration)
                 yield step
                 if step.converged or step.delta is None:
@@ -114,14 +119,27 @@ def _stages(image: NDArray[np.uint8], model: Model, initial: Initial, options: F
     )
 
 
-def _stage(model: Model, index: int, step: Step, options: FitOptions) -> Stage:
+def _schedule(model: Model, options: FitOptions) -> list[tuple[int, int]]:
+    """Index of the patch scale and window of every stage; a window of 0 where a scale is left out."""
+    windows = list(options.windows) + [0] * len(model.scales)
+    schedule = list(enumerate(windows[: len(model.scales)]))
+    if options.window5_without_sigma:
+        schedule.append((len(model.scales) - 1, EXTRA_WINDOW))
+    return schedule
+
+
+def _stage(
+    model: Model, index: int, patch_scale: int, window: int, step: Step, options: FitOptions, first_sigma: float | None
+) -> Stage:
     """The schedule's next stage, adapted to its scale; skipped when its window is 0 or the face is too small."""
-    scale = model.scales[index].patch_scaling
-    window = options.windows[index] if index < len(options.windows) else 0
+    scale = model.scales[patch_scale].patch_scaling
     octaves = math.log2(scale / 0.25) if options.adapt_per_scale else 0.0
     reg_factor = options.reg_factor - 15 * octaves
     if options.adapt_per_scale and reg_factor <= 0:
         reg_factor = 0.001
+    sigma = max(options.sigma + 0.25 * octaves, MIN_SIGMA)
+    if options.kernel_table_stale and first_sigma is not None:
+        sigma = first_sigma
     face = float(step.params[0])
     skipped = ""
     if window == 0:
@@ -132,9 +150,11 @@ def _stage(model: Model, index: int, step: Step, options: FitOptions) -> Stage:
         index=index,
         scale=scale,
         window=window,
-        view=None if skipped else model.scales[index].nearest_view(step.params[1:4]),
-        sigma=max(options.sigma + 0.25 * octaves, MIN_SIGMA),
+        view=None if skipped else model.scales[patch_scale].nearest_view(step.params[1:4]),
+        sigma=sigma,
         reg_factor=reg_factor,
         weight_factor=options.weight_factor * (1 + 2 * octaves),
         skipped=skipped,
+        patch_scale=patch_scale,
+        sigma_transform=not options.sigma_off and index < len(model.scales),
     )

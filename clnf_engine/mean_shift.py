@@ -94,7 +94,9 @@ def map_positions(landmarks: Floats, responses: ResponseMaps, dtype: DTypeLike) 
     return positions
 
 
-def mean_shift(positions: Array, responses: ResponseMaps, sigma: float, kernel: Kernel) -> MeanShift:
+def mean_shift(
+    positions: Array, responses: ResponseMaps, sigma: float, kernel: Kernel, guard: float = 0.0
+) -> MeanShift:
     """Mean-shift of every landmark.
 
     With v = response·kernel, ``shift = (Σv·j/Σv − dx, Σv·i/Σv − dy)``. The table kernel is that of the
@@ -108,11 +110,12 @@ def mean_shift(positions: Array, responses: ResponseMaps, sigma: float, kernel: 
     sigma : float
         Reference px.
     kernel : Kernel
+    guard : float
+        Landmarks whose Σv is not above this get a zero shift and are marked `empty` (C++: NaN where Σv = 0).
 
     Returns
     -------
     MeanShift
-        Landmarks with Σv = 0 (C++: NaN) get a zero shift and are marked `empty`.
     """
     maps = responses.final
     dtype = maps.dtype
@@ -121,7 +124,7 @@ def mean_shift(positions: Array, responses: ResponseMaps, sigma: float, kernel: 
     columns, rows = _kernels(clamped, window, sigma, kernel)
     sums = (rows @ maps @ columns).reshape(-1, 4)  # Σv, Σv·column, Σv·row and a mixed moment
     total, moments = sums[:, 0], sums[:, 1:3]
-    known = total > 0
+    known = total > guard
     shift = np.divide(moments, total[:, None], out=clamped.copy(), where=known[:, None])
     shift -= clamped
     if not responses.all_visible:

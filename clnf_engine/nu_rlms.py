@@ -11,11 +11,17 @@ from functools import lru_cache
 import numpy as np
 from scipy.linalg import lapack
 
-from clnf_engine.arrays import Array, DType, read_only, read_only_fields
+from clnf_engine.arrays import Array, DType, Floats, read_only, read_only_fields
+from clnf_engine.deviations import (
+    KERNEL_SUM_GUARD,
+    forward_difference_columns,
+    pixel_fraction_positions,
+    transposed_euler_angles,
+)
 from clnf_engine.mean_shift import landmark_likelihoods, map_positions, mean_shift
 from clnf_engine.model import Model, PatchExperts
 from clnf_engine.options import FitOptions
-from clnf_engine.pdm import PDM, RIGID, clamp, jacobian, landmarks, update
+from clnf_engine.pdm import PDM, RIGID, clamp, euler_angles, jacobian, landmarks, update
 from clnf_engine.steps import Phase, ResponseMaps, Stage, Step
 
 _MAX_UPDATE = 1e9
@@ -40,6 +46,19 @@ def landmark_weights(experts: PatchExperts, weight_factor: float, dtype: DType) 
 def _prior(pdm: PDM, reg_factor: float, dtype: DType) -> Array:
     """``reg·Λ⁻¹`` of the modes, (m,)."""
     return read_only((reg_factor / pdm.variances).astype(dtype))
+
+
+def fit_jacobian(pdm: PDM, params: Floats, options: FitOptions, *, rigid: bool) -> Array:
+    """The Jacobian a fit with these options uses, (2n, 6) or (2n, 6 + m), in its precision; see `pdm.jacobian`."""
+    jac = jacobian(pdm, params, rigid=rigid, dtype=np.dtype(options.precision))
+    if options.rotation_jacobian_forward_difference:
+        jac[:, 1:4] = forward_difference_columns(pdm, params)
+    return jac
+
+
+def fit_update(params: Floats, delta: Floats, options: FitOptions) -> Floats:
+    """How a fit with these options adds an update to its parameters; see `pdm.update`."""
+    return update(params, delta, transposed_euler_angles if options.euler_transposed else euler_angles)
 
 
 def iterate(
@@ -68,10 +87,14 @@ def iterate(
     pdm = model.pdm
     dtype = responses.final.dtype
     visible = responses.visible
-    positions = map_positions(before.landmarks, responses, dtype)
-    shift = mean_shift(positions, responses, stage.sigma, options.kernel)
-    weights = landmark_weights(model.scales[stage.index].views[stage.view or 0], stage.weight_factor, dtype)
-    jac = jacobian(pdm, before.params, rigid=phase is Phase.RIGID, dtype=dtype)
+    if options.kernel_centre_pixel_fraction:
+        positions = pixel_fraction_positions(before.landmarks, responses.window, dtype)
+    else:
+        positions = map_positions(before.landmarks, responses, dtype)
+    guard = KERNEL_SUM_GUARD if options.sum_guard else 0.0
+    shift = mean_shift(positions, responses, stage.sigma, options.kernel, guard)
+    weights = landmark_weights(model.scales[stage.patch_scale].views[stage.view or 0], stage.weight_factor, dtype)
+    jac = fit_jacobian(pdm, before.params, options, rigid=phase is Phase.RIGID)
     if not responses.all_visible:
         jac.reshape(2, visible.shape[0], -1)[:, ~visible] = 0
     weighted = jac if stage.weight_factor <= 0 else jac * np.concatenate([weights, weights])[:, None]
@@ -85,12 +108,15 @@ def iterate(
     params, shape, message = before.params, before.landmarks, "the normal equations have no unique solution"
     clamped = np.zeros(params.shape, dtype=bool)
     if delta is not None:
-        moved = update(params, delta)
+        moved = fit_update(params, delta if options.step_damping == 1 else options.step_damping * delta, options)
         params = clamp(pdm, moved, options.clamp_sigmas)
         shape, clamped, message = landmarks(pdm, params), params != moved, ""
     change = (shape - before.landmarks).ravel()
     shape_change = math.sqrt(change @ change)
-    converged = delta is not None and shape_change < options.convergence_px
+    update_norm = None if delta is None else math.sqrt(delta @ delta)
+    converged = update_norm is not None and (
+        shape_change < options.convergence_px or update_norm < options.convergence_update
+    )
     likelihoods = likelihood = None
     if converged or delta is None or iteration == options.max_iterations:
         likelihoods = landmark_likelihoods(positions, responses, stage.sigma)
@@ -110,7 +136,7 @@ def iterate(
             hessian=hessian,
             gradient=gradient,
             delta=delta,
-            update_norm=None if delta is None else math.sqrt(delta @ delta),
+            update_norm=update_norm,
             shape_change=shape_change,
             clamped=clamped,
             likelihoods=likelihoods,

@@ -63,16 +63,18 @@ class FitOptions:
         Adapt `reg_factor`, `sigma` and `weight_factor` to each patch scale.
     normalization : Normalization
         Applied to the final maps.
-    sigma_transform : bool
-        Apply Sigma to the raw maps.
     kernel : Kernel
     precision : Precision
     convergence_px : float
         A phase stops when the whole shape moves less (L2 norm over all coordinates, image px).
+    convergence_update : float
+        A phase also stops when ‖Δp‖ is less; 0, OpenFace's, never does.
     clamp_sigmas : float
         Bound on every shape mode, in standard deviations.
     response_gain : float
         Factor on the final maps. A fit must not depend on it; it is there to show that.
+    euler_transposed … kernel_table_stale
+        Deviations from OpenFace, off by default; `clnf_engine.deviations` describes each.
     """
 
     windows: tuple[int, ...] = (11, 9, 7, 5)
@@ -82,12 +84,24 @@ class FitOptions:
     weight_factor: float = 0.0
     adapt_per_scale: bool = True
     normalization: Normalization = Normalization.NONE
-    sigma_transform: bool = True
     kernel: Kernel = Kernel.TABLE
     precision: Precision = Precision.FLOAT64
     convergence_px: float = 0.01
+    convergence_update: float = 0.0
     clamp_sigmas: float = 3.0
     response_gain: float = 1.0
+    euler_transposed: bool = False
+    kernel_centre_pixel_fraction: bool = False
+    responses_every_iteration: bool = False
+    rotation_jacobian_forward_difference: bool = False
+    image_rotation_sign_flipped: bool = False
+    alignment_least_squares: bool = False
+    step_damping: float = 1.0
+    single_phase: bool = False
+    window5_without_sigma: bool = False
+    sum_guard: bool = False
+    sigma_off: bool = False
+    kernel_table_stale: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -103,8 +117,10 @@ class FitOptions:
             ("reg_factor", 0.0, 1e9),
             ("weight_factor", 0.0, 1e9),
             ("convergence_px", 0.0, 1e9),
+            ("convergence_update", 0.0, 1e9),
             ("clamp_sigmas", 1e-9, 1e9),
             ("response_gain", 1e-300, 1e30),
+            ("step_damping", 1e-3, 1.0),
         ):
             value = getattr(self, name)
             if not low <= value <= high:

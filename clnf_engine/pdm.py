@@ -9,6 +9,7 @@ Baltrušaitis, PhD thesis 2014, §4.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -187,7 +188,7 @@ def jacobian(pdm: PDM, params: Floats, *, rigid: bool, dtype: DTypeLike = np.flo
     return jac.reshape(2 * n, -1)
 
 
-def update(params: Floats, delta: Floats) -> Floats:
+def update(params: Floats, delta: Floats, angles: Callable[[Floats], Floats] = euler_angles) -> Floats:
     """Add an update: scale, translation and modes by sum, rotation by ``R ← R·orth(I + [w]×)``.
 
     Parameters
@@ -195,6 +196,8 @@ def update(params: Floats, delta: Floats) -> Floats:
     params : (6 + m,) float64
     delta : (6,) or (6 + m,) float64
         ``[Δs, wx, wy, wz, Δtx, Δty, Δq…]``; missing modes stay as they are.
+    angles : callable
+        Reads the Euler angles from the new rotation matrix.
 
     Returns
     -------
@@ -214,7 +217,7 @@ def update(params: Floats, delta: Floats) -> Floats:
     )
     result: Floats = params.copy()
     result[: delta.shape[0]] += delta
-    result[1:4] = euler_angles(rotation_matrix(params[1:4]) @ small)
+    result[1:4] = angles(rotation_matrix(params[1:4]) @ small)
     return result
 
 

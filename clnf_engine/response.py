@@ -8,16 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine.arrays import Array, Floats, read_only_fields
+from clnf_engine.deviations import least_squares_similarity, sign_flipped
 from clnf_engine.experts import correlate, neuron_outputs, sample_areas
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions, Normalization
 from clnf_engine.pdm import landmarks, upright_shape
 from clnf_engine.sigma import sigma_transform
-from clnf_engine.steps import ResponseMaps
+from clnf_engine.steps import ResponseMaps, Stage
 
 
 def response_maps(
-    image: NDArray[np.uint8], model: Model, scale: int, view: int, window: int, params: Floats, options: FitOptions
+    image: NDArray[np.uint8], model: Model, stage: Stage, params: Floats, options: FitOptions
 ) -> ResponseMaps:
     """Response maps around the landmarks that `params` describe.
 
@@ -25,36 +26,36 @@ def response_maps(
     ----------
     image : (H, W) uint8
     model : Model
-    scale, view : int
-        Indices of the experts.
-    window : int
-        Side of the maps, reference px.
+    stage : Stage
+        One that is not skipped: it names the experts and the window, and whether Sigma is applied.
     params : (6 + m,) float64
     options : FitOptions
-        Precision, Sigma, normalization and gain.
+        Precision, normalization, gain and deviations.
 
     Returns
     -------
     ResponseMaps
     """
-    dtype = np.dtype(options.precision)
-    patch_scale = model.scales[scale]
-    experts = patch_scale.views[view]
+    assert stage.view is not None
+    dtype, window = np.dtype(options.precision), stage.window
+    patch_scale = model.scales[stage.patch_scale]
+    experts = patch_scale.views[stage.view]
     base_shape = landmarks(model.pdm, params)
     reference_shape = upright_shape(model.pdm, params, patch_scale.patch_scaling)
-    image_to_reference = similarity(base_shape, reference_shape)
-    # The C++ keeps this map and the landmarks it samples around in float32; so both sample the same places.
-    reference_to_image = np.linalg.inv(image_to_reference).astype(np.float32).astype(np.float64)
+    image_to_reference, reference_to_image = frames(base_shape, reference_shape, options)
     height, width = experts.support
     size = (window + height - 1, window + width - 1)
-    centres = base_shape.astype(np.float32).astype(np.float64)
+    centres = base_shape
+    if not options.responses_every_iteration:
+        # The C++ keeps the landmarks it samples around in float32; so both sample the same places.
+        centres = base_shape.astype(np.float32).astype(np.float64)
     area = sample_areas(image, centres, reference_to_image, size)
     if not experts.visible.all():
         area[~experts.visible] = 0
     ncc = correlate(area, experts, dtype)
     outputs = neuron_outputs(ncc, experts)
     raw = outputs.sum(axis=1)
-    after_sigma = sigma_transform(raw, patch_scale, view) if options.sigma_transform else raw
+    after_sigma = sigma_transform(raw, patch_scale, stage.view) if stage.sigma_transform else raw
     shifted = shift_to_positive(after_sigma)
     final = normalize(shifted, options.normalization)
     if options.response_gain != 1.0:
@@ -75,6 +76,32 @@ def response_maps(
             final=final,
         )
     )
+
+
+def frames(base_shape: Floats, reference_shape: Floats, options: FitOptions) -> tuple[Floats, Floats]:
+    """The linear maps between the image and the reference frame.
+
+    Parameters
+    ----------
+    base_shape : (n, 2) float64
+        Image px.
+    reference_shape : (n, 2) float64
+        Reference px.
+    options : FitOptions
+        Its deviations.
+
+    Returns
+    -------
+    image_to_reference, reference_to_image : (2, 2) float64
+        The second is rounded to float32, as in the C++.
+    """
+    image_to_reference = similarity(base_shape, reference_shape)
+    if options.alignment_least_squares:
+        image_to_reference = least_squares_similarity(image_to_reference, base_shape, reference_shape)
+    reference_to_image = np.linalg.inv(image_to_reference).astype(np.float32).astype(np.float64)
+    if options.image_rotation_sign_flipped:
+        reference_to_image = sign_flipped(reference_to_image)
+    return image_to_reference, reference_to_image
 
 
 def similarity(source: Floats, target: Floats) -> Floats:

@@ -49,7 +49,7 @@ class Stage:
     Attributes
     ----------
     index : int
-        Of the patch scale, from 0.
+        In the schedule, from 0.
     scale : float
         Patch scaling, reference px per model unit.
     window : int
@@ -60,6 +60,10 @@ class Stage:
         The options of these names after their adaptation to the scale.
     skipped : str
         Why the stage was not run; "" when it was.
+    patch_scale : int
+        Index of the model's patch scale; that of the stage unless the schedule deviates from OpenFace's.
+    sigma_transform : bool
+        Whether Sigma is applied to the raw maps.
     """
 
     index: int
@@ -69,7 +73,9 @@ class Stage:
     sigma: float
     reg_factor: float
     weight_factor: float
-    skipped: str = ""
+    skipped: str
+    patch_scale: int
+    sigma_transform: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +171,7 @@ class Step:
     iteration : int
         Within the phase, from 1 (rigid, nonrigid).
     responses : ResponseMaps
-        Shared by all Steps of a stage (responses, rigid, nonrigid).
+        Shared by all Steps of a stage (responses, rigid, nonrigid), unless they are computed in every iteration.
     landmarks_before : (n, 2) float64
         Where the iteration began, image px: the mean-shifts start here.
     mean_shift : MeanShift
@@ -191,7 +197,8 @@ class Step:
     likelihood : float
         Mean of ``log(likelihoods)`` over visible landmarks. At the end: that of the last phase.
     converged : bool
-        The phase ends here because `shape_change` fell below `convergence_px`.
+        The phase ends here because `shape_change` fell below `convergence_px`, or `update_norm` below
+        `convergence_update`.
     success : bool
         At the end.
     message : str

@@ -173,10 +173,13 @@ def first_divergence(a: Trace, b: Trace, tolerance: float = 0.0) -> Divergence |
     -------
     Divergence or None
     """
+    maps: tuple[object, object] = (None, None)
     for step_a, step_b in _paired(a.steps, b.steps):
         if step_a is None or step_b is None:
             return Divergence(step_a, step_b, "", np.inf)
-        for name, value_a, value_b in _values(step_a, step_b):
+        shared = (step_a.responses, step_b.responses) == maps  # as in the moment before: compared already
+        maps = (step_a.responses, step_b.responses)
+        for name, value_a, value_b in _values(step_a, step_b, shared):
             difference = _difference(value_a, value_b)
             if not difference <= tolerance:
                 return Divergence(step_a, step_b, name, difference)
@@ -190,11 +193,11 @@ def _paired(a: Sequence[Step], b: Sequence[Step]) -> Iterator[tuple[Step | None,
         yield steps_a.get(place), steps_b.get(place)
 
 
-def _values(a: Step, b: Step) -> Iterator[tuple[str, Any, Any]]:
-    """Every value of two Steps in the order the fit computes them."""
+def _values(a: Step, b: Step, maps_shared: bool) -> Iterator[tuple[str, Any, Any]]:
+    """Every value of two Steps in the order the fit computes them; maps only unless they are shared."""
     for group, names in _COMPARED:
-        if group == "responses" and a.phase is not Phase.RESPONSES:
-            continue  # the same maps as at the stage's start
+        if group == "responses" and maps_shared:
+            continue
         holders = [getattr(step, group) for step in (a, b)]
         for name in names if any(holder is not None for holder in holders) else ():
             yield f"{group}.{name}", getattr(holders[0], name, None), getattr(holders[1], name, None)

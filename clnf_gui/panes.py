@@ -123,9 +123,8 @@ class Panes:
 
     def _paint_magnitudes(self, session: Session) -> None:
         step, model = session.step, session.model
-        applied = session.lane.options.sigma_transform
-        if self._changed("magnitudes", None if step is None else step.responses, model, applied):
-            self.magnitudes.show_magnitudes(None if step is None or model is None else magnitudes(step, model, applied))
+        if self._changed("magnitudes", None if step is None else step.responses, model):
+            self.magnitudes.show_magnitudes(None if step is None or model is None else magnitudes(step, model))
         self.magnitudes.show_selection(session.selection)
 
     def _paint_statistics(self, session: Session) -> None:

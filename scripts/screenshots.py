@@ -72,7 +72,7 @@ def main(theme: str) -> None:
         _grab(window, f"landmark-{size}-{theme}")
         session.set_comparing(True)
         session.set_active("B")
-        session.set_options(FitOptions(sigma_transform=False))
+        session.set_options(FitOptions(sigma_off=True))
         session.set_look(replace(session.look, map_source=MapSource.B))
         session.move_to((1, Phase.NONRIGID, 3))
         _raise(window, "Response maps", "Convergence")

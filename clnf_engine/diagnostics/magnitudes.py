@@ -53,7 +53,7 @@ class Magnitudes:
     weak: NDArray[np.bool_]
 
 
-def magnitudes(step: Step, model: Model, sigma_applied: bool = True) -> Magnitudes | None:
+def magnitudes(step: Step, model: Model) -> Magnitudes | None:
     """Magnitudes of the maps that a Step carries.
 
     Parameters
@@ -61,8 +61,6 @@ def magnitudes(step: Step, model: Model, sigma_applied: bool = True) -> Magnitud
     step : Step
     model : Model
         The one the fit used; for Sigma and the patch confidences.
-    sigma_applied : bool
-        The fit's option ``sigma_transform``.
 
     Returns
     -------
@@ -83,10 +81,10 @@ def magnitudes(step: Step, model: Model, sigma_applied: bool = True) -> Magnitud
     centre = (window - 1) / 2
     offset = np.hypot(cells % window - centre, cells // window - centre)
     diagonal = np.full(n, np.nan)
-    if sigma_applied:
-        sigma = sigma_matrices(model.scales[stage.index], stage.view, window, maps.raw.dtype)
+    if stage.sigma_transform:
+        sigma = sigma_matrices(model.scales[stage.patch_scale], stage.view, window, maps.raw.dtype)
         if sigma is None:
-            total = 2 * model.scales[stage.index].views[stage.view].sum_alphas
+            total = 2 * model.scales[stage.patch_scale].views[stage.view].sum_alphas
             np.divide(1.0, total, out=diagonal, where=total > 0)
         else:
             diagonal = sigma.diagonal(axis1=1, axis2=2).mean(axis=1).astype(np.float64)
@@ -102,7 +100,7 @@ def magnitudes(step: Step, model: Model, sigma_applied: bool = True) -> Magnitud
             sigma_diagonal_mean=_visible(diagonal, maps),
             peak_offset=_visible(offset, maps),
             sharpness=_ratio(final_max, final_mean),
-            patch_confidence=_visible(model.scales[stage.index].views[stage.view].patch_confidence, maps),
+            patch_confidence=_visible(model.scales[stage.patch_scale].views[stage.view].patch_confidence, maps),
             weak=maps.visible & (np.nan_to_num(after_max) < limit),
         )
     )

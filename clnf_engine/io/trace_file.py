@@ -254,8 +254,10 @@ def _stage(entry: Any) -> Stage:
     unknown = set(entry) - {field.name for field in fields(Stage)}
     if unknown:
         raise ValueError(f"a stage in its header has an unknown key {min(unknown)!r}")
+    index, patch_scale = _field(entry, "index", int), _optional(entry, "patch_scale", int)
+    sigma_transform = _optional(entry, "sigma_transform", bool)
     return Stage(
-        index=_field(entry, "index", int),
+        index=index,
         scale=_field(entry, "scale", float),
         window=_field(entry, "window", int),
         view=_optional(entry, "view", int),
@@ -263,6 +265,8 @@ def _stage(entry: Any) -> Stage:
         reg_factor=_field(entry, "reg_factor", float),
         weight_factor=_field(entry, "weight_factor", float),
         skipped=_optional(entry, "skipped", str) or "",
+        patch_scale=index if patch_scale is None else patch_scale,
+        sigma_transform=sigma_transform is not False,
     )
 
 

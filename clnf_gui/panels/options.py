@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 )
 
 from clnf_engine import ClnfError, FitOptions, Initial, preset
+from clnf_engine.deviations import DEVIATIONS
 from clnf_engine.initial import Source
 from clnf_engine.options import option_defaults
 from clnf_engine.presets import PRESETS
@@ -33,7 +34,7 @@ _CUSTOM = "custom"
 _ROW_PX = 22
 _TITLES = {
     "normalization": "normalization",
-    "sigma_transform": "Sigma transform",
+    "sigma_off": "Sigma off",
     "windows": "windows",
     "max_iterations": "iterations",
     "sigma": "kernel σ, px",
@@ -49,7 +50,7 @@ _TITLES = {
 """Every option of the fit, in the order it is shown."""
 _TIPS = {
     "normalization": "Done to the final maps; OpenFace does nothing. Only minmax can change a fit.",
-    "sigma_transform": "Apply Sigma, the spatial correlation of responses, to the raw maps.",
+    "sigma_off": DEVIATIONS["sigma_off"].breaks,
     "windows": "Side of the response maps, reference px, one per patch scale from coarse to fine; 0 skips a scale.",
     "max_iterations": "Of each phase, rigid and non-rigid, of every stage.",
     "sigma": "Bandwidth of the mean-shift kernel, reference px.",

@@ -62,11 +62,11 @@ def panels(step: Step, landmark: int, model: Model, options: FitOptions) -> list
         kernel = kernel_maps(position, maps.window, stage.sigma, options.kernel)[0]
         result.append(Panel("kernel", kernel, is_map=True))
         result.append(Panel("product", maps.final[landmark] * kernel, is_map=True))
-    sigma = sigma_matrices(model.scales[stage.index], stage.view, maps.window, maps.raw.dtype)
-    if sigma is not None and options.sigma_transform:
+    sigma = sigma_matrices(model.scales[stage.patch_scale], stage.view, maps.window, maps.raw.dtype)
+    if sigma is not None and stage.sigma_transform:
         result.append(Panel("diag Sigma", sigma[landmark].diagonal().reshape(maps.window, -1)))
         result.append(Panel("Sigma", sigma[landmark]))
-    neurons = int(model.scales[stage.index].views[stage.view].neurons[landmark])
+    neurons = int(model.scales[stage.patch_scale].views[stage.view].neurons[landmark])
     result.append(Panel("NCC", _strip(maps.neuron_ncc[landmark, :neurons])))
     result.append(Panel("outputs", _strip(maps.neuron_output[landmark, :neurons])))
     return result
@@ -77,7 +77,7 @@ def numbers(step: Step, landmark: int, model: Model) -> dict[str, float]:
     result = {"x, image px": step.landmarks[landmark, 0], "y, image px": step.landmarks[landmark, 1]}
     maps, stage, shift = step.responses, step.stage, step.mean_shift
     if maps is not None and stage is not None and stage.view is not None:
-        experts = model.scales[stage.index].views[stage.view]
+        experts = model.scales[stage.patch_scale].views[stage.view]
         result["visible"] = float(maps.visible[landmark])
         for name, array in (("raw", maps.raw), ("after Sigma", maps.after_sigma), ("final", maps.final)):
             result[f"{name} max"] = array[landmark].max()

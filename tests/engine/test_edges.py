@@ -54,10 +54,10 @@ def test_box_partly_outside(corner: tuple[float, float], precision: str) -> None
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (2, 2)])
-@pytest.mark.parametrize("sigma_transform", [True, False])
-def test_image_of_a_few_pixels(shape: tuple[int, int], sigma_transform: bool) -> None:
+@pytest.mark.parametrize("sigma_off", [False, True])
+def test_image_of_a_few_pixels(shape: tuple[int, int], sigma_off: bool) -> None:
     image = np.arange(shape[0] * shape[1], dtype=np.uint8).reshape(shape)
-    trace = run(image, sigma_transform=sigma_transform)
+    trace = run(image, sigma_off=sigma_off)
     assert_finite(trace)
     assert trace.complete
     first = next(step.responses for step in trace.steps if step.responses is not None)
@@ -149,7 +149,7 @@ def test_window_without_components(windows: tuple[int, int]) -> None:
 
 
 def test_sigma_without_the_transform() -> None:
-    trace = run(sigma_transform=False)
+    trace = run(sigma_off=True)
     for step in trace.steps:
         if step.phase is Phase.RESPONSES:
             np.testing.assert_array_equal(step.responses.after_sigma, step.responses.raw)
@@ -366,7 +366,7 @@ def test_any_photo_start_and_options_end_finite(data: st.DataObject) -> None:
         weight_factor=data.draw(st.floats(0, 100)),
         adapt_per_scale=data.draw(st.booleans()),
         normalization=data.draw(st.sampled_from(Normalization)),
-        sigma_transform=data.draw(st.booleans()),
+        sigma_off=data.draw(st.booleans()),
         kernel=data.draw(st.sampled_from(Kernel)),
         precision=data.draw(st.sampled_from(Precision)),
         clamp_sigmas=data.draw(st.floats(0.01, 10)),

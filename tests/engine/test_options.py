@@ -25,7 +25,7 @@ def test_defaults_are_openface_s() -> None:
     assert (options.windows, options.max_iterations) == ((11, 9, 7, 5), 5)
     assert (options.sigma, options.reg_factor, options.weight_factor) == (1.5, 25, 0)
     assert (options.convergence_px, options.clamp_sigmas, options.response_gain) == (0.01, 3, 1)
-    assert options.adapt_per_scale is options.sigma_transform is True
+    assert options.adapt_per_scale is True
     assert (options.normalization, options.kernel, options.precision) == ("none", "table", "float64")
 
 
@@ -33,7 +33,7 @@ def test_wild_preset_is_openface_s() -> None:
     wild = preset("openface-wild")
     assert (wild.windows, wild.max_iterations) == ((15, 13, 11, 9), 10)
     assert (wild.sigma, wild.reg_factor, wild.weight_factor) == (1.25, 35, 2.5)
-    assert (wild.normalization, wild.kernel, wild.sigma_transform) == ("none", "table", True)
+    assert (wild.normalization, wild.kernel, wild.sigma_off) == ("none", "table", False)
 
 
 def test_unknown_preset() -> None:
@@ -59,9 +59,9 @@ def test_options_are_frozen() -> None:
         ("normalization=global_peak", "normalization", Normalization.GLOBAL_PEAK),
         ("kernel=exact", "kernel", Kernel.EXACT),
         ("precision=float32", "precision", Precision.FLOAT32),
-        ("sigma_transform=off", "sigma_transform", False),
-        ("sigma_transform=False", "sigma_transform", False),
-        ("sigma_transform=0", "sigma_transform", False),
+        ("sigma_off=on", "sigma_off", True),
+        ("sigma_off=True", "sigma_off", True),
+        ("sigma_off=1", "sigma_off", True),
         ("adapt_per_scale=no", "adapt_per_scale", False),
         ("adapt_per_scale=YES", "adapt_per_scale", True),
         ("adapt_per_scale=1", "adapt_per_scale", True),
@@ -122,7 +122,7 @@ def test_texts_add_up_and_the_last_wins() -> None:
         ("normalization=", "normalization"),
         ("kernel=gauss", "kernel is 'gauss'; expected one of table, exact"),
         ("precision=float16", "precision is 'float16'"),
-        ("sigma_transform=maybe", "sigma_transform is 'maybe'"),
+        ("sigma_off=maybe", "sigma_off is 'maybe'"),
         ("adapt_per_scale=2", "adapt_per_scale"),
     ],
 )
@@ -144,7 +144,7 @@ def test_bad_numbers_name_the_option(name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["yes", 1, 0.0, None, []])
-@pytest.mark.parametrize("name", ["adapt_per_scale", "sigma_transform"])
+@pytest.mark.parametrize("name", ["adapt_per_scale", "sigma_off"])
 def test_bad_switches_name_the_option(name: str, value: Any) -> None:
     with pytest.raises(OptionsError, match=name):
         FitOptions(**{name: value})
@@ -201,7 +201,7 @@ any_options = st.builds(
     weight_factor=st.floats(0, 1e9),
     adapt_per_scale=st.booleans(),
     normalization=st.sampled_from(Normalization),
-    sigma_transform=st.booleans(),
+    sigma_off=st.booleans(),
     kernel=st.sampled_from(Kernel),
     precision=st.sampled_from(Precision),
     convergence_px=st.floats(0, 1e9),

@@ -80,6 +80,9 @@ class Golden:
             sigma=float(self(prefix, "sigma")),
             reg_factor=float(self(prefix, "reg_factor")),
             weight_factor=float(self(prefix, "weight_factor")),
+            skipped="",
+            patch_scale=int(self(prefix, "scale_index")),
+            sigma_transform=True,
         )
 
     def maps(self, prefix: str) -> ResponseMaps:
@@ -267,9 +270,7 @@ def test_responses(path: Path, prefix: str, openface_model: Model) -> None:
     maps = response_maps(
         golden("gray"),
         openface_model,
-        stage.index,
-        stage.view,
-        stage.window,
+        stage,
         golden.stage_params(prefix, "init"),
         golden.options,
     )

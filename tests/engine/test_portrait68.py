@@ -97,7 +97,7 @@ def test_responses_have_the_magnitudes_of_a_clnf_model(trace: Trace, model: Mode
         raw, smooth = (r.max(axis=(1, 2)).mean() for r in (step.responses.raw, step.responses.after_sigma))
         assert 1 < raw < 100
         assert 20 < raw / smooth < 200
-        sigma = sigma_matrices(model.scales[step.stage.index], 0, step.stage.window)
+        sigma = sigma_matrices(model.scales[step.stage.patch_scale], 0, step.stage.window)
         assert sigma is not None
         assert 0.003 < np.median(np.diagonal(sigma, axis1=1, axis2=2)) < 0.03
 
@@ -107,8 +107,9 @@ def test_responses_are_weak_on_badly_initialised_landmarks(trace: Trace, model: 
     fitted = trace.steps[-1].params
     shifted = fitted.copy()
     shifted[5] -= 0.3 * np.linalg.norm(trace.landmarks[45] - trace.landmarks[36])
+    stage = trace.stages[1].stage
     there, away = (
-        response_maps(trace.image, model, 1, 0, 9, params, trace.options).raw.max(axis=(1, 2))
+        response_maps(trace.image, model, stage, params, trace.options).raw.max(axis=(1, 2))
         for params in (fitted, shifted)
     )
     assert away.mean() < 0.6 * there.mean()

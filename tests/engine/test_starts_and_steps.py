@@ -312,7 +312,7 @@ def test_convergence_is_strictly_below_the_threshold() -> None:
 
 
 def test_places_in_words() -> None:
-    stage = Stage(1, 0.35, 9, 0, 1.5, 25.0, 0.0)
+    stage = Stage(1, 0.35, 9, 0, 1.5, 25.0, 0.0, skipped="", patch_scale=1, sigma_transform=True)
     step = replace(next(fit_steps(tiny_image(), tiny_model(), start())), stage=stage, phase=Phase.NONRIGID, iteration=3)
     assert describe(step) == "stage 2 (0.35, window 9), non-rigid 3"
     assert describe(Step(Phase.END, step.params, step.landmarks)) == "end"

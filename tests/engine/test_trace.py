@@ -67,7 +67,7 @@ def assert_same(a: Any, b: Any, where: str = "") -> None:
 CASES: dict[str, Callable[[], Trace]] = {
     "default": run,
     "wild": lambda: fit(tiny_image(), tiny_model(), start(), preset("openface-wild")),
-    "float32": lambda: run(precision="float32", normalization="minmax", kernel="exact", sigma_transform=False),
+    "float32": lambda: run(precision="float32", normalization="minmax", kernel="exact", sigma_off=True),
     "second-view": lambda: run(start(rotation=(0.1, 0.4, 0.0)), weight_factor=2.0, response_gain=0.3),
     "skipped": lambda: run(windows=(0, 9)),
     "never-ran": lambda: run(windows=(0, 0)),
@@ -271,7 +271,7 @@ def test_normalizations_part_at_the_final_maps(normalization: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "array", "place"),
     [
-        ({"sigma_transform": False}, "responses.after_sigma", (0, Phase.RESPONSES, None)),
+        ({"sigma_off": True}, "responses.after_sigma", (0, Phase.RESPONSES, None)),
         ({"windows": (9, 9)}, "responses.area", (0, Phase.RESPONSES, None)),
         ({"sigma": 2.0}, "mean_shift.kernel_sum", (0, Phase.RIGID, 1)),
         ({"weight_factor": 1.0}, "weights", (0, Phase.RIGID, 1)),

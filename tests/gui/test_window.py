@@ -150,7 +150,7 @@ def test_toggling_normalization_refits_live_and_keeps_the_place(qtbot: QtBot, wi
         ("kernel", "exact", "exact"),
         ("precision", "float32", "float32"),
         ("adapt_per_scale", False, False),
-        ("sigma_transform", False, False),
+        ("sigma_off", True, True),
         ("max_iterations", 7, 7),
         ("convergence_px", 0.5, 0.5),
         ("clamp_sigmas", 2.0, 2.0),
