@@ -174,7 +174,7 @@ def first_divergence(a: Trace, b: Trace, tolerance: float = 0.0) -> Divergence |
     Divergence or None
     """
     maps: tuple[object, object] = (None, None)
-    for step_a, step_b in _paired(a.steps, b.steps):
+    for step_a, step_b in paired(a.steps, b.steps):
         if step_a is None or step_b is None:
             return Divergence(step_a, step_b, "", np.inf)
         shared = (step_a.responses, step_b.responses) == maps  # as in the moment before: compared already
@@ -186,7 +186,7 @@ def first_divergence(a: Trace, b: Trace, tolerance: float = 0.0) -> Divergence |
     return None
 
 
-def _paired(a: Sequence[Step], b: Sequence[Step]) -> Iterator[tuple[Step | None, Step | None]]:
+def paired(a: Sequence[Step], b: Sequence[Step]) -> Iterator[tuple[Step | None, Step | None]]:
     """The moments of two runs in the order a fit comes by them, None where a run lacks one."""
     steps_a, steps_b = ({step.place: step for step in steps} for steps in (a, b))
     for place in sorted(steps_a.keys() | steps_b.keys(), key=place_order):

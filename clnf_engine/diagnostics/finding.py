@@ -1,0 +1,138 @@
+"""Finding: a diagnostic's answer, in a form that a terminal, a report and a window can all show."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from clnf_engine.arrays import Floats
+from clnf_engine.steps import Place
+
+Link = int | str | Place
+"""What a row of a table is about: a landmark, an option (by name), or a place in the run."""
+
+Cell = str | float | int | bool | None
+"""A value of a table; None where there is none."""
+
+Progress = Callable[[int, int], None]
+"""Told how many parts of how many are done. An exception it raises ends the work: that is how to cancel."""
+
+
+def no_progress(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a finding.
+
+    Attributes
+    ----------
+    title : str
+    columns : tuple of str
+        Headings, with units.
+    rows : tuple of tuple of Cell
+    links : tuple of Link or None
+        What each row is about; empty when no row is about anything one could go to.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    links: tuple[Link | None, ...] = ()
+
+
+class Style(StrEnum):
+    """How a plot shows its series: curves over numbers, or bars over names."""
+
+    LINES = "lines"
+    BARS = "bars"
+
+
+@dataclass(frozen=True, eq=False)
+class Plot:
+    """A figure of a finding.
+
+    Attributes
+    ----------
+    title, x_label, y_label : str
+    series : mapping of name to (k,) float64
+        NaN where a series has no value.
+    x : (k,) float64
+        Where the values stand; 0, 1, … for bars.
+    ticks : tuple of str
+        Names of the x values; empty when they are numbers.
+    log_y : bool
+    style : Style
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    x: Floats
+    series: Mapping[str, Floats]
+    ticks: tuple[str, ...] = ()
+    log_y: bool = False
+    style: Style = Style.LINES
+
+
+class Finding(ABC):
+    """What a diagnostic found: its numbers are the fields of the subclasses, all computed on the optimizer's own path.
+
+    Attributes
+    ----------
+    question : str
+        That it answers, with yes or no.
+    provenance : str
+        Where its numbers come from, one sentence.
+    """
+
+    question: ClassVar[str]
+    provenance: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def answer(self) -> bool | None:
+        """Yes or no to the question; None when it cannot be told, for which the verdict gives the reason."""
+
+    @property
+    @abstractmethod
+    def verdict(self) -> str:
+        """The answer in one plain sentence, with the numbers it rests on."""
+
+    @abstractmethod
+    def tables(self) -> tuple[Table, ...]:
+        """The evidence as tables."""
+
+    def plots(self) -> tuple[Plot, ...]:
+        """The evidence as figures."""
+        return ()
+
+
+def finding_document(name: str, finding: Finding) -> dict[str, Any]:
+    """A finding as plain values for JSON.
+
+    Parameters
+    ----------
+    name : str
+        Of its tool.
+    finding : Finding
+
+    Returns
+    -------
+    dict
+    """
+    return {
+        "tool": name,
+        "question": finding.question,
+        "answer": finding.answer,
+        "verdict": finding.verdict,
+        "provenance": finding.provenance,
+        "tables": [
+            {"title": table.title, "columns": list(table.columns), "rows": [list(row) for row in table.rows]}
+            for table in finding.tables()
+        ],
+    }

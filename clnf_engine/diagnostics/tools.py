@@ -1,0 +1,104 @@
+"""The diagnostics by name: the table that the command, the report and the Lab all read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from clnf_engine.diagnostics.divergence import DivergenceFinding, divergence
+from clnf_engine.diagnostics.finding import Finding, Progress, no_progress
+from clnf_engine.errors import OptionsError
+from clnf_engine.fitting import fit
+from clnf_engine.model import Model
+from clnf_engine.options import Normalization
+from clnf_engine.trace import Trace
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A diagnostic.
+
+    Attributes
+    ----------
+    name : str
+        One word.
+    title : str
+        For people.
+    finding : type of Finding
+        What it returns; holds the question it answers.
+    compares : bool
+        Whether it looks at two runs.
+    run : callable
+        Of the run, its model, the other run and a Progress.
+    """
+
+    name: str
+    title: str
+    finding: type[Finding]
+    compares: bool
+    run: Callable[[Trace, Model, Trace, Progress], Finding]
+
+    @property
+    def question(self) -> str:
+        """The question it answers."""
+        return self.finding.question
+
+
+TOOLS: dict[str, Tool] = {
+    tool.name: tool
+    for tool in (Tool("divergence", "First divergence", DivergenceFinding, True, lambda a, _, b, __: divergence(a, b)),)
+}
+"""Every diagnostic, in the order a report shows them."""
+
+
+def counterpart(trace: Trace, model: Model) -> Trace:
+    """The run to compare with when there is no other: the same with normalization peak instead of none, or none."""
+    other = Normalization.NONE if trace.options.normalization is Normalization.PEAK else Normalization.PEAK
+    return fit(trace.image, model, trace.initial, replace(trace.options, normalization=other))
+
+
+def tools_named(names: Iterable[str]) -> tuple[Tool, ...]:
+    """The tools of these names, in the order of `TOOLS`.
+
+    Raises
+    ------
+    OptionsError
+        When there is no tool of a name.
+    """
+    wanted = set(names)
+    unknown = wanted - TOOLS.keys()
+    if unknown:
+        raise OptionsError(f"there is no tool {min(unknown)!r}; expected some of {', '.join(TOOLS)}")
+    return tuple(tool for name, tool in TOOLS.items() if name in wanted)
+
+
+def diagnose(
+    trace: Trace,
+    model: Model,
+    other: Trace | None = None,
+    tools: Iterable[Tool] | None = None,
+    progress: Progress = no_progress,
+) -> Iterator[tuple[Tool, Finding]]:
+    """Run diagnostics on a run, one after the other.
+
+    Parameters
+    ----------
+    trace : Trace
+        Complete.
+    model : Model
+        The one that made it.
+    other : Trace, optional
+        To compare with; `counterpart` by default.
+    tools : iterable of Tool, optional
+        All by default.
+    progress : Progress
+        Of the tool that runs.
+
+    Yields
+    ------
+    (Tool, Finding)
+    """
+    for tool in TOOLS.values() if tools is None else tools:
+        if tool.compares and other is None:
+            other = counterpart(trace, model)
+        yield tool, tool.run(trace, model, other or trace, progress)
