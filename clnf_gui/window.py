@@ -1,4 +1,4 @@
-"""The main window: docks, menus and toolbar made from COMMANDS, and the repainting of what changed."""
+"""The main window: its docks, its readouts, and the repainting of what changed."""
 
 from __future__ import annotations
 
@@ -7,34 +7,30 @@ from functools import partial
 from itertools import pairwise
 
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, QSize, Qt, QTimer, Slot
-from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence, QPalette
+from PySide6.QtCore import QEvent, Qt, QTimer, Slot
+from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import (
     QDockWidget,
-    QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
     QMainWindow,
     QScrollArea,
     QTabWidget,
     QToolBar,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from clnf_engine.library import shipped_models
-from clnf_gui.commands import COMMANDS, Command
+from clnf_gui.actions import Actions
 from clnf_gui.cursor import ALL_ASPECTS, Aspect
 from clnf_gui.dialogs import WindowDialogs
-from clnf_gui.icons import icon
 from clnf_gui.panels.message_bar import MessageBar
 from clnf_gui.panels.options import OptionsPanel
 from clnf_gui.panels.timeline import Timeline
 from clnf_gui.panes import Pane, Panes
 from clnf_gui.pins import Pins
 from clnf_gui.session import Session
-from clnf_gui.settings import recent_files, recent_models
+from clnf_gui.views.axes import follow_palette
 from clnf_gui.views.image_view import ImageView
 from clnf_gui.views.readout import cell_line, landmark_line, step_line
 
@@ -64,7 +60,7 @@ class MainWindow(QMainWindow):
         self.panes = Panes(session)
         self.timeline, self.options = Timeline(), OptionsPanel()
         self.message_bar, self.headers = MessageBar(), {name: QLabel() for name in session.lanes}
-        self.hover_label, self.run_label, self.speed = QLabel(), QLabel(), QDoubleSpinBox()
+        self.hover_label, self.run_label = QLabel(), QLabel()
         self.actions_by_id: dict[str, QAction] = {}
         self.pins = Pins(self)
         self.dialogs = WindowDialogs(
@@ -72,7 +68,7 @@ class MainWindow(QMainWindow):
         )
         self.setAcceptDrops(True)
         self._lay_out()
-        self._make_commands()
+        self.menus = Actions(self, session, self.dialogs, self.actions_by_id)
         self._connect()
         self._dirty = ALL_ASPECTS
         self._zoom_when_fitted = True
@@ -146,78 +142,11 @@ class MainWindow(QMainWindow):
         self.addDockWidget(area, dock)
         return dock
 
-    def _make_commands(self) -> None:
-        toolbar = QToolBar("Steps")
-        toolbar.setObjectName("Steps")
-        toolbar.setIconSize(QSize(22, 22))
-        toolbar.setMovable(False)
-        self.addToolBar(toolbar)
-        menus = {title: self.menuBar().addMenu(f"&{title}") for title in dict.fromkeys(c.menu for c in COMMANDS)}
-        previous = ""
-        for command in COMMANDS:
-            action = QAction(command.text, self)
-            action.setShortcut(QKeySequence(command.shortcut))
-            action.setCheckable(command.checked is not None)
-            action.triggered.connect(partial(self._run, command))
-            keys = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
-            action.setToolTip(f"{command.text} ({keys})" if keys else command.text)
-            self.actions_by_id[command.id] = action
-            menus[command.menu].addAction(action)
-            if command.id == "open_image":
-                self.recent_menu = menus[command.menu].addMenu("Open recent")
-                self.recent_menu.aboutToShow.connect(self._list_recent)
-                self.model_menu = menus[command.menu].addMenu("Model")
-                self.model_menu.aboutToShow.connect(self._list_models)
-            if command.icon:
-                if previous not in ("", command.menu):
-                    toolbar.addSeparator()
-                previous = command.menu
-                action.setIcon(icon(command.icon))
-                toolbar.addAction(action)
-        self.speed.setRange(0.5, 200.0)
-        self.speed.setDecimals(1)
-        self.speed.setSuffix(" steps/s")
-        self.speed.setAccessibleName("Speed of playing")
-        self.speed.setToolTip("Speed of playing")
-        self.speed.setValue(8.0)
-        self.speed.valueChanged.connect(self.session.set_speed)
-        toolbar.insertWidget(self.actions_by_id["compare"], self.speed)
-        button = toolbar.widgetForAction(self.actions_by_id["open_model"])
-        if isinstance(button, QToolButton):
-            button.setMenu(self.model_menu)
-            button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        panels = self.menuBar().addMenu("&Panels")
-        for dock in self.findChildren(QDockWidget):
-            panels.addAction(dock.toggleViewAction())
-        self.menuBar().insertMenu(menus["Help"].menuAction(), panels)
-
-    def _list_recent(self) -> None:
-        self.recent_menu.clear()
-        for path in recent_files():
-            self.recent_menu.addAction(path, partial(self.dialogs.open_file, path))
-        if self.recent_menu.isEmpty():
-            self.recent_menu.addAction("nothing yet").setEnabled(False)
-
-    def _list_models(self) -> None:
-        """The shipped models, those opened lately, and a way to open others."""
-        self.model_menu.clear()
-        for name in shipped_models():
-            self.model_menu.addAction(f"{name} (shipped)", partial(self.dialogs.open_model, name))
-        self.model_menu.addSeparator()
-        for path in recent_models():
-            self.model_menu.addAction(path, partial(self.dialogs.open_model, path))
-        self.model_menu.addSeparator()
-        self.model_menu.addAction(self.actions_by_id["open_model"])
-
     def _restore_made_layout(self) -> None:
         """Put the docks back as they were made, and all of them in sight."""
         self.restoreState(self._made_layout)
         for dock in self.findChildren(QDockWidget):
             dock.show()
-
-    def _run(self, command: Command) -> None:
-        command.run(self.session, self.dialogs)
-        self._update_actions()
 
     def _connect(self) -> None:
         session = self.session
@@ -292,7 +221,7 @@ class MainWindow(QMainWindow):
             self._zoom_timer.start(0)  # when a new layout has settled
         self._show_selected()
         self._show_run()
-        self._update_actions()
+        self.menus.update()
 
     def _paint_strip(self) -> None:
         """Repaint the timeline and the line about each lane's Step."""
@@ -317,15 +246,6 @@ class MainWindow(QMainWindow):
             view.show_truth(session.truth, session.look)
             initial = session.initial(name)
             view.show_box(initial.box if initial is not None and session.look.show_box else None)
-
-    def _update_actions(self) -> None:
-        for command in COMMANDS:
-            action = self.actions_by_id[command.id]
-            possible = command.can is None or command.can(self.session)
-            action.setEnabled(possible and (not command.needs_steps or bool(self.session.lane.steps)))
-            if command.checked is not None:
-                action.setChecked(command.checked(self.session))
-        self.actions_by_id["play"].setIcon(icon("pause" if self.session.playing else "play"))
 
     def _show_run(self) -> None:
         session = self.session
@@ -378,17 +298,9 @@ class MainWindow(QMainWindow):
         """Follow the desktop from light to dark and back."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange:
-            role = QPalette.ColorRole
-            base, text = self.palette().color(role.Base), self.palette().color(role.Text)
             for plot in self.findChildren(pg.PlotWidget):
-                plot.setBackground(base)
-                plot.plotItem.titleLabel.setText(plot.plotItem.titleLabel.text, color=text)
-                for side in ("left", "bottom"):
-                    plot.plotItem.getAxis(side).setPen(text)
-                    plot.plotItem.getAxis(side).setTextPen(text)
-            for command in COMMANDS:
-                if command.icon:
-                    self.actions_by_id[command.id].setIcon(icon(command.icon))
+                follow_palette(plot, self.palette())
+            self.menus.draw_icons()
             self.timeline.repaint_strips()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:

@@ -1,9 +1,10 @@
-"""Axes that the plots share."""
+"""Axes and colours that the plots share."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyqtgraph as pg
+from PySide6.QtGui import QPalette
 
 _DECADES = np.arange(-40, 41)
 _FAR = 1e5
@@ -25,3 +26,13 @@ def decade_lines() -> pg.PlotCurveItem:
     x = np.tile([-_FAR, _FAR], len(_DECADES))
     pen = pg.mkPen(128, 128, 128, 80, width=1)
     return pg.PlotCurveItem(x, np.repeat(_DECADES, 2), connect="pairs", pen=pen, antialias=False)
+
+
+def follow_palette(plot: pg.PlotWidget, palette: QPalette) -> None:
+    """Give a plot the colours of a palette, which may have changed since it was made."""
+    base, text = palette.color(QPalette.ColorRole.Base), palette.color(QPalette.ColorRole.Text)
+    plot.setBackground(base)
+    plot.plotItem.titleLabel.setText(plot.plotItem.titleLabel.text, color=text)
+    for side in ("left", "bottom"):
+        plot.plotItem.getAxis(side).setPen(text)
+        plot.plotItem.getAxis(side).setTextPen(text)

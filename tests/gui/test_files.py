@@ -207,8 +207,8 @@ def test_files_are_dropped_on_the_window_and_remembered(
     qtbot.waitUntil(lambda: window.session.image.path == copy, timeout=TIMEOUT_MS)
     wait_for_fit(qtbot, window.session)
     assert recent_files() == [str(copy)]
-    window.recent_menu.aboutToShow.emit()
-    assert [action.text() for action in window.recent_menu.actions()] == [str(copy)]
+    window.menus.recent_menu.aboutToShow.emit()
+    assert [action.text() for action in window.menus.recent_menu.actions()] == [str(copy)]
 
 
 def test_the_palette_finds_and_runs_a_command(qtbot: QtBot, window: MainWindow) -> None:
@@ -246,12 +246,12 @@ def test_the_model_menu_lists_the_shipped_model_recent_ones_and_open(
     session = window.session
     window.dialogs.open_model(str(model_file))
     wait_for_fit(qtbot, session)
-    window.model_menu.aboutToShow.emit()
-    texts = [action.text() for action in window.model_menu.actions() if not action.isSeparator()]
+    window.menus.model_menu.aboutToShow.emit()
+    texts = [action.text() for action in window.menus.model_menu.actions() if not action.isSeparator()]
     assert texts == ["portrait68 (shipped)", str(model_file), "Open model…"]
-    window.model_menu.actions()[0].trigger()
+    window.menus.model_menu.actions()[0].trigger()
     qtbot.waitUntil(lambda: session.model.name == "main_portrait68", timeout=TIMEOUT_MS)
     wait_for_fit(qtbot, session)
     assert session.step.landmarks.shape == (68, 2)
-    window.model_menu.aboutToShow.emit()
-    assert [a.text() for a in window.model_menu.actions() if not a.isSeparator()] == texts
+    window.menus.model_menu.aboutToShow.emit()
+    assert [a.text() for a in window.menus.model_menu.actions() if not a.isSeparator()] == texts

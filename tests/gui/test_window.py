@@ -552,7 +552,7 @@ def test_a_condition_that_is_none_stays_in_the_dialog(qtbot: QtBot, window: Main
 
 
 def test_the_speed_of_playing_is_set_in_the_toolbar(qtbot: QtBot, window: MainWindow) -> None:
-    window.speed.setValue(100.0)
+    window.menus.speed.setValue(100.0)
     assert window.session._play_timer.interval() == 10
 
 
