@@ -33,6 +33,7 @@ class Aspect(Flag):
     BUSY = auto()
     LANES = auto()
     STOPS = auto()
+    LAB = auto()
 
 
 ALL_ASPECTS = ~Aspect(0)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QObject, Signal, Slot
+from PySide6.QtCore import QObject
 
 from clnf_engine import (
     ClnfError,
     FitOptions,
     Initial,
     Model,
-    Step,
     Trace,
     first_divergence,
-    fit_steps,
     initial_from_box,
     initial_from_landmarks,
     initial_from_params,
@@ -27,65 +25,44 @@ from clnf_engine import (
     load_model,
     perturbed,
 )
+from clnf_engine.deviations import DEVIATIONS, without_deviations
+from clnf_engine.diagnostics.finding import Link
 from clnf_engine.initial import Box
 from clnf_engine.io.images import Image, read_image
 from clnf_engine.io.landmarks import read_pts
 from clnf_engine.steps import describe
 from clnf_engine.stops import parse_stop
-from clnf_gui.cursor import ALL_ASPECTS, START, Aspect, Cursor
+from clnf_gui.cursor import ALL_ASPECTS, START, Aspect
 from clnf_gui.history import History, Snapshot
+from clnf_gui.lab import Lab, Subject
 from clnf_gui.look import Look
+from clnf_gui.runs import Runs
 from clnf_gui.session_file import LaneDocument, SessionDocument
-from clnf_gui.worker import Job, Worker
-
-_LIVE_SECONDS = 0.1
-"""A fit that takes longer is shown while it runs, at this interval; a shorter one when it is complete."""
 
 
-class Session(Cursor):
+class Session(Runs):
     """What the window shows. Commands change it; `changed` tells the views.
 
     There are two lanes, A and B. B runs only while comparing; as long as it has no start of its own it starts where A
     does. The cursor is a place (stage, phase, iteration) that both lanes share.
     """
 
-    failed = Signal(str, str)
-    """A sentence for the person, and details (may be empty)."""
-
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.model: Model | None = None
-        self.image: Image | None = None
         self.faces: tuple[Initial, ...] = ()
         self.look = Look()
         self.selection: int | None = None
         self.truth: NDArray[np.float64] | None = None
         self.history = History()
-        self._afresh: set[str] = set()
-        self._told_of_steps = 0.0
-        self._open: set[str] = set()
-        self._worker = Worker()
-        self._worker.produced.connect(self._on_produced)
-        self._worker.finished.connect(self._on_finished)
-        self._worker.failed.connect(self._on_failed)
+        self.lab = Lab(self)
+        self.lab.changed.connect(lambda: self.changed.emit(Aspect.LAB))
+        self.lab.told.connect(self.told)
+        self.lab.failed.connect(self.failed)
 
-    # --- what is shown ------------------------------------------------------------------------
-
-    @property
-    def busy(self) -> bool:
-        """Whether something is being loaded or fitted."""
-        return bool(self._open)
-
-    def initial(self, name: str) -> Initial | None:
-        """Where a lane's run starts."""
-        return self.lanes[name].initial or self.lanes["A"].initial
-
-    def trace(self, name: str = "") -> Trace | None:
-        """A lane's run as a Trace (the active lane's without a name); None before its first Step."""
-        lane, initial = self.lanes[name or self.active], self.initial(name or self.active)
-        if self.image is None or self.model is None or initial is None or not lane.steps:
-            return None
-        return Trace(self.image.gray, self.model.name, initial, lane.options, tuple(lane.steps))
+    def shut_down(self) -> None:
+        """Stop playing and end the threads; the Session cannot be used afterwards."""
+        self.lab.shut_down()
+        super().shut_down()
 
     # --- undo ---------------------------------------------------------------------------------
 
@@ -309,40 +286,51 @@ class Session(Cursor):
             self.selection = landmark
             self.changed.emit(Aspect.SELECTION)
 
-    # --- the worker ---------------------------------------------------------------------------
+    # --- lab ----------------------------------------------------------------------------------
 
-    def shut_down(self) -> None:
-        """Stop playing and end the worker thread; the Session cannot be used afterwards."""
-        self._play_timer.stop()
-        self._worker.shut_down()
+    def subject(self) -> Subject | None:
+        """What the Lab's tools would look at now; None before there is a run."""
+        trace, other = self.trace("A"), self.trace("B") if self.comparing else None
+        return None if trace is None or self.model is None else Subject(trace, self.model, other)
 
-    def _submit(self, kind: str, job: Job) -> None:
-        self._worker.submit(kind, job)
-        self._open.add(kind)
-        self.changed.emit(Aspect.BUSY)
+    @property
+    def can_diagnose(self) -> bool:
+        """Whether the runs that are shown are finished."""
+        return self.model is not None and all(self.finished(name) for name in self.shown)
 
-    def _refit(self, name: str) -> None:
-        """Run a lane anew; its old Steps stay until the first new one arrives."""
-        initial = self.initial(name)
-        if self.image is None or self.model is None or initial is None:
-            return
-        image, model, options = self.image.gray, self.model, self.lanes[name].options
-        self._afresh.add(name)
-        self._submit(name, lambda: fit_steps(image, model, initial, options))
+    def diagnose(self, names: Iterable[str]) -> None:
+        """Run tools of the Lab on the runs that are shown."""
+        subject = self.subject()
+        if subject is not None and self.can_diagnose:
+            self.lab.run(names, subject)
 
-    def _detect(self) -> None:
-        """Find the faces of the image, which needs a model to place them."""
-        if self.image is not None and self.model is not None:
-            image, model = self.image.gray, self.model
-            self._submit("faces", lambda: _once(lambda: tuple(initials_from_detector(model, image))))
+    def follow(self, link: Link) -> None:
+        """Go to what a row of a finding is about: select a landmark, try a deviation, or move the cursor."""
+        if isinstance(link, int):
+            if self.model is not None and link < self.model.n_landmarks:
+                self.select(link)
+        elif isinstance(link, str):
+            self.try_deviation(link)
+        else:
+            self.move_to(link)
 
-    @Slot(str, int, object)
-    def _on_produced(self, kind: str, epoch: int, item: Any) -> None:
-        if not self._worker.is_current(kind, epoch):
-            return
-        if kind in self.lanes:
-            self._append(kind, item)
-        elif kind == "faces":
+    def try_deviation(self, name: str) -> None:
+        """Compare lane A with a lane B that has A's start and options, but exactly one deviation."""
+        a, b = self.lanes["A"], self.lanes["B"]
+        options = replace(without_deviations(a.options), **{name: DEVIATIONS[name].value})
+        if not self.comparing or b.initial is not None or b.options != options:
+            self.history.record(self._snapshot(), "")
+            b.options, b.base_initial, b.initial = options, None, None
+            self.comparing = True
+            self._refit("B")
+        self.active = "B"
+        self.changed.emit(Aspect.LANES | Aspect.START | Aspect.OPTIONS | Aspect.STEPS | Aspect.CURSOR)
+        self.told.emit(f"lane B is lane A with no deviation but {name}")
+
+    # --- answers ------------------------------------------------------------------------------
+
+    def _receive(self, kind: str, item: Any) -> None:
+        if kind == "faces":
             self._set_faces(item)
         elif kind == "session":
             self._set_document(*item)
@@ -351,15 +339,18 @@ class Session(Cursor):
         else:
             self._set_source(item)
 
+    def _detect(self) -> None:
+        """Find the faces of the image, which needs a model to place them."""
+        if self.image is not None and self.model is not None:
+            image, model = self.image.gray, self.model
+            self._submit("faces", lambda: _once(lambda: tuple(initials_from_detector(model, image))))
+
     def _set_source(self, source: Model | Image, detect: bool = True) -> None:
         if isinstance(source, Model):
             self.model = source
         else:
             self.image, self.truth = source, None
-        for name, lane in self.lanes.items():
-            self._worker.cancel(name)
-            self._open.discard(name)
-            lane.clear()
+        self._forget_runs()
         self.faces, self.selection, self.active, self.place = (), None, "A", START
         self.history.clear()
         if detect:
@@ -378,39 +369,6 @@ class Session(Cursor):
                 "to be moved under Initialization",
                 "",
             )
-
-    def _append(self, name: str, step: Step) -> None:
-        lane = self.lanes[name]
-        if name in self._afresh:
-            self._afresh.discard(name)
-            self._told_of_steps = time.monotonic()
-            lane.steps, lane.complete = [], False
-        lane.steps.append(step)
-        if self.following and name == self.active:
-            self.place = step.place
-        lane.show(self.place)
-        if time.monotonic() - self._told_of_steps > _LIVE_SECONDS:
-            self._tell_of_steps()
-
-    def _tell_of_steps(self) -> None:
-        self._told_of_steps = time.monotonic()
-        self.changed.emit(Aspect.STEPS | Aspect.CURSOR)
-
-    @Slot(str, int, float)
-    def _on_finished(self, kind: str, epoch: int, seconds: float) -> None:
-        if self._worker.is_current(kind, epoch):
-            self._open.discard(kind)
-            if kind in self.lanes:
-                self.lanes[kind].complete, self.lanes[kind].seconds = True, seconds
-                self._tell_of_steps()
-            self.changed.emit(Aspect.BUSY)
-
-    @Slot(str, int, str, str)
-    def _on_failed(self, kind: str, epoch: int, message: str, details: str) -> None:
-        if self._worker.is_current(kind, epoch):
-            self._open.discard(kind)
-            self.changed.emit(Aspect.BUSY)
-            self.failed.emit(message, details)
 
 
 def _once(make: Callable[[], Any]) -> Iterator[Any]:

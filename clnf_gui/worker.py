@@ -1,4 +1,4 @@
-"""One background thread that pulls jobs: loading files and running fits."""
+"""A background thread that pulls jobs: loading files, running fits, running diagnostics."""
 
 from __future__ import annotations
 
@@ -14,12 +14,20 @@ from clnf_engine import ClnfError
 Job = Callable[[], Iterator[Any]]
 
 
+class Stale(Exception):
+    """Raised inside a job that nobody waits for any more."""
+
+
 class Worker(QObject):
     """Runs jobs one after another; a newer job of the same kind makes the older ones of that kind stale.
 
     Every answer carries the kind and epoch of its job, so that the receiver can drop stale ones.
     """
 
+    started = Signal(str, int)
+    """kind, epoch."""
+    progressed = Signal(str, int, int, int)
+    """kind, epoch, parts done, parts in all."""
     produced = Signal(str, int, object)
     """kind, epoch, one item of the job."""
     finished = Signal(str, int, float)
@@ -28,11 +36,12 @@ class Worker(QObject):
     """kind, epoch, one-sentence message, details."""
     _submitted = Signal(str, int, object)
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
         self._epochs: dict[str, int] = {}
+        self._running = ("", 0)
         self._thread = QThread()
-        self._thread.setObjectName("clnf-worker")
+        self._thread.setObjectName(name)
         self.moveToThread(self._thread)
         self._submitted.connect(self._run)
         self._thread.start()
@@ -58,16 +67,32 @@ class Worker(QObject):
         self._thread.quit()
         self._thread.wait()
 
+    def report(self, done: int, total: int) -> None:
+        """Tell how far the running job is; for the job itself to call.
+
+        Raises
+        ------
+        Stale
+            When the job is to end.
+        """
+        if not self.is_current(*self._running):
+            raise Stale
+        self.progressed.emit(*self._running, done, total)
+
     @Slot(str, int, object)
     def _run(self, kind: str, epoch: int, job: Job) -> None:
         if not self.is_current(kind, epoch):
             return
+        self._running = (kind, epoch)
+        self.started.emit(kind, epoch)
         start = time.perf_counter()
         try:
             for item in job():
                 if not self.is_current(kind, epoch):
                     return
                 self.produced.emit(kind, epoch, item)
+        except Stale:
+            return
         except ClnfError as error:
             self.failed.emit(kind, epoch, str(error), "")
         except Exception as error:  # a job's fault must reach the person, not end the thread

@@ -10,7 +10,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from clnf_engine import FitOptions, Normalization, Phase, first_divergence, fit
-from clnf_gui import session as session_module
+from clnf_gui import runs
 from clnf_gui.cursor import Aspect
 from clnf_gui.session import Session
 
@@ -165,7 +165,7 @@ def test_an_exception_in_a_fit_is_told_and_the_next_fit_works(
         raise RuntimeError("a fault of our own")
 
     with monkeypatch.context() as patch, qtbot.waitSignal(fitted.failed, timeout=TIMEOUT_MS) as failure:
-        patch.setattr(session_module, "fit_steps", broken)
+        patch.setattr(runs, "fit_steps", broken)
         fitted.set_options(FitOptions(sigma=2.0))
         qtbot.waitUntil(lambda: not fitted.busy, timeout=TIMEOUT_MS)
     message, details = failure.args
