@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from clnf_engine.diagnostics.ablation import AblationFinding, ablation
 from clnf_engine.diagnostics.divergence import DivergenceFinding, divergence
 from clnf_engine.diagnostics.finding import Finding, Progress, no_progress
+from clnf_engine.diagnostics.fixed_point import FixedPointFinding, fixed_point
+from clnf_engine.diagnostics.invariance import InvarianceFinding, invariance
+from clnf_engine.diagnostics.jacobian import JacobianFinding, jacobian_check
+from clnf_engine.diagnostics.jitter import JitterFinding, jitter
+from clnf_engine.diagnostics.kernel import KernelFinding, kernel_check
+from clnf_engine.diagnostics.magnitudes import MagnitudesFinding, run_magnitudes
+from clnf_engine.diagnostics.precision import PrecisionFinding, precision
+from clnf_engine.diagnostics.round_trips import RoundTripsFinding, round_trips
 from clnf_engine.errors import OptionsError
 from clnf_engine.fitting import fit
 from clnf_engine.model import Model
