@@ -86,11 +86,13 @@ class FixedPointFinding(Finding):
         assert parts is not None and first is not None and last.update_norm is not None and last.mean_shift is not None
         shape = 100 * (parts.shape / last.update_norm) ** 2 if last.update_norm else 0.0
         moves = f"the shape moves {last.shape_change:.3g} px in the last iteration"
-        rule = f"OpenFace's rule is {self.options.convergence_px:g} px" if self.options.convergence_px else "no px rule"
+        rule = (
+            f"the rule is {self.options.convergence_px:g} px" if self.options.convergence_px else "there is no px rule"
+        )
+        shift = f"‖mean-shift‖ is {_norm(last.mean_shift.image):.3g} px, which need not vanish"
         rest = (
-            f"‖Δp‖ is {last.update_norm:.3g}, {shape:.0f} % of its square shape coefficients; ‖JᵀWv − reg·Λ⁻¹q‖ went from "
-            f"{first.gradient:.3g} to {parts.gradient:.3g} while ‖mean-shift‖ is {_norm(last.mean_shift.image):.3g} px, "
-            "which need not vanish"
+            f"‖Δp‖ is {last.update_norm:.3g}, {shape:.0f} % of its square shape coefficients; ‖JᵀWv − reg·Λ⁻¹q‖ went "
+            f"from {first.gradient:.3g} to {parts.gradient:.3g} while {shift}"
         )
         if self.answer:
             return f"Yes: {moves} ({rule}); {rest}."

@@ -55,7 +55,18 @@ class Tool:
 
 TOOLS: dict[str, Tool] = {
     tool.name: tool
-    for tool in (Tool("divergence", "First divergence", DivergenceFinding, True, lambda a, _, b, __: divergence(a, b)),)
+    for tool in (
+        Tool("magnitudes", "Magnitudes", MagnitudesFinding, False, lambda a, m, _, __: run_magnitudes(a, m)),
+        Tool("invariance", "Invariance", InvarianceFinding, False, lambda a, m, _, p: invariance(a, m, p)),
+        Tool("jitter", "Jitter ensemble", JitterFinding, True, lambda a, m, b, p: jitter(a, b, m, p)),
+        Tool("ablation", "Ablation matrix", AblationFinding, False, lambda a, m, _, p: ablation(a, m, p)),
+        Tool("round_trips", "Round trips", RoundTripsFinding, False, lambda a, m, _, __: round_trips(a, m)),
+        Tool("jacobian", "Jacobian", JacobianFinding, False, lambda a, m, _, __: jacobian_check(a, m)),
+        Tool("precision", "Precision", PrecisionFinding, False, lambda a, m, _, p: precision(a, m, p)),
+        Tool("fixed_point", "Fixed point", FixedPointFinding, False, lambda a, _, __, ___: fixed_point(a)),
+        Tool("kernel", "KDE", KernelFinding, False, lambda a, m, _, __: kernel_check(a, m)),
+        Tool("divergence", "First divergence", DivergenceFinding, True, lambda a, _, b, __: divergence(a, b)),
+    )
 }
 """Every diagnostic, in the order a report shows them."""
 
