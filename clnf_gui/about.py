@@ -7,8 +7,6 @@ import platform
 from collections.abc import Iterable
 from importlib.metadata import version
 
-from PySide6.QtGui import QKeySequence
-
 from clnf_engine import __version__
 from clnf_gui.commands import Command
 
@@ -16,8 +14,7 @@ from clnf_gui.commands import Command
 def shortcuts_html(commands: Iterable[Command]) -> str:
     """A table of every command that has a shortcut."""
     rows = "".join(
-        f"<tr><td><b>{html.escape(QKeySequence(c.shortcut).toString(QKeySequence.SequenceFormat.NativeText))}</b>"
-        f"&nbsp;&nbsp;&nbsp;</td><td>{html.escape(c.text.rstrip('…'))}</td></tr>"
+        f"<tr><td><b>{html.escape(c.keys)}</b>&nbsp;&nbsp;&nbsp;</td><td>{html.escape(c.text.rstrip('…'))}</td></tr>"
         for c in commands
         if c.shortcut
     )

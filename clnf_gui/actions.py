@@ -38,8 +38,7 @@ class Actions:
             action.setShortcut(QKeySequence(command.shortcut))
             action.setCheckable(command.checked is not None)
             action.triggered.connect(partial(self._run, command))
-            keys = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
-            action.setToolTip(f"{command.text} ({keys})" if keys else command.text)
+            action.setToolTip(command.tip)
             self._by_id[command.id] = action
             menus[command.menu].addAction(action)
             if command.id == "open_image":

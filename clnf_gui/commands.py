@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
+
+from PySide6.QtGui import QKeySequence
 
 from clnf_gui.look import MapKind, MapSource
 from clnf_gui.session import Session
@@ -70,6 +72,12 @@ class Dialogs(Protocol):
     def zoom_to_image(self) -> None:
         """Zoom the image view to the whole image."""
 
+    def toggle_lab(self) -> None:
+        """Bring the Lab to the front, or put it away when it is there."""
+
+    def raise_lab(self) -> None:
+        """Bring the Lab to the front."""
+
     def close_window(self) -> None:
         """Close the window."""
 
@@ -109,6 +117,16 @@ class Command:
     checked: Callable[[Session], bool] | None = None
     can: Callable[[Session], bool] | None = None
 
+    @property
+    def keys(self) -> str:
+        """The shortcut as this desktop writes it."""
+        return QKeySequence(self.shortcut).toString(QKeySequence.SequenceFormat.NativeText)
+
+    @property
+    def tip(self) -> str:
+        """The text, and the shortcut if there is one."""
+        return f"{self.text} ({self.keys})" if self.shortcut else self.text
+
 
 def _show_maps(kind: MapKind) -> Callable[[Session, Dialogs], None]:
     return lambda session, _: session.set_look(replace(session.look, map_kind=kind))
@@ -147,6 +165,11 @@ def _next_landmark(session: Session, direction: int) -> None:
         n = session.step.landmarks.shape[0]
         start = -1 if session.selection is None and direction > 0 else session.selection or 0
         session.select((start + direction) % n)
+
+
+def _run_tools(session: Session, dialogs: Dialogs, names: Iterable[str]) -> None:
+    dialogs.raise_lab()
+    session.diagnose(names)
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -225,6 +248,26 @@ COMMANDS: tuple[Command, ...] = (
         "6",
         checked=_shows_source(MapSource.DIFFERENCE),
     ),
+    Command("lab", "Lab", "Show or hide the Lab", lambda _, d: d.toggle_lab(), "Ctrl+Shift+L", "lab"),
+    Command(
+        "run_tool",
+        "Lab",
+        "Run this tool",
+        lambda s, d: _run_tools(s, d, (s.lab.chosen,)),
+        "F5",
+        needs_steps=True,
+        can=lambda s: s.can_diagnose,
+    ),
+    Command(
+        "run_all_tools",
+        "Lab",
+        "Run all tools",
+        lambda s, d: _run_tools(s, d, s.lab.records),
+        "Shift+F5",
+        needs_steps=True,
+        can=lambda s: s.can_diagnose,
+    ),
+    Command("cancel_tools", "Lab", "Cancel tools", lambda s, _: s.lab.cancel(), "Ctrl+.", can=lambda s: s.lab.busy),
     Command("maps_raw", "View", "Raw responses", _show_maps(MapKind.RAW), "1", checked=_shows_maps(MapKind.RAW)),
     Command(
         "maps_after_sigma",
@@ -266,3 +309,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("help", "Help", "Shortcuts", lambda _, d: d.show_help(), "F1"),
     Command("about", "Help", "About CLNF Studio", lambda _, d: d.show_about()),
 )
+
+
+def command(name: str) -> Command:
+    """The command of an id."""
+    return next(row for row in COMMANDS if row.id == name)

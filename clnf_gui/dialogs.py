@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QInputDialog, QMainWindow, QMessageBox, QWidget
+from PySide6.QtWidgets import QDockWidget, QFileDialog, QInputDialog, QMainWindow, QMessageBox, QWidget
 
 from clnf_engine import ClnfError
 from clnf_engine.io.atomic import write_file
@@ -194,6 +194,20 @@ class WindowDialogs:
 
     def zoom_to_image(self) -> None:
         self._views["A"].zoom_to_image()
+
+    def toggle_lab(self) -> None:
+        lab = self._lab_dock()
+        if lab.visibleRegion().isEmpty():  # Qt moves docks behind others out of sight, and calls them visible
+            self.raise_lab()
+        else:
+            lab.hide()
+
+    def raise_lab(self) -> None:
+        self._lab_dock().show()
+        self._lab_dock().raise_()
+
+    def _lab_dock(self) -> QDockWidget:
+        return next(dock for dock in self._window.findChildren(QDockWidget) if dock.objectName() == "Lab")
 
     def reset_layout(self) -> None:
         settings.forget_layout()

@@ -6,14 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QPlainTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPlainTextEdit, QSplitter, QVBoxLayout, QWidget
 
 from clnf_engine.diagnostics.magnitudes import magnitudes
+from clnf_gui.commands import command
 from clnf_gui.cursor import Aspect
+from clnf_gui.lab import Activity, Record
 from clnf_gui.panels.curve_choice import CurveChoice
+from clnf_gui.panels.lab_tools import LabTools, state_text
 from clnf_gui.panels.map_choice import MapChoice
 from clnf_gui.session import Session
 from clnf_gui.views.convergence import ConvergenceView
+from clnf_gui.views.finding_view import FindingView
 from clnf_gui.views.inspector import InspectorView
 from clnf_gui.views.magnitudes_view import MagnitudesView
 from clnf_gui.views.number_table import NumberTable
@@ -22,6 +26,7 @@ from clnf_gui.views.tables import ParametersView, statistics_columns, step_colum
 
 _AT_CURSOR = Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LANES
 _OF_RUN = Aspect.SOURCE | Aspect.STEPS | Aspect.LANES
+_OF_LAB = Aspect.LAB | Aspect.START | Aspect.OPTIONS | Aspect.BUSY
 _LOG_LINES = 5_000
 
 
@@ -72,12 +77,22 @@ class Panes:
         curve_layout.setSpacing(0)
         curve_layout.addWidget(self.curve_choice)
         curve_layout.addWidget(self.convergence, 1)
+        self.tools, self.finding = LabTools(), FindingView()
+        lab = QSplitter(Qt.Orientation.Horizontal)
+        lab.addWidget(self.tools)
+        lab.addWidget(self.finding)
+        lab.setStretchFactor(1, 1)
+        lab.setSizes([190, 810])
+        lab.setChildrenCollapsible(False)
         upper, lower = Qt.DockWidgetArea.RightDockWidgetArea, Qt.DockWidgetArea.BottomDockWidgetArea
         selected = _AT_CURSOR | Aspect.SELECTION
         self.all = (
             Pane("Response maps", atlas, upper, selected | Aspect.LOOK, self._paint_atlas),
             Pane("Landmark", self.inspector, upper, selected | Aspect.OPTIONS, self._paint_inspector),
             Pane("Convergence", curves, lower, _AT_CURSOR | Aspect.LOOK, self._paint_convergence),
+            Pane(
+                "Lab", lab, lower, selected | Aspect.LAB | Aspect.START | Aspect.OPTIONS | Aspect.BUSY, self._paint_lab
+            ),
             Pane("Magnitudes", self.magnitudes, lower, selected | Aspect.OPTIONS, self._paint_magnitudes),
             Pane("Statistics", self.statistics, lower, _OF_RUN, self._paint_statistics),
             Pane("Parameters", self.parameters, lower, _AT_CURSOR, self._paint_parameters),
@@ -88,6 +103,10 @@ class Panes:
         self.magnitudes.landmark_clicked.connect(session.select)
         self.convergence.place_clicked.connect(session.move_to)
         self.steps.row_clicked.connect(session.move_cursor)
+        self.tools.tool_chosen.connect(session.lab.choose)
+        self.tools.run_wanted.connect(session.diagnose)
+        self.tools.cancel_wanted.connect(session.lab.cancel)
+        self.finding.link_clicked.connect(session.follow)
         self.map_choice.look_chosen.connect(session.set_look)
         self.curve_choice.look_chosen.connect(session.set_look)
         session.told.connect(self.log.appendPlainText)
@@ -121,6 +140,20 @@ class Panes:
         if session.step is not None:
             self.convergence.show_cursor(session.step.place)
 
+    def _paint_lab(self, session: Session) -> None:
+        lab, now = session.lab, session.subject()
+        record = lab.records[lab.chosen]
+        self.tools.show_records(lab.records.values(), lab.chosen, now, session.can_diagnose)
+        found = record.result
+        self.finding.show_finding(
+            record.tool.question,
+            None if found is None else found.finding,
+            () if found is None else found.tables,
+            () if found is None else found.plots,
+            _lab_note(record, record.is_stale(now)),
+        )
+        self.finding.show_cursor(session.selection, session.place)
+
     def _paint_magnitudes(self, session: Session) -> None:
         step, model = session.step, session.model
         if self._changed("magnitudes", None if step is None else step.responses, model):
@@ -139,3 +172,15 @@ class Panes:
         if self._changed("steps", *session.lane.steps):
             self.steps.show_columns(step_columns(session.lane.steps))
         self.steps.show_row(session.lane.cursor)
+
+
+def _lab_note(record: Record, stale: bool) -> str:
+    """What there is to say about a finding, or the lack of one."""
+    if record.activity is not Activity.NONE:
+        return f"{state_text(record, stale).capitalize()}…"
+    if record.problem:
+        return f"Failed: {record.problem}"
+    if record.result is None:
+        keys = [command(name).keys for name in ("run_tool", "run_all_tools")]
+        return f"Not run yet. {keys[0]} runs it, {keys[1]} runs all tools."
+    return "Out of date: model, image, start or options have changed since." if stale else ""

@@ -316,8 +316,9 @@ class Session(Runs):
 
     def try_deviation(self, name: str) -> None:
         """Compare lane A with a lane B that has A's start and options, but exactly one deviation."""
-        a, b = self.lanes["A"], self.lanes["B"]
-        options = replace(without_deviations(a.options), **{name: DEVIATIONS[name].value})
+        a, b, deviation = self.lanes["A"], self.lanes["B"], DEVIATIONS[name]
+        value = getattr(a.options, name) if deviation.on(a.options) else deviation.value
+        options = replace(without_deviations(a.options), **{name: value})
         if not self.comparing or b.initial is not None or b.options != options:
             self.history.record(self._snapshot(), "")
             b.options, b.base_initial, b.initial = options, None, None

@@ -152,7 +152,7 @@ class MainWindow(QMainWindow):
         session = self.session
         session.changed.connect(self._mark_dirty)
         session.failed.connect(self.message_bar.show_message)
-        session.told.connect(self.statusBar().showMessage)
+        session.told.connect(self._tell)
         self.timeline.scrubbed.connect(session.move_to)
         for name, view in self.image_views.items():
             view.landmark_clicked.connect(session.select)
@@ -261,6 +261,12 @@ class MainWindow(QMainWindow):
         self.run_label.setText(f"{name}   ·   {state}")
 
     # --- readouts -----------------------------------------------------------------------------
+
+    @Slot(str)
+    def _tell(self, text: str) -> None:
+        """Show a sentence in the status bar, as much of it as there is room for."""
+        room = self.statusBar().width() - self.run_label.width() - 3 * self.fontMetrics().averageCharWidth()
+        self.statusBar().showMessage(self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room))
 
     def _drag_box(self, name: str, box: tuple[float, float, float, float]) -> None:
         """The fit follows the box live, in the lane whose box is dragged."""

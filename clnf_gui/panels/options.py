@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 from functools import partial
-from typing import Any
 
-from pyqtgraph.parametertree import Parameter, ParameterTree
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QButtonGroup,
     QComboBox,
@@ -23,46 +20,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from clnf_engine import ClnfError, FitOptions, Initial, preset
-from clnf_engine.deviations import DEVIATIONS
+from clnf_engine import FitOptions, Initial, preset
 from clnf_engine.initial import Source
-from clnf_engine.options import option_defaults
 from clnf_engine.presets import PRESETS
+from clnf_gui.panels.option_tree import OptionTree
 from clnf_gui.theme import CHECKED_STYLE, LANE_COLOURS
 
 _CUSTOM = "custom"
-_ROW_PX = 22
-_TITLES = {
-    "normalization": "normalization",
-    "sigma_off": "Sigma off",
-    "windows": "windows",
-    "max_iterations": "iterations",
-    "sigma": "kernel σ, px",
-    "kernel": "kernel",
-    "reg_factor": "regularisation",
-    "weight_factor": "weight factor",
-    "adapt_per_scale": "adapt per scale",
-    "precision": "precision",
-    "convergence_px": "stop below, px",
-    "clamp_sigmas": "clamp modes at, σ",
-    "response_gain": "response gain",
-}
-"""Every option of the fit, in the order it is shown."""
-_TIPS = {
-    "normalization": "Done to the final maps; OpenFace does nothing. Only minmax can change a fit.",
-    "sigma_off": DEVIATIONS["sigma_off"].breaks,
-    "windows": "Side of the response maps, reference px, one per patch scale from coarse to fine; 0 skips a scale.",
-    "max_iterations": "Of each phase, rigid and non-rigid, of every stage.",
-    "sigma": "Bandwidth of the mean-shift kernel, reference px.",
-    "kernel": "OpenFace's table at 0.1 px steps, or the kernel evaluated where it stands.",
-    "reg_factor": "Weight of the shape prior; more keeps the shape nearer to the mean.",
-    "weight_factor": "Weight of the patch confidences; 0 weights all landmarks alike.",
-    "adapt_per_scale": "Adapt regularisation, σ and weight factor to each patch scale.",
-    "precision": "Arithmetic of maps, mean-shifts and normal equations; OpenFace's is float32.",
-    "convergence_px": "A phase stops when the whole shape moves less, image px.",
-    "clamp_sigmas": "Bound on every shape mode, standard deviations.",
-    "response_gain": "Factor on the final maps; a fit must not depend on it.",
-}
 _BOX_LIMIT = 100_000.0
 
 
@@ -84,8 +48,7 @@ class OptionsPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._options = self._base = FitOptions()
-        self._mirroring = False
+        self._base = FitOptions()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.addWidget(self._lane_switch())
@@ -225,50 +188,33 @@ class OptionsPanel(QWidget):
         self.preset.textActivated.connect(self._emit_preset)
         row.addWidget(self.preset, 1)
         layout.addLayout(row)
-        self.parameters = Parameter.create(name="options", type="group", children=[_child(name) for name in _TITLES])
-        self.parameters.sigTreeStateChanged.connect(self._emit_parameters)
-        self.tree = ParameterTree(showHeader=False)
-        self.tree.setAccessibleName("Options of the fit")
-        self.tree.setParameters(self.parameters, showTop=False)
-        self.tree.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.tree.setMinimumHeight(_ROW_PX * len(_TITLES))
-        layout.addWidget(self.tree)
         self.problem = QLabel()
         self.problem.setWordWrap(True)
         self.problem.setStyleSheet("color: #d0452f")
         self.problem.hide()
         layout.addWidget(self.problem)
+        self.tree = OptionTree()
+        self.tree.options_chosen.connect(self._emit_options)
+        self.tree.refused.connect(self._show_problem)
+        layout.addWidget(self.tree)
         return group
 
     def show_options(self, options: FitOptions) -> None:
         """Mirror a lane's options; what differs from the preset carries a dot and can be put back."""
-        self._options = options
         name = next((name for name, values in PRESETS.items() if values == options), _CUSTOM)
         if name != _CUSTOM:
             self._base = PRESETS[name]
         self._quietly(self.preset, lambda: self.preset.setCurrentText(name))
         self.problem.hide()
-        self._mirroring = True
-        with self.parameters.treeChangeBlocker():
-            for field, title in _TITLES.items():
-                parameter = self.parameters.child(field)
-                value, default = (_shown(getattr(source, field)) for source in (options, self._base))
-                parameter.setValue(value)
-                parameter.setDefault(default)
-                parameter.setOpts(title=f"● {title}" if value != default else title)
-        self._mirroring = False
+        self.tree.show_options(options, self._base)
 
-    def _emit_parameters(self, *_: object) -> None:
-        if self._mirroring:
-            return
-        try:
-            changed = self._options.with_text(f"{name}={self.parameters[name]}" for name in _TITLES)
-        except ClnfError as error:
-            self.problem.setText(str(error))
-            self.problem.show()
-            return
+    def _emit_options(self, options: FitOptions) -> None:
         self.problem.hide()
-        self.options_chosen.emit(changed)
+        self.options_chosen.emit(options)
+
+    def _show_problem(self, problem: str) -> None:
+        self.problem.setText(problem)
+        self.problem.show()
 
     def _emit_preset(self, name: str) -> None:
         if name != _CUSTOM:
@@ -280,25 +226,3 @@ class OptionsPanel(QWidget):
         blocked = widget.blockSignals(True)
         change()
         widget.blockSignals(blocked)
-
-
-def _shown(value: Any) -> Any:
-    """An option's value as the tree holds it."""
-    if isinstance(value, tuple):
-        return ", ".join(str(item) for item in value)
-    return str(value) if isinstance(value, StrEnum) else value
-
-
-def _child(name: str) -> dict[str, Any]:
-    """How the tree shows an option, by the type of its default."""
-    default = option_defaults()[name]
-    child: dict[str, Any] = {"name": name, "title": _TITLES[name], "value": _shown(default), "tip": _TIPS[name]}
-    if isinstance(default, StrEnum):
-        return child | {"type": "list", "limits": [str(choice) for choice in type(default)]}
-    if isinstance(default, bool):
-        return child | {"type": "bool"}
-    if isinstance(default, tuple):
-        return child | {"type": "str"}
-    if isinstance(default, int):
-        return child | {"type": "int", "limits": (1, 1000)}
-    return child | {"type": "float", "decimals": 6, "dec": True, "minStep": 0.01, "step": 0.1, "compactHeight": False}

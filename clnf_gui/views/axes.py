@@ -15,17 +15,18 @@ class DecadeAxis(pg.AxisItem):
 
     def __init__(self, orientation: str) -> None:
         super().__init__(orientation)
-        self.setLogMode(False, True)
+        self.setLogMode(orientation == "bottom", orientation == "left")
 
     def logTickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
         return [f"{10.0**value * scale:.3g}" for value in values]
 
 
-def decade_lines() -> pg.PlotCurveItem:
-    """A horizontal line at every decade; an axis' own grid costs 12 ms a repaint, this costs nothing."""
-    x = np.tile([-_FAR, _FAR], len(_DECADES))
+def decade_lines(across: bool = True) -> pg.PlotCurveItem:
+    """A line at every decade, across or upright; an axis' own grid costs 12 ms a repaint, this costs nothing."""
+    far, decades = np.tile([-_FAR, _FAR], len(_DECADES)), np.repeat(_DECADES, 2)
     pen = pg.mkPen(128, 128, 128, 80, width=1)
-    return pg.PlotCurveItem(x, np.repeat(_DECADES, 2), connect="pairs", pen=pen, antialias=False)
+    x, y = (far, decades) if across else (decades, far)
+    return pg.PlotCurveItem(x, y, connect="pairs", pen=pen, antialias=False)
 
 
 def follow_palette(plot: pg.PlotWidget, palette: QPalette) -> None:

@@ -45,6 +45,8 @@ class _Columns(QAbstractTableModel):
 def _text(value: Any) -> str:
     if value is None or isinstance(value, str):
         return value or ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, int):
         return str(value)
     return "" if math.isnan(value) else f"{value:.4g}"
@@ -54,7 +56,7 @@ class NumberTable(QTableView):
     """Paints columns of numbers; a click on a header sorts."""
 
     row_clicked = Signal(int)
-    """Index of the clicked row in the columns as they were given."""
+    """Index of the row that was clicked, or chosen by Enter, in the columns as they were given."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -72,7 +74,8 @@ class NumberTable(QTableView):
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(self.fontMetrics().lineSpacing() + 6)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        self.clicked.connect(lambda index: self.row_clicked.emit(self._sorted.mapToSource(index).row()))
+        for signal in (self.clicked, self.activated):
+            signal.connect(lambda index: self.row_clicked.emit(self._sorted.mapToSource(index).row()))
 
     def show_columns(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Show columns by title; the sorting and the widths a person chose stay."""

@@ -99,7 +99,7 @@ def window(qtbot: QtBot, fitted: Session) -> Iterator[MainWindow]:
 
 def option_widget(window: MainWindow, name: str) -> QWidget:
     """The editor of an option in the options tree."""
-    return next(iter(window.options.parameters.child(name).items)).widget
+    return next(iter(window.options.tree.rows[name].items)).widget
 
 
 def set_option(window: MainWindow, name: str, value: object) -> None:

@@ -257,7 +257,7 @@ def test_the_log_keeps_what_was_told(qtbot: QtBot, window: MainWindow) -> None:
     assert window.panes.log.toPlainText() == "a word\na fault\nits details"
 
 
-@pytest.mark.parametrize("title", ["Landmark", "Magnitudes", "Statistics", "Parameters", "Steps", "Log"])
+@pytest.mark.parametrize("title", ["Landmark", "Lab", "Magnitudes", "Statistics", "Parameters", "Steps", "Log"])
 def test_every_pane_can_be_shown_without_a_fit(qapp: object, qtbot: QtBot, session: object, title: str) -> None:
     window = MainWindow(session)
     window.show()

@@ -155,6 +155,9 @@ def test_toggling_normalization_refits_live_and_keeps_the_place(qtbot: QtBot, wi
         ("convergence_px", 0.5, 0.5),
         ("clamp_sigmas", 2.0, 2.0),
         ("response_gain", 4.0, 4.0),
+        ("convergence_update", 0.25, 0.25),
+        ("step_damping", 0.5, 0.5),
+        ("window5_without_sigma", True, True),
     ],
 )
 def test_every_option_can_be_changed_and_put_back(
@@ -166,7 +169,7 @@ def test_every_option_can_be_changed_and_put_back(
     wait_for_fit(qtbot, session)
     window.repaint_now()
     assert getattr(session.lane.options, name) == expected
-    parameter = window.options.parameters.child(name)
+    parameter = window.options.tree.rows[name]
     assert parameter.opts["title"].startswith("●")
     item = next(iter(parameter.items))
     assert item.defaultBtn.isEnabled()

@@ -1,0 +1,132 @@
+"""A figure of a finding: curves, or bars; upright where their names are short, else lying."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QFont, QPalette
+from PySide6.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from clnf_engine.arrays import Floats
+from clnf_engine.diagnostics.finding import Plot, Style
+from clnf_gui.theme import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+from clnf_gui.views.axes import DecadeAxis, decade_lines, follow_palette
+
+_COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
+_STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
+_MARKS = ("——", "– –", "· · ·", "– · –")
+_SHORT_NAME = 6
+_LONG_NAME = 20
+"""Longer names are cut, characters; the table has them whole."""
+_LABELS = 8
+"""About as many names as fit under a plot."""
+_FULL = 0.8
+"""Part of the room between two names that their bars take."""
+
+
+class FindingPlot(QWidget):
+    """Paints a `Plot` under its legend.
+
+    Attributes
+    ----------
+    legend : QLabel
+    plot : PlotWidget
+    items : dict of str to item
+        The curve or bars of every series.
+    """
+
+    def __init__(self, figure: Plot, palette: QPalette) -> None:
+        super().__init__()
+        self._lying = figure.style is Style.BARS and any(len(name) > _SHORT_NAME for name in figure.ticks)
+        side = "bottom" if self._lying else "left"
+        self.legend = QLabel(wordWrap=True)
+        self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.legend.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        self.plot = pg.PlotWidget(enableMenu=False, axisItems={side: DecadeAxis(side)} if figure.log_y else {})
+        self.plot.setAccessibleName(figure.title)
+        self.plot.plotItem.setMouseEnabled(x=False, y=False)
+        self.plot.plotItem.hideButtons()
+        self.plot.plotItem.setContentsMargins(0, 4, 10, 0)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.legend)
+        layout.addWidget(self.plot, 1)
+        if figure.log_y:
+            self.plot.addItem(decade_lines(across=not self._lying), ignoreBounds=True)
+        values = {name: _heights(series, figure.log_y) for name, series in figure.series.items()}
+        finite = np.concatenate([heights[np.isfinite(heights)] for heights in values.values()])
+        self.items = {}
+        if figure.style is Style.LINES:
+            for k, (name, heights) in enumerate(values.items()):
+                self.items[name] = _curve(k, figure.x, heights)
+        else:
+            floor = float(np.floor(finite.min() - 0.1)) if figure.log_y and finite.size else 0.0
+            for k, (name, heights) in enumerate(values.items()):
+                lengths = np.where(np.isfinite(heights), heights - floor, 0.0)
+                self.items[name] = _bars(k, figure.x, lengths, floor, len(values), self._lying)
+        for item in self.items.values():
+            self.plot.addItem(item)
+        self._name_axes(figure)
+        self._write_legend(list(values) if finite.size else [], _MARKS if figure.style is Style.LINES else ("■",))
+        follow_palette(self.plot, palette)
+
+    def _name_axes(self, figure: Plot) -> None:
+        item = self.plot.plotItem
+        if self._lying:
+            item.invertY(True)
+            item.setLabel("bottom", figure.y_label)
+            names = [name if len(name) <= _LONG_NAME else f"{name[: _LONG_NAME - 1]}…" for name in figure.ticks]
+            font = QFont(self.font())
+            font.setPointSizeF(0.8 * font.pointSizeF())
+            item.getAxis("left").setStyle(tickFont=font)
+            item.getAxis("left").setTicks([list(zip(figure.x, names, strict=True))])
+            item.setYRange(figure.x[0] - 0.5, figure.x[-1] + 0.5, padding=0)
+            return
+        item.setLabel("bottom", figure.x_label)
+        item.setLabel("left", figure.y_label)
+        if figure.ticks:
+            every = max(round(len(figure.ticks) / _LABELS / 5) * 5, 1)
+            item.getAxis("bottom").setTicks([list(zip(figure.x, figure.ticks, strict=True))[::every]])
+
+    def _write_legend(self, names: list[str], marks: tuple[str, ...]) -> None:
+        entries = (
+            f'<span style="color:{_COLOURS[k % len(_COLOURS)]}">{marks[k % len(marks)]}</span>&nbsp;'
+            + name.replace(" ", "&nbsp;")
+            for k, name in enumerate(names)
+        )
+        self.legend.setText(" &nbsp; ".join(entries) if names else "nothing to show: no value is above 0")
+        self.legend.setVisible(len(names) != 1)
+
+
+def _curve(k: int, x: Floats, heights: Floats) -> pg.PlotDataItem:
+    """The points of a series that have a value, neighbours joined."""
+    shown = np.isfinite(heights)
+    return pg.PlotDataItem(
+        x[shown],
+        heights[shown],
+        connect=np.append(np.diff(np.flatnonzero(shown)) == 1, False)[: shown.sum()],
+        pen=pg.mkPen(_COLOURS[k % len(_COLOURS)], width=1.5, style=_STYLES[k % len(_STYLES)]),
+        symbol="o",
+        symbolSize=4,
+        symbolPen=None,
+        symbolBrush=_COLOURS[k % len(_COLOURS)],
+    )
+
+
+def _bars(k: int, x: Floats, lengths: Floats, floor: float, count: int, lying: bool) -> pg.BarGraphItem:
+    """The bars of one series of `count`, side by side around their names."""
+    width = _FULL / count
+    start, base = x - _FULL / 2 + k * width, np.full(len(x), floor)
+    across = {"y0": start, "height": width, "x0": base, "width": lengths}
+    upright = {"x0": start, "width": width, "y0": base, "height": lengths}
+    return pg.BarGraphItem(**(across if lying else upright), brush=_COLOURS[k % len(_COLOURS)], pen=None)
+
+
+def _heights(series: Floats, log: bool) -> Floats:
+    """What is painted of a series: itself, or its logarithm where it has one; NaN elsewhere."""
+    values = np.asarray(series, dtype=np.float64)
+    if not log:
+        return values
+    return np.log10(values, out=np.full(len(values), np.nan), where=np.isfinite(values) & (values > 0))

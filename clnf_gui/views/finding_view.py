@@ -1,0 +1,155 @@
+"""A finding: the question and its verdict, then the evidence as tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from html import escape
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QTextOption
+from PySide6.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QSplitter,
+    QStackedWidget,
+    QTextEdit,
+    QVBoxLayout,
+    QWidget,
+)
+
+from clnf_engine.diagnostics.finding import Finding, Link, Plot, Table
+from clnf_engine.steps import Place
+from clnf_gui.theme import VERMILION
+from clnf_gui.views.finding_plot import FindingPlot
+from clnf_gui.views.number_table import NumberTable
+
+_HINTS = {int: "click: select the landmark", str: "click: lane B with it alone", tuple: "click: go to the step"}
+
+
+class _Pages(QWidget):
+    """Widgets of which one is seen, under a heading that chooses among them."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        row = QHBoxLayout()
+        row.setContentsMargins(2, 0, 2, 0)
+        self.title, self.choice, self.hint = QLabel(), QComboBox(), QLabel()
+        self.choice.setAccessibleName(name)
+        self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.hint.setEnabled(False)
+        row.addWidget(self.title, 1)
+        row.addWidget(self.choice, 1)
+        row.addWidget(self.hint)
+        layout.addLayout(row)
+        self.stack = QStackedWidget()
+        layout.addWidget(self.stack, 1)
+        self.choice.currentIndexChanged.connect(self._turn)
+        self._hints: list[str] = []
+
+    def show_pages(self, pages: Sequence[tuple[str, QWidget, str]]) -> None:
+        """Show other widgets, given with their titles and hints; the page that was chosen stays, if there is one."""
+        chosen = self.choice.currentText()
+        blocked = self.choice.blockSignals(True)
+        self.choice.clear()
+        while (old := self.stack.widget(0)) is not None:
+            self.stack.removeWidget(old)
+            old.deleteLater()
+        self._hints = [hint for _, _, hint in pages]
+        for title, widget, _ in pages:
+            self.choice.addItem(title)
+            self.stack.addWidget(widget)
+        self.choice.setCurrentIndex(max(self.choice.findText(chosen), 0) if pages else -1)
+        self.choice.blockSignals(blocked)
+        self.choice.setVisible(len(pages) > 1)
+        self.title.setVisible(len(pages) == 1)
+        self.setVisible(bool(pages))
+        self._turn(self.choice.currentIndex())
+
+    def _turn(self, index: int) -> None:
+        if index >= 0:
+            self.stack.setCurrentIndex(index)
+            self.title.setText(self.choice.itemText(index))
+            self.title.setToolTip(self.choice.itemText(index))
+            self.hint.setText(self._hints[index])
+
+
+class FindingView(QSplitter):
+    """Paints a finding; a click on a row of its tables tells what the row is about."""
+
+    link_clicked = Signal(object)
+    """Link."""
+
+    def __init__(self) -> None:
+        super().__init__(Qt.Orientation.Horizontal)
+        self.words = QTextEdit(readOnly=True)
+        self.words.setAccessibleName("Verdict")
+        self.words.setFrameShape(QFrame.Shape.NoFrame)
+        self.words.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.words.viewport().setAutoFillBackground(False)
+        self.tables, self.plots = _Pages("Table"), _Pages("Figure")
+        for k, (part, share) in enumerate(((self.words, 26), (self.tables, 42), (self.plots, 32))):
+            part.setMinimumWidth(150)
+            self.addWidget(part)
+            self.setStretchFactor(k, share)
+            self.setCollapsible(k, False)
+        self.setSizes([260, 420, 320])
+        self._words = ""
+        self._finding: Finding | None = None
+        self._links: list[tuple[NumberTable, tuple[Link | None, ...]]] = []
+        self.tables.show_pages([])
+        self.plots.show_pages([])
+
+    def show_finding(
+        self, question: str, finding: Finding | None, tables: Sequence[Table], plots: Sequence[Plot], note: str
+    ) -> None:
+        """Paint a finding, or that there is none yet; `note` is said about either."""
+        words = f"<p>{escape(question)}</p>"
+        if finding is not None:
+            words += f'<p style="font-weight: bold">{escape(finding.verdict)}</p>'
+        if note:
+            words += f'<p style="color: {VERMILION}">{escape(note)}</p>' if finding else f"<p>{escape(note)}</p>"
+        if finding is not None:
+            words += f'<p style="font-size: small">{escape(finding.provenance)}</p>'
+        if words != self._words:
+            self._words = words
+            self.words.setHtml(words)
+        if finding is self._finding:
+            return
+        self._finding = finding
+        self._links = []
+        self.tables.show_pages([(table.title, self._table(table), _hint(table)) for table in tables])
+        self.plots.show_pages([(plot.title, FindingPlot(plot, self.palette()), "") for plot in plots])
+
+    def _table(self, table: Table) -> NumberTable:
+        view = NumberTable(table.title)
+        columns = {title: [row[k] for row in table.rows] for k, title in enumerate(table.columns)}
+        view.show_columns(columns)
+        if table.links:
+            self._links.append((view, table.links))
+            view.row_clicked.connect(partial(self._follow, table.links))
+            view.viewport().setCursor(Qt.CursorShape.PointingHandCursor)
+        return view
+
+    def _follow(self, links: tuple[Link | None, ...], row: int) -> None:
+        if links[row] is not None:
+            self.link_clicked.emit(links[row])
+
+    def show_cursor(self, landmark: int | None, place: Place) -> None:
+        """Mark the rows about the selected landmark and about the place of the cursor."""
+        for view, links in self._links:
+            for wanted in (landmark, place):
+                if wanted in links and wanted is not None:
+                    view.show_row(links.index(wanted))
+
+
+def _hint(table: Table) -> str:
+    """What a click on a row does."""
+    return next((_HINTS[type(link)] for link in table.links if link is not None), "")
