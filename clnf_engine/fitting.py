@@ -133,13 +133,11 @@ def _stage(
 ) -> Stage:
     """The schedule's next stage, adapted to its scale; skipped when its window is 0 or the face is too small."""
     scale = model.scales[patch_scale].patch_scaling
-    octaves = math.log2(scale / 0.25) if options.adapt_per_scale else 0.0
+    octaves = _octaves(options, scale)
     reg_factor = options.reg_factor - 15 * octaves
     if options.adapt_per_scale and reg_factor <= 0:
         reg_factor = 0.001
-    sigma = max(options.sigma + 0.25 * octaves, MIN_SIGMA)
-    if options.kernel_table_stale and first_sigma is not None:
-        sigma = first_sigma
+    sigma = first_sigma if options.kernel_table_stale and first_sigma else adapted_sigma(options, scale)
     face = float(step.params[0])
     skipped = ""
     if window == 0:
@@ -158,3 +156,13 @@ def _stage(
         patch_scale=patch_scale,
         sigma_transform=not options.sigma_off and index < len(model.scales),
     )
+
+
+def adapted_sigma(options: FitOptions, scale: float) -> float:
+    """The bandwidth of the mean-shift kernel at a patch scaling, reference px."""
+    return max(options.sigma + 0.25 * _octaves(options, scale), MIN_SIGMA)
+
+
+def _octaves(options: FitOptions, scale: float) -> float:
+    """How far a patch scaling is above 0.25, in octaves; 0 when nothing is adapted to it."""
+    return math.log2(scale / 0.25) if options.adapt_per_scale else 0.0

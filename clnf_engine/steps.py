@@ -77,6 +77,10 @@ class Stage:
     patch_scale: int
     sigma_transform: bool
 
+    def __str__(self) -> str:
+        """In words, such as "stage 2 (0.35, window 9)"."""
+        return f"stage {self.index + 1} ({self.scale:g}, window {self.window})"
+
 
 @dataclass(frozen=True, eq=False)
 class ResponseMaps:
@@ -249,5 +253,4 @@ def describe(step: Step) -> str:
     name = names.get(step.phase, str(step.phase))
     if step.stage is None:
         return name
-    where = f"stage {step.stage.index + 1} ({step.stage.scale:g}, window {step.stage.window})"
-    return f"{where}, {name}" + (f" {step.iteration}" if step.iteration else "")
+    return f"{step.stage}, {name}" + (f" {step.iteration}" if step.iteration else "")

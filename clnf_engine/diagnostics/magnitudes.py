@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine.arrays import Array, Floats, read_only_fields
+from clnf_engine.diagnostics.finding import Finding, Plot, Style, Table
 from clnf_engine.model import Model
+from clnf_engine.options import Normalization
+from clnf_engine.response import normalize
 from clnf_engine.sigma import sigma_matrices
-from clnf_engine.steps import ResponseMaps, Step
+from clnf_engine.steps import Phase, ResponseMaps, Stage, Step
+from clnf_engine.trace import Trace
 
 PERCENTILES = (25, 50, 75, 95, 99)
 MAP_KINDS = ("raw", "after_sigma", "shifted", "final")
 """Fields of `ResponseMaps`, in the order the fit computes them."""
+
+_MOST = 12
+"""Landmarks that a verdict names."""
 
 WEAK_FRACTION = 0.1
 """A landmark is weak when its map after Sigma peaks below this fraction of the median peak of all visible ones."""
@@ -35,6 +43,8 @@ class Magnitudes:
         Distance of the final map's peak from its centre, reference px.
     sharpness : (n,) float64
         Peak over mean of the final map.
+    dynamic_range : (n,) float64
+        Largest over smallest raw response; NaN where the smallest is zero.
     patch_confidence : (n,) float64
     weak : (n,) bool
         See `WEAK_FRACTION`.
@@ -49,6 +59,7 @@ class Magnitudes:
     sigma_diagonal_mean: Floats
     peak_offset: Floats
     sharpness: Floats
+    dynamic_range: Floats
     patch_confidence: Floats
     weak: NDArray[np.bool_]
 
@@ -100,6 +111,7 @@ def magnitudes(step: Step, model: Model) -> Magnitudes | None:
             sigma_diagonal_mean=_visible(diagonal, maps),
             peak_offset=_visible(offset, maps),
             sharpness=_ratio(final_max, final_mean),
+            dynamic_range=_ratio(raw_max, _visible(maps.raw.min(axis=(1, 2)), maps)),
             patch_confidence=_visible(model.scales[stage.patch_scale].views[stage.view].patch_confidence, maps),
             weak=maps.visible & (np.nan_to_num(after_max) < limit),
         )
@@ -118,15 +130,14 @@ def percentiles(maps: ResponseMaps) -> dict[str, Floats]:
     dict
         Per kind of map (`MAP_KINDS`): minimum, `PERCENTILES`, maximum, mean and standard deviation, (9,).
     """
-    result = {}
-    for kind in MAP_KINDS:
-        values: Array = getattr(maps, kind)[maps.visible]
-        if values.size == 0:
-            result[kind] = np.full(len(PERCENTILES) + 4, np.nan)
-            continue
-        quantiles = np.percentile(values, PERCENTILES)
-        result[kind] = np.array([values.min(), *quantiles, values.max(), values.mean(), values.std()], dtype=np.float64)
-    return result
+    return {kind: _distribution(getattr(maps, kind)[maps.visible]) for kind in MAP_KINDS}
+
+
+def _distribution(values: Array) -> Floats:
+    if values.size == 0:
+        return np.full(len(PERCENTILES) + 4, np.nan)
+    quantiles = np.percentile(values, PERCENTILES)
+    return np.array([values.min(), *quantiles, values.max(), values.mean(), values.std()], dtype=np.float64)
 
 
 def _visible(values: Array, maps: ResponseMaps) -> Floats:
@@ -135,3 +146,124 @@ def _visible(values: Array, maps: ResponseMaps) -> Floats:
 
 def _ratio(a: Floats, b: Floats) -> Floats:
     return np.divide(a, b, out=np.full_like(a, np.nan), where=np.nan_to_num(b) != 0)
+
+
+# --- the magnitudes of a whole run ------------------------------------------------------------------
+
+_COLUMNS = {
+    "raw max": "raw_max",
+    "raw mean": "raw_mean",
+    "after Sigma max": "after_sigma_max",
+    "after Sigma mean": "after_sigma_mean",
+    "attenuation": "attenuation",
+    "Sigma diagonal mean": "sigma_diagonal_mean",
+    "final max": "final_max",
+    "peak offset, px": "peak_offset",
+    "sharpness": "sharpness",
+    "dynamic range": "dynamic_range",
+    "patch confidence": "patch_confidence",
+}
+_NAMES = {"raw": "raw", "after_sigma": "after Sigma", "shifted": "less a negative minimum", "final": "final"}
+
+
+@dataclass(frozen=True, eq=False)
+class MagnitudesFinding(Finding):
+    """Magnitudes of the response maps at every stage of a run.
+
+    Attributes
+    ----------
+    stages : tuple of Stage
+        Those that were run.
+    magnitudes : tuple of Magnitudes
+        Per stage.
+    distributions : tuple of dict
+        Per stage, as `percentiles`, and under "each map ÷ its peak" that of the maps so normalized.
+    """
+
+    question: ClassVar[str] = "Are some landmarks' responses weak?"
+    provenance: ClassVar[str] = "The maps that the fit's own mean-shifts saw, at the start of every stage."
+
+    stages: tuple[Stage, ...]
+    magnitudes: tuple[Magnitudes, ...]
+    distributions: tuple[dict[str, Floats], ...]
+
+    @property
+    def answer(self) -> bool | None:
+        """Whether a landmark is weak at the last stage."""
+        return bool(self.magnitudes[-1].weak.any()) if self.stages else None
+
+    @property
+    def verdict(self) -> str:
+        """Which are weak, and how large the maps are."""
+        if not self.stages:
+            return "It cannot be told: no stage was run."
+        last = self.magnitudes[-1]
+        weak = np.flatnonzero(last.weak)
+        raw, after, attenuation = (np.nanmedian(v) for v in (last.raw_max, last.after_sigma_max, last.attenuation))
+        sizes = (
+            f"at the last stage the raw maps peak at {raw:.3g}, after Sigma at {after:.3g}, an attenuation of "
+            f"{attenuation:.3g} (medians); none of this weights a landmark"
+        )
+        if weak.size == 0:
+            return f"No: {sizes}."
+        names = _listed(weak.tolist())
+        return f"Yes: {weak.size} peak below {100 * WEAK_FRACTION:g} % of the median (landmarks {names}); {sizes}."
+
+    def tables(self) -> tuple[Table, ...]:
+        """All cells per stage; every landmark at the last stage."""
+        heads = ("map", "min", *(f"{p} %" for p in PERCENTILES), "max", "mean", "standard deviation")
+        found = [
+            Table(
+                f"All cells, {stage}",
+                heads,
+                tuple((_NAMES.get(kind, kind), *values.tolist()) for kind, values in overall.items()),
+            )
+            for stage, overall in zip(self.stages, self.distributions, strict=True)
+        ]
+        if self.stages:
+            last = self.magnitudes[-1]
+            columns = [getattr(last, field).tolist() for field in _COLUMNS.values()]
+            rows = tuple(zip(range(len(last.weak)), *columns, last.weak.tolist(), strict=True))
+            title = f"Landmarks, {self.stages[-1]}"
+            found.append(Table(title, ("landmark", *_COLUMNS, "weak"), rows, tuple(range(len(rows)))))
+        return tuple(found)
+
+    def plots(self) -> tuple[Plot, ...]:
+        """Maxima per landmark, before and after Sigma, at the last stage."""
+        if not self.stages:
+            return ()
+        last = self.magnitudes[-1]
+        series = {"raw": last.raw_max, "after Sigma": last.after_sigma_max}
+        x = np.arange(len(last.weak), dtype=np.float64)
+        title = f"Largest response, {self.stages[-1]}"
+        return (Plot(title, "landmark", "response", x, series, tuple(map(str, range(len(x)))), True, Style.BARS),)
+
+
+def run_magnitudes(trace: Trace, model: Model) -> MagnitudesFinding:
+    """Magnitudes of the response maps at every stage.
+
+    Parameters
+    ----------
+    trace : Trace
+    model : Model
+        The one the fit used.
+
+    Returns
+    -------
+    MagnitudesFinding
+    """
+    stages, found, distributions = [], [], []
+    for step in trace.steps:
+        one = magnitudes(step, model) if step.phase is Phase.RESPONSES else None
+        if one is not None and step.stage is not None and step.responses is not None:
+            peaked = normalize(step.responses.shifted, Normalization.PEAK)
+            stages.append(step.stage)
+            found.append(one)
+            overall = percentiles(step.responses)
+            overall["each map ÷ its peak"] = _distribution(peaked[step.responses.visible])
+            distributions.append(overall)
+    return MagnitudesFinding(tuple(stages), tuple(found), tuple(distributions))
+
+
+def _listed(items: list[int]) -> str:
+    return ", ".join(map(str, items[:_MOST])) + (", …" if len(items) > _MOST else "")

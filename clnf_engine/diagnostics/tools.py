@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from clnf_engine.diagnostics.ablation import AblationFinding, ablation
 from clnf_engine.diagnostics.divergence import DivergenceFinding, divergence
 from clnf_engine.diagnostics.finding import Finding, Progress, no_progress
+from clnf_engine.diagnostics.fixed_point import FixedPointFinding, fixed_point
+from clnf_engine.diagnostics.invariance import InvarianceFinding, invariance
+from clnf_engine.diagnostics.jacobian import JacobianFinding, jacobian_check
+from clnf_engine.diagnostics.jitter import JitterFinding, jitter
+from clnf_engine.diagnostics.kernel import KernelFinding, kernel_check
+from clnf_engine.diagnostics.magnitudes import MagnitudesFinding, run_magnitudes
+from clnf_engine.diagnostics.precision import PrecisionFinding, precision
+from clnf_engine.diagnostics.round_trips import RoundTripsFinding, round_trips
 from clnf_engine.errors import OptionsError
 from clnf_engine.fitting import fit
 from clnf_engine.model import Model
@@ -46,7 +55,18 @@ class Tool:
 
 TOOLS: dict[str, Tool] = {
     tool.name: tool
-    for tool in (Tool("divergence", "First divergence", DivergenceFinding, True, lambda a, _, b, __: divergence(a, b)),)
+    for tool in (
+        Tool("magnitudes", "Magnitudes", MagnitudesFinding, False, lambda a, m, _, __: run_magnitudes(a, m)),
+        Tool("invariance", "Invariance", InvarianceFinding, False, lambda a, m, _, p: invariance(a, m, p)),
+        Tool("jitter", "Jitter ensemble", JitterFinding, True, lambda a, m, b, p: jitter(a, b, m, p)),
+        Tool("ablation", "Ablation matrix", AblationFinding, False, lambda a, m, _, p: ablation(a, m, p)),
+        Tool("round_trips", "Round trips", RoundTripsFinding, False, lambda a, m, _, __: round_trips(a, m)),
+        Tool("jacobian", "Jacobian", JacobianFinding, False, lambda a, m, _, __: jacobian_check(a, m)),
+        Tool("precision", "Precision", PrecisionFinding, False, lambda a, m, _, p: precision(a, m, p)),
+        Tool("fixed_point", "Fixed point", FixedPointFinding, False, lambda a, _, __, ___: fixed_point(a)),
+        Tool("kernel", "KDE", KernelFinding, False, lambda a, m, _, __: kernel_check(a, m)),
+        Tool("divergence", "First divergence", DivergenceFinding, True, lambda a, _, b, __: divergence(a, b)),
+    )
 }
 """Every diagnostic, in the order a report shows them."""
 
