@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -11,6 +12,7 @@ from contextlib import AbstractContextManager
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
@@ -27,14 +29,11 @@ _SERIES = ("#3b82e0", "#e5673a", "#1fa37a", "#a15fd6", "#c79a1b", "#d6497f", "#5
 _DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 
 INITIAL_MARK = ("○", "o", "#ffa31a")
-FINAL_MARKS = (("●", ".", "#28b4ff"), ("×", "x", "#ff5aa8"))
+FINAL_MARKS = (("●", "o", "#28b4ff"), ("×", "x", "#ff5aa8"))
 """Marks of landmarks on the photo: as text, as matplotlib's marker, and their colour."""
 
 _SHORT_TICKS = 4
 """Bars are upright under names of at most so many characters."""
-
-_MOST_TICKS = 12
-"""Names under a curve."""
 
 _MARGIN = 0.3
 """Of the photo around all landmarks, as a fraction of their extent."""
@@ -72,7 +71,7 @@ def plot_svg(plot: Plot, name: str) -> str:
     """
     with _style():
         across = plot.style is Style.BARS and any(len(tick) > _SHORT_TICKS for tick in plot.ticks)
-        height = 1.0 + 0.2 * len(plot.x) if across else 3.0
+        height = 1.0 + max(0.2, 0.08 * len(plot.series)) * len(plot.x) if across else 3.0
         figure = Figure(figsize=(8.0, height), layout="constrained")
         axes = figure.add_subplot()
         if plot.style is Style.BARS:
@@ -101,42 +100,60 @@ def _lines(axes: Axes, plot: Plot) -> None:
         colour, dashes = _SERIES[k % len(_SERIES)], _DASHES[k % len(_DASHES)]
         axes.plot(plot.x, values, color=colour, ls=dashes, lw=1.2, marker="o", markersize=2.5, label=label)
     if plot.ticks:
-        every = -(-len(plot.ticks) // _MOST_TICKS)
+        every = _every(plot, 12)
         axes.set_xticks(plot.x[::every], plot.ticks[::every], rotation=30, ha="right", rotation_mode="anchor")
     axes.set_xlabel(plot.x_label)
     axes.set_ylabel(plot.y_label)
     axes.grid(alpha=0.25)
-    if _logarithmic(plot):
+    if _lowest(plot) is not None:
         axes.set_yscale("log")
         _plain_ticks(axes.yaxis)
 
 
 def _bars(axes: Axes, plot: Plot, across: bool) -> None:
+    lowest = _lowest(plot)
+    foot = 0.0 if lowest is None else 10 ** math.floor(math.log10(lowest) - 0.1)
     thickness = 0.8 / len(plot.series)
     for k, (label, values) in enumerate(plot.series.items()):
         at = plot.x + (k - (len(plot.series) - 1) / 2) * thickness
-        (axes.barh if across else axes.bar)(at, values, thickness, color=_SERIES[k % len(_SERIES)], label=label)
+        colour = _SERIES[k % len(_SERIES)]
+        if across:
+            axes.barh(at, values - foot, thickness, left=foot, color=colour, label=label)
+        else:
+            axes.bar(at, values - foot, thickness, bottom=foot, color=colour, label=label)
     names, numbers = (axes.yaxis, axes.xaxis) if across else (axes.xaxis, axes.yaxis)
-    names.set_ticks(plot.x, plot.ticks or None, fontsize=9 if across else 6)
+    every = 1 if across else _every(plot, 40)
+    names.set_ticks(plot.x[::every], plot.ticks[::every] or None, fontsize=None if across else 7)
     names.set_label_text(plot.x_label)
     numbers.set_label_text(plot.y_label)
     numbers.grid(alpha=0.25)
     axes.set_axisbelow(True)
-    axes.margins(y=0.01 if across else None, x=None if across else 0.01)
     if across:
+        axes.margins(y=0.01)
         axes.invert_yaxis()  # the first on top
-    if _logarithmic(plot):
+    else:
+        axes.margins(x=0.01)
+    if lowest is not None:
         (axes.set_xscale if across else axes.set_yscale)("log")
+        (axes.set_xlim if across else axes.set_ylim)(foot)
         _plain_ticks(numbers)
 
 
-def _logarithmic(plot: Plot) -> bool:
-    return plot.log_y and any((values > 0).any() for values in plot.series.values())
+def _every(plot: Plot, most: int) -> int:
+    """Every how many names leave room for `most` of them."""
+    return max(1, -(-len(plot.ticks) // most))
 
 
-def _plain_ticks(axis: matplotlib.axis.Axis) -> None:
+def _lowest(plot: Plot) -> float | None:
+    """The lowest value of a logarithmic axis; None where the values do not span a decade and an ordinary one is due."""
+    values = np.concatenate([values[values > 0] for values in plot.series.values()])
+    logarithmic = plot.log_y and values.size > 0 and values.max() >= 10 * values.min()
+    return float(values.min()) if logarithmic else None
+
+
+def _plain_ticks(axis: Axis) -> None:
     """1e-05 in place of a typeset power of ten, which needs a font of its own."""
-    axis.set_major_formatter(LogFormatter())
+    axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(LogFormatter())
 
 
@@ -158,7 +175,7 @@ def photo_png(runs: Mapping[str, Trace]) -> str:
         axes.set_axis_off()
         axes.plot(*first.T, INITIAL_MARK[1], color=INITIAL_MARK[2], markersize=5, markerfacecolor="none")
         for trace, (_, marker, colour) in zip(traces, FINAL_MARKS, strict=False):
-            axes.plot(*trace.landmarks.T, marker, color=colour, markersize=5)
+            axes.plot(*trace.landmarks.T, marker, color=colour, markersize=4)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", metadata={"Software": None})
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

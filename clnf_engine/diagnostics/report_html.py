@@ -111,10 +111,8 @@ def _section(tool: Tool, finding: Finding) -> Iterator[str]:
 
 
 def _table(table: Table) -> str:
-    kinds = [
-        "" if any(isinstance(row[k], str) for row in table.rows) else ' class="number"'
-        for k in range(len(table.columns))
-    ]
+    columns = range(len(table.columns))
+    kinds = ["" if any(isinstance(row[k], str) for row in table.rows) else ' class="number"' for k in columns]
     heading = "".join(f"<th{kind}>{escape(text)}</th>" for kind, text in zip(kinds, table.columns, strict=True))
     rows = (
         "".join(f"<td{kind}>{escape(cell_text(cell))}</td>" for kind, cell in zip(kinds, row, strict=True))
