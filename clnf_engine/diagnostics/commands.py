@@ -78,7 +78,7 @@ def _diagnose(args: argparse.Namespace) -> int:
     from clnf_engine.diagnostics.tools import TOOLS, tools_named
 
     tools = tools_named(TOOLS if args.tools is None else args.tools.split(","))
-    return _fit_and_show(args, f"Diagnosis of {args.image}", {"run": chosen_options(args)}, tools)
+    return _fit_and_show(args, f"Diagnosis of {args.image}", {"A": chosen_options(args)}, tools)
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -104,6 +104,7 @@ def _side(args: argparse.Namespace, texts: Iterable[str]) -> FitOptions:
 def _fit_and_show(args: argparse.Namespace, title: str, sides: dict[str, FitOptions], tools: Sequence[Tool]) -> int:
     """Fit the largest face with the options of every side, run the tools and show what they found."""
     from clnf_engine.diagnostics.investigation import Investigation
+    from clnf_engine.diagnostics.tools import counterpart
     from clnf_engine.fitting import fit
     from clnf_engine.io.images import read_image
     from clnf_engine.library import load_model
@@ -114,13 +115,16 @@ def _fit_and_show(args: argparse.Namespace, title: str, sides: dict[str, FitOpti
     found = starts(model, gray, args)[:1]
     runs = {name: fit(gray, model, initial, options) for initial in found for name, options in sides.items()}
     if runs:
-        findings = _findings(tools, model, *runs.values())
-        _show(args, Investigation(title, args.typed, runs, findings))
+        trace, other, note = next(iter(runs.values())), runs.get("B"), ""
+        if other is None and any(tool.compares for tool in tools):
+            other = counterpart(trace, model)
+            note = f"Where two runs are compared, B is the same fit with normalization {other.options.normalization}."
+        _show(args, Investigation(title, args.typed, runs, _findings(tools, model, trace, other), note))
     return report_failures(args.image, runs)
 
 
 def _findings(
-    tools: Sequence[Tool], model: Model, trace: Trace, other: Trace | None = None
+    tools: Sequence[Tool], model: Model, trace: Trace, other: Trace | None
 ) -> tuple[tuple[Tool, Finding], ...]:
     """Run the tools, with a progress bar when someone is watching."""
     from tqdm import tqdm

@@ -34,7 +34,7 @@ class Investigation:
         At least one.
     findings : tuple of (Tool, Finding)
     note : str
-        What a reader must know beside the verdicts; "" when there is nothing.
+        What a reader must know to understand the verdicts; "" when there is nothing.
     """
 
     title: str

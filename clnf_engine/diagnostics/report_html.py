@@ -7,6 +7,7 @@ from html import escape
 
 import numpy as np
 
+from clnf_engine.deviations import DEVIATIONS
 from clnf_engine.diagnostics.figures import FINAL_MARKS, INITIAL_MARK, photo_png, plot_svg
 from clnf_engine.diagnostics.finding import Finding, Table
 from clnf_engine.diagnostics.investigation import Investigation, versions
@@ -16,8 +17,6 @@ from clnf_engine.trace import Trace
 
 _LONG = 20
 """Tables of more rows are folded."""
-
-_ANSWERS = {True: "yes", False: "no", None: "cannot be told"}
 
 _CSS = """
 :root { color-scheme: light dark; --soft: #667; --line: #d5d8de; --mark: #eef2f8; --link: #0b62c4; }
@@ -64,17 +63,15 @@ def report_html(investigation: Investigation) -> str:
 
 def _summary(investigation: Investigation) -> Iterator[str]:
     yield (
-        "<p>CLNF fits landmarks to a face by moving a shape model uphill on response maps, one per landmark, from a "
-        "rough start. Below, each tool asks one question of such a fit; every number was taken from the fit itself."
-        '</p>\n<div class="table"><table>\n<tr><th>Tool</th><th>Question</th><th>Answer</th><th>Verdict</th></tr>'
+        "<p>A CLNF fit moves a shape model, from a rough start, uphill on response maps that tell where each landmark "
+        "is likely to be. Every tool asks one question of such a fit; its numbers come from the fit's own path."
+        f"</p>\n<p>{escape(investigation.note)}</p>"
     )
+    yield '<div class="table"><table>\n<tr><th>Tool</th><th>Question</th><th>Verdict</th></tr>'
     for tool, finding in investigation.findings:
-        cells = (escape(text) for text in (finding.question, _ANSWERS[finding.answer], finding.verdict))
         link = f'<a href="#{escape(tool.name)}">{escape(tool.title)}</a>'
-        yield f"<tr><td>{link}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+        yield f"<tr><td>{link}</td><td>{escape(finding.question)}</td><td>{escape(finding.verdict)}</td></tr>"
     yield "</table></div>"
-    if investigation.note:
-        yield f"<p>{escape(investigation.note)}</p>"
 
 
 def _runs(investigation: Investigation) -> Iterator[str]:
@@ -86,6 +83,11 @@ def _runs(investigation: Investigation) -> Iterator[str]:
     for shown in [runs] if same else [{name: trace} for name, trace in runs.items()]:
         yield _photo(dict(shown))
     yield _table(table)
+    on = [d for d in DEVIATIONS.values() if any(d.on(trace.options) for trace in runs.values())]
+    if on:
+        rows = tuple((deviation.name, deviation.breaks, deviation.shows) for deviation in on)
+        yield "<h3>The deviations from OpenFace that are on</h3>"
+        yield _table(Table("", ("deviation", "what it breaks", "how that shows"), rows))
 
 
 def _photo(runs: dict[str, Trace]) -> str:

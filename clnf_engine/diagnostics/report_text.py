@@ -27,11 +27,11 @@ def investigation_text(investigation: Investigation) -> str:
 
 def _verdict_lines(investigation: Investigation) -> Iterator[str]:
     yield "Verdicts"
+    if investigation.note:
+        yield f"  {investigation.note}"
     for tool, finding in investigation.findings:
         yield f"  {tool.title}: {finding.question}"
         yield f"    {finding.verdict}"
-    if investigation.note:
-        yield f"  {investigation.note}"
 
 
 def table_text(table: Table) -> str:
