@@ -62,7 +62,8 @@ def add_commands(commands: Any) -> None:
 
     command = commands.add_parser("diff", help="compare two recorded traces", allow_abbrev=False)
     command.set_defaults(run=_diff)
-    command.add_argument("traces", nargs=2, metavar=("A.npz", "B.npz"), help="from clnf trace, or another program")
+    command.add_argument("a", metavar="A.npz", help="from clnf trace, or from another program")
+    command.add_argument("b", metavar="B.npz", help="the other")
     _add_forms(command)
 
 
@@ -140,7 +141,8 @@ def _findings(
         findings = diagnose(trace, model, other, tools, tell)
         found = []
         for tool in tools:
-            bar.set_description_str(tool.title)
+            bar.set_description_str(tool.title, refresh=False)
+            tell(0, 1)  # not every tool tells
             found.append(next(findings))
     return tuple(found)
 
@@ -154,15 +156,14 @@ def _diff(args: argparse.Namespace) -> int:
     from clnf_engine.diagnostics.tools import TOOLS
     from clnf_engine.trace import Trace
 
-    _prepare_report(args, args.traces)
-    a, b = (Trace.load(path) for path in args.traces)
+    _prepare_report(args, [args.a, args.b])
+    runs = {"A": Trace.load(args.a), "B": Trace.load(args.b)}
     try:
-        finding = divergence(a, b)
+        finding = divergence(runs["A"], runs["B"])
     except ValueError as error:
-        raise ClnfError(f"{args.traces[0]}, {args.traces[1]}: {error}") from error
-    title = f"{args.traces[0]} (A) against {args.traces[1]} (B)"
+        raise ClnfError(f"{args.a}, {args.b}: {error}") from error
     found = ((TOOLS["divergence"], finding),)
-    _show(args, Investigation(title, args.typed, {"A": a, "B": b}, found, _NOT_TOLD))
+    _show(args, Investigation(f"{args.a} (A) against {args.b} (B)", args.typed, runs, found, _NOT_TOLD))
     return DONE
 
 

@@ -122,8 +122,9 @@ def _bars(axes: Axes, plot: Plot, across: bool) -> None:
         else:
             axes.bar(at, values - foot, thickness, bottom=foot, color=colour, label=label)
     names, numbers = (axes.yaxis, axes.xaxis) if across else (axes.xaxis, axes.yaxis)
-    every = 1 if across else _every(plot, 40)
-    names.set_ticks(plot.x[::every], plot.ticks[::every] or None, fontsize=None if across else 7)
+    if plot.ticks:
+        every = 1 if across else _every(plot, 40)
+        names.set_ticks(plot.x[::every], plot.ticks[::every], fontsize=9 if across else 7)
     names.set_label_text(plot.x_label)
     numbers.set_label_text(plot.y_label)
     numbers.grid(alpha=0.25)
@@ -141,7 +142,7 @@ def _bars(axes: Axes, plot: Plot, across: bool) -> None:
 
 def _every(plot: Plot, most: int) -> int:
     """Every how many names leave room for `most` of them."""
-    return max(1, -(-len(plot.ticks) // most))
+    return -(-len(plot.ticks) // most)
 
 
 def _lowest(plot: Plot) -> float | None:
