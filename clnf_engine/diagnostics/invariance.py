@@ -139,11 +139,12 @@ def invariance(trace: Trace, model: Model, progress: Progress = no_progress) -> 
         (f"× 2^{power}", True, replace(trace.options, response_gain=gain * 2.0**power)) for power in EXACT_POWERS
     ]
     scalings += [(f"× {factor:g}", False, replace(trace.options, response_gain=gain * factor)) for factor in GAINS]
-    scalings += [
-        (f"normalization {other}", False, replace(trace.options, normalization=other))
-        for other in Normalization
-        if other not in (now, Normalization.MINMAX)
-    ]
+    if now is not Normalization.MINMAX:  # which also subtracts: to and from it is no scaling
+        scalings += [
+            (f"normalization {other}", False, replace(trace.options, normalization=other))
+            for other in Normalization
+            if other not in (now, Normalization.MINMAX)
+        ]
     found = []
     for k, (name, exact, options) in enumerate(scalings):
         progress(k, len(scalings))
