@@ -128,6 +128,11 @@ def test_no_face(capsys: Output, model_file: str, tmp_path: Path) -> None:
     assert files(tmp_path) == ["blank.png"]
 
 
+def test_manual_lists_every_tool(root: Path) -> None:
+    manual = (root / "docs" / "cli.md").read_text("utf-8")
+    assert all(f"| `{tool.name}` | {tool.question} |\n" in manual for tool in TOOLS.values())
+
+
 # --- clnf compare -----------------------------------------------------------------------------------
 
 
