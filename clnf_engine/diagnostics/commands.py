@@ -116,16 +116,18 @@ def _fit_and_show(args: argparse.Namespace, title: str, sides: dict[str, FitOpti
     found = starts(model, gray, args)[:1]
     runs = {name: fit(gray, model, initial, options) for initial in found for name, options in sides.items()}
     if runs:
-        trace, other, note = next(iter(runs.values())), runs.get("B"), ""
-        if other is None and any(tool.compares for tool in tools):
-            other = counterpart(trace, model)
-            note = f"Where two runs are compared, B is the same fit with normalization {other.options.normalization}."
-        _show(args, Investigation(title, args.typed, runs, _findings(tools, model, trace, other), note))
+        trace, *others = runs.values()
+        note = ""
+        if not others and any(tool.compares for tool in tools):
+            others = [counterpart(trace, model)]
+            normalization = others[0].options.normalization
+            note = f"Where two runs are compared, B is the same fit with normalization {normalization}."
+        _show(args, Investigation(title, args.typed, runs, _findings(tools, model, trace, *others), note))
     return report_failures(args.image, runs)
 
 
 def _findings(
-    tools: Sequence[Tool], model: Model, trace: Trace, other: Trace | None
+    tools: Sequence[Tool], model: Model, trace: Trace, other: Trace | None = None
 ) -> tuple[tuple[Tool, Finding], ...]:
     """Run the tools, with a progress bar when someone is watching."""
     from tqdm import tqdm
@@ -176,16 +178,16 @@ def _prepare_report(args: argparse.Namespace, sources: Sequence[str]) -> None:
 
 
 def _show(args: argparse.Namespace, investigation: Investigation) -> None:
-    """Print what was found, and write the report."""
+    """Write the report and print what was found, in this order: a pipe may close early."""
     from clnf_engine.diagnostics.report_text import investigation_text
     from clnf_engine.io.atomic import write_file
     from clnf_engine.report import json_text
 
-    if args.format == "json":
-        print_text(json_text(investigation.document()))
-    else:
-        print_text(investigation_text(investigation))
     if args.report is not None:
         from clnf_engine.diagnostics.report_html import report_html
 
         write_file(args.report, report_html(investigation).encode("utf-8", "backslashreplace"))
+    if args.format == "json":
+        print_text(json_text(investigation.document()))
+    else:
+        print_text(investigation_text(investigation))

@@ -38,6 +38,9 @@ _SHORT_TICKS = 4
 _MARGIN = 0.3
 """Of the photo around all landmarks, as a fraction of their extent."""
 
+_FAR = 1e6
+"""Landmarks further away than this, image px, or nowhere, are not looked for on the photo."""
+
 _PHOTO_INCHES = 6.0
 
 
@@ -184,10 +187,12 @@ def photo_png(runs: Mapping[str, Trace]) -> str:
 
 def _crop(points: Floats, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of the part of an image around points; all of it where they lie outside."""
+    size = np.array(shape[::-1])
+    points = points[(np.abs(points) < _FAR).all(axis=1)]
+    if points.size == 0 or (points.max(axis=0) < 0).any() or (points.min(axis=0) > size - 1).any():
+        return 0, 0, int(size[0]), int(size[1])
     low, high = points.min(axis=0), points.max(axis=0)
     margin = _MARGIN * (high - low).max() + 1
-    size = np.array(shape[::-1])
     left, top = (int(v) for v in np.clip(low - margin, 0, size - 1))
     right, bottom = (int(v) for v in np.clip(high + margin, 0, size - 1) + 1)
-    outside = (high < 0).any() or (low > size - 1).any()
-    return (0, 0, int(size[0]), int(size[1])) if outside else (left, top, right, bottom)
+    return left, top, right, bottom

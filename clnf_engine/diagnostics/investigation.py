@@ -18,6 +18,8 @@ from clnf_engine.options import option_defaults
 from clnf_engine.report import VERSION, run_document
 from clnf_engine.trace import StageSummary, Trace
 
+Row = tuple[Cell, ...]
+
 _GLOBAL = ("scale, px per model unit", "rx, radians", "ry, radians", "rz, radians", "tx, px", "ty, px")
 
 
@@ -93,9 +95,6 @@ def _final(trace: Trace, name: str) -> float | None:
     return next((value for step in reversed(trace.steps) if (value := getattr(step, name)) is not None), None)
 
 
-Row = tuple[Cell, ...]
-
-
 def _subject_rows(traces: tuple[Trace, ...]) -> Iterator[Row]:
     yield "image, px", *("{} x {}".format(*_size(trace)) for trace in traces)
     yield "model", *(trace.model_name for trace in traces)
@@ -135,7 +134,9 @@ def _result_rows(traces: tuple[Trace, ...]) -> Iterator[Row]:
 
 
 def _stage_cell(summary: StageSummary | None) -> Cell:
-    if summary is None or summary.stage.skipped:
-        return None if summary is None else f"skipped: {summary.stage.skipped}"
+    if summary is None:
+        return None
+    if summary.stage.skipped:
+        return f"skipped: {summary.stage.skipped}"
     where = f"scale {summary.stage.scale:g}, window {summary.stage.window}"
     return f"{where}: {summary.rigid_iterations} rigid, {summary.nonrigid_iterations} non-rigid"

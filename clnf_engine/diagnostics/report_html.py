@@ -65,8 +65,10 @@ def _summary(investigation: Investigation) -> Iterator[str]:
     yield (
         "<p>A CLNF fit moves a shape model, from a rough start, uphill on response maps that tell where each landmark "
         "is likely to be. Every tool asks one question of such a fit; its numbers come from the fit's own path."
-        f"</p>\n<p>{escape(investigation.note)}</p>"
+        "</p>"
     )
+    if investigation.note:
+        yield f"<p>{escape(investigation.note)}</p>"
     yield '<div class="table"><table>\n<tr><th>Tool</th><th>Question</th><th>Verdict</th></tr>'
     for tool, finding in investigation.findings:
         link = f'<a href="#{escape(tool.name)}">{escape(tool.title)}</a>'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -68,7 +68,7 @@ class Made(Finding):
     answer = None
     verdict = "It cannot be told: <script>alert(1)</script> & more."
     made_tables: tuple[Table, ...] = ()
-    made_plots: tuple[Plot, ...] = field(default=())
+    made_plots: tuple[Plot, ...] = ()
 
     def tables(self) -> tuple[Table, ...]:
         return self.made_tables
@@ -175,6 +175,14 @@ def test_a_face_outside_the_image_leaves_the_image_whole() -> None:
     away = fit(tiny_image(), tiny_model(), start(dx=-2000))
     (picture,) = photos(page(Made(), away))
     assert picture.shape[1] / picture.shape[0] == pytest.approx(144 / 150, abs=0.01)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e9])
+def test_landmarks_that_are_nowhere(value: float) -> None:
+    trace = tiny_fit()
+    lost = replace(trace.steps[-1], landmarks=np.full((68, 2), value))
+    (picture,) = photos(page(Made(), replace(trace, steps=(*trace.steps[:-1], lost))))
+    assert picture.size
 
 
 # --- plots ------------------------------------------------------------------------------------------
