@@ -44,8 +44,8 @@ class Spread:
 
     @property
     def noise(self) -> bool:
-        """Whether A and B differ no more than each does from itself."""
-        return self.between <= self.within
+        """Whether A and B differ no more than each does from itself, or no more than the jitter itself."""
+        return self.between <= max(self.within, JITTER_PX)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +92,8 @@ class JitterFinding(Finding):
         most = self.distance_a.max()
         grown = f" In A {JITTER_PX:g} px become {most:.2g} px." if most > GROWN * JITTER_PX else ""
         return (
-            f"{answer}: differences below {landmarks.within:.2g} px and {updates.within:.2g} of "
-            f"the final update are noise, and A and B differ by {landmarks.between:.2g} px and {updates.between:.2g}. "
+            f"{answer}: differences below {landmarks.within:.2g} px and {updates.within:.2g} of the final update are "
+            f"noise, and runs of A and B differ by {landmarks.between:.2g} px and {updates.between:.2g} in the median. "
             f"The final update is {a.mean():.3g} ± {a.std():.2g} in A and {b.mean():.3g} ± {b.std():.2g} in B; it is "
             f"smaller in A in {int((a < b).sum())} of {len(a)} pairs.{grown}"
         )

@@ -12,7 +12,7 @@ from clnf_engine.deviations import DEVIATIONS, active, without_deviations
 from clnf_engine.diagnostics.ablation import ablation
 
 from ..tiny_model import tiny_model
-from .lab_tools import PORT, run
+from .lab_tools import PORT, no_stage, run
 
 
 def distance(a: Trace, b: Trace) -> float:
@@ -47,6 +47,10 @@ def test_a_harmless_deviation_is_acquitted() -> None:
     found = ablation(run(sum_guard=True), tiny_model())
     assert found.answer is False and "none of sum_guard moves it" in found.verdict
     assert found.rows[0].name == "sum_guard" and found.rows[0].alone == 0
+
+
+def test_without_iterations_it_cannot_be_told() -> None:
+    assert ablation(no_stage(), tiny_model()).answer is None
 
 
 def test_a_runs_own_value_is_ablated() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clnf_engine import fit
+from clnf_engine import first_divergence, fit
 from clnf_engine.diagnostics.divergence import divergence, growth
 
 from ..tiny_model import micro_model, start, tiny_image, tiny_model
@@ -50,3 +50,14 @@ def test_other_landmarks_cannot_be_compared() -> None:
     small = fit(tiny_image(), micro_model(), initial_from_box(micro_model(), (10, 10, 60, 60)))
     with pytest.raises(ValueError, match="68 and 3 landmarks"):
         divergence(fit(tiny_image(), tiny_model(), start()), small)
+
+
+def test_traces_with_numbers_that_are_none() -> None:
+    """Another program's trace may hold NaN and infinity: equal to themselves, and no warning."""
+    a = run()
+    strange = np.full(a.landmarks.shape, np.nan)
+    strange[0] = np.inf
+    odd = replace(a, steps=(*a.steps[:-1], replace(a.steps[-1], landmarks=strange)))
+    assert first_divergence(odd, odd) is None
+    found = divergence(a, odd)
+    assert found.answer is True and "end: landmarks differs" in found.verdict

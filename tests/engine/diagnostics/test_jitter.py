@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clnf_engine import Normalization
-from clnf_engine.diagnostics.jitter import JITTER_PX, jitter
+from clnf_engine.diagnostics.jitter import JITTER_PX, Spread, jitter
 
 from ..tiny_model import tiny_model
 from .lab_tools import PORT, no_stage, run
@@ -44,6 +44,12 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
     first, again, other = (jitter(a, b, tiny_model(), runs=3, seed=seed) for seed in (5, 5, 6))
     assert np.array_equal(first.updates_a, again.updates_a) and np.array_equal(first.updates_b, again.updates_b)
     assert not np.array_equal(first.updates_a, other.updates_a)
+
+
+def test_differences_below_the_jitter_are_noise() -> None:
+    """Outside the image every map is flat: the fit forgets the jitter, but not its own rounding."""
+    assert Spread(within=1e-17, between=1e-15).noise
+    assert not Spread(within=1e-17, between=1e-8).noise
 
 
 def test_without_iterations_it_cannot_be_told() -> None:
