@@ -7,28 +7,34 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from clnf_engine import __version__
-from clnf_engine.errors import ClnfError, FileError, InitialError, LandmarkFileError
-from clnf_engine.options import option_defaults
-from clnf_engine.presets import PRESETS, preset
-from clnf_engine.training.commands import add_commands
+from clnf_engine.arguments import (
+    DONE,
+    add_fit_choices,
+    chosen_options,
+    complain,
+    fit_texts,
+    prepare_file,
+    print_text,
+    report_failures,
+    starts,
+)
+from clnf_engine.diagnostics import commands as diagnostics
+from clnf_engine.errors import ClnfError, FileError
+from clnf_engine.training import commands as training
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from clnf_engine.initial import Box, Initial
     from clnf_engine.model import Model
     from clnf_engine.options import FitOptions
     from clnf_engine.trace import Trace
 
-DONE, FAILED, BAD_INPUT = 0, 1, 2
 INTERRUPTED, BROKEN_PIPE = 130, 141
 """What a shell reports for a command ended by SIGINT or SIGPIPE."""
 
@@ -47,15 +53,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0 done; 1 no face found or a fit failed; 2 bad input; 130 interrupted; 141 broken pipe.
     """
     try:
-        args = _parser().parse_args(_joined_box(sys.argv[1:] if argv is None else argv))
+        words = sys.argv[1:] if argv is None else argv
+        args = _parser().parse_args(_joined_box(words))
+        args.typed = shlex.join(["clnf", *words])
         code: int = args.run(args)
         sys.stdout.flush()  # so that a failure to write shows here, not at exit
     except SystemExit as stop:  # argparse, after --help and --version
         return int(stop.code or DONE)
     except ClnfError as error:
-        return _complain(str(error))
+        return complain(str(error))
     except MemoryError:
-        return _complain("not enough memory")
+        return complain("not enough memory")
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -63,12 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
     except OSError as error:  # a full disk behind standard output, or a path no file can have
         _abandon_stdout()
-        return _complain(f"{error.filename or 'standard output'}: {error.strerror}")
-    return code
-
-
-def _complain(sentence: str, code: int = BAD_INPUT) -> int:
-    print("clnf:", " ".join(sentence.splitlines()), file=sys.stderr)
+        return complain(f"{error.filename or 'standard output'}: {error.strerror}")
     return code
 
 
@@ -95,17 +98,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"clnf {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    command = commands.add_parser("fit", help="fit landmarks to the faces of images", **_fit_texts())
+    command = commands.add_parser("fit", help="fit landmarks to the faces of images", **fit_texts())
     command.set_defaults(run=_fit)
     command.add_argument("images", nargs="+", metavar="IMAGE", help="any image OpenCV can read")
-    _add_fit_choices(command)
+    add_fit_choices(command)
     command.add_argument("--format", choices=("json", "csv", "pts"), default="json", help="of the result (json)")
     command.add_argument("-o", "--output", metavar="OUT", help="file, or folder (needed for several images)")
 
-    command = commands.add_parser("trace", help="fit one face and record every step", **_fit_texts())
+    command = commands.add_parser("trace", help="fit one face and record every step", **fit_texts())
     command.set_defaults(run=_trace)
     command.add_argument("image", metavar="IMAGE", help="any image OpenCV can read")
-    _add_fit_choices(command)
+    add_fit_choices(command)
     command.add_argument("-o", "--output", metavar="T.npz", required=True, help="trace file to write")
 
     command = commands.add_parser("model", help="tell what a model holds", allow_abbrev=False)
@@ -113,36 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("model", metavar="MODEL", help="main file, folder, or name of a shipped model")
     command.add_argument("--format", choices=("text", "json"), default="text", help="of the description (text)")
 
-    add_commands(commands)
+    diagnostics.add_commands(commands)
+    training.add_commands(commands)
     return parser
-
-
-def _fit_texts() -> dict[str, Any]:
-    defaults = ((k, ",".join(map(str, v)) if isinstance(v, tuple) else v) for k, v in option_defaults().items())
-    epilog = "Options for -O and their defaults: " + " ".join(f"{name}={value}" for name, value in defaults)
-    return {"epilog": epilog, "allow_abbrev": False}
-
-
-def _add_fit_choices(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", metavar="M", help="main file, folder, or name of a shipped model")
-    names = " or ".join(PRESETS)
-    command.add_argument("--preset", metavar="NAME", default="openface", help=f"options to start from: {names}")
-    start = command.add_mutually_exclusive_group()
-    start.add_argument(
-        "--box", metavar="X,Y,W,H", type=_box, help="start from this box: eyebrows to chin, cheek to cheek, px"
-    )
-    start.add_argument("--landmarks", metavar="F.pts", help="start from these landmarks")
-    command.add_argument(
-        "-O", dest="option", metavar="KEY=VALUE", action="append", default=[], help="change a fit option; repeatable"
-    )
-
-
-def _box(text: str) -> Box:
-    try:
-        x, y, width, height = (float(word) for word in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"found {text!r}; expected four numbers x,y,width,height") from None
-    return x, y, width, height
 
 
 def _joined_box(argv: Sequence[str]) -> list[str]:
@@ -160,13 +136,15 @@ def _joined_box(argv: Sequence[str]) -> list[str]:
 
 
 def _fit(args: argparse.Namespace) -> int:
+    from clnf_engine.library import load_model
+
     several = len(args.images) > 1
     if several and (args.box or args.landmarks):
         raise ClnfError(f"--box and --landmarks belong to one image, but {len(args.images)} are given")
     if several and args.format != "json" and args.output is None:
         raise ClnfError(f"the {args.format} form of several images needs a folder; give one with -o")
-    options = _options(args)
-    model = _load(args.model)
+    options = chosen_options(args)
+    model = load_model(args.model)
     if args.output is not None:
         _prepare_output(args.output, args.images)
     worst = DONE
@@ -174,17 +152,18 @@ def _fit(args: argparse.Namespace) -> int:
         try:
             code = _fit_image(image, model, options, args)
         except ClnfError as error:
-            code = _complain(str(error))
+            code = complain(str(error))
         worst = max(worst, code)
     return worst
 
 
 def _fit_image(image: str, model: Model, options: FitOptions, args: argparse.Namespace) -> int:
     from clnf_engine.fitting import fit
+    from clnf_engine.io.atomic import write_file
     from clnf_engine.io.images import read_image
 
     gray = read_image(image).gray
-    initials = _initials(model, gray, args)
+    initials = starts(model, gray, args)
     if args.format == "pts" and args.output is None and len(initials) > 1:
         raise ClnfError(f"{image}: {len(initials)} faces found, but a .pts file holds one; give -o")
     traces = [fit(gray, model, initial, options) for initial in initials]
@@ -193,8 +172,8 @@ def _fit_image(image: str, model: Model, options: FitOptions, args: argparse.Nam
             sys.stdout.write(text)
             sys.stdout.flush()
         else:
-            _write(_output_path(args, image, suffix, args.format), text)
-    return _report(image, traces)
+            write_file(_output_path(args, image, suffix, args.format), text.encode())
+    return report_failures(image, {f"face {k} of {len(traces)}": trace for k, trace in enumerate(traces, start=1)})
 
 
 def _results(image: str, model: Model, traces: Sequence[Trace], form: str) -> list[tuple[str, str]]:
@@ -211,70 +190,36 @@ def _results(image: str, model: Model, traces: Sequence[Trace], form: str) -> li
     return [(f"_{number + 1}" if several else "", pts_text(trace.landmarks)) for number, trace in fitted.items()]
 
 
-def _report(image: str, traces: Sequence[Trace]) -> int:
-    """Say which faces have no result; the exit code."""
-    code = DONE if traces else _complain(f"{image}: no face found", FAILED)
-    for number, trace in enumerate(traces, start=1):
-        if not trace.success:
-            face = f", face {number} of {len(traces)}" if len(traces) > 1 else ""
-            code = _complain(f"{image}{face}: the fit failed: {trace.message}", FAILED)
-    return code
-
-
 # --- clnf trace, clnf model -------------------------------------------------------------------------
 
 
 def _trace(args: argparse.Namespace) -> int:
     from clnf_engine.fitting import fit
     from clnf_engine.io.images import read_image
+    from clnf_engine.library import load_model
 
-    options = _options(args)
-    model = _load(args.model)
+    options = chosen_options(args)
+    model = load_model(args.model)
     _prepare_output(args.output, [args.image])
     gray = read_image(args.image).gray
-    initials = _initials(model, gray, args)[:1]
-    traces = [fit(gray, model, initial, options) for initial in initials]
-    for trace in traces:
+    initials = starts(model, gray, args)
+    traces = {"largest face": fit(gray, model, initials[0], options)} if initials else {}
+    for trace in traces.values():
         trace.save(_output_path(args, args.image, "", "npz"))
-    return _report(args.image, traces)
+    return report_failures(args.image, traces)
 
 
 def _model(args: argparse.Namespace) -> int:
     from clnf_engine import report
+    from clnf_engine.library import load_model
 
-    document = report.model_document(_load(args.model))
+    document = report.model_document(load_model(args.model))
     text = report.json_text(document) if args.format == "json" else report.model_text(document)
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))  # names may hold any character
+    print_text(text)
     return DONE
 
 
-# --- what they share --------------------------------------------------------------------------------
-
-
-def _options(args: argparse.Namespace) -> FitOptions:
-    return preset(args.preset).with_text(args.option)
-
-
-def _load(name: str | None) -> Model:
-    from clnf_engine.library import load_model
-
-    return load_model(name)
-
-
-def _initials(model: Model, gray: NDArray[np.uint8], args: argparse.Namespace) -> list[Initial]:
-    """One start per face to fit, the largest first."""
-    from clnf_engine.initial import initial_from_box, initial_from_landmarks, initials_from_detector
-    from clnf_engine.io.landmarks import read_pts
-
-    if args.box is not None:
-        return [initial_from_box(model, args.box)]
-    if args.landmarks is None:
-        return initials_from_detector(model, gray)
-    try:
-        return [initial_from_landmarks(model, read_pts(args.landmarks))]
-    except InitialError as error:
-        raise LandmarkFileError(args.landmarks, "", str(error)) from error
+# --- where results go -------------------------------------------------------------------------------
 
 
 def _is_folder(output: str, images: Sequence[str]) -> bool:
@@ -289,10 +234,8 @@ def _prepare_output(output: str, images: Sequence[str]) -> None:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileError(path, "", f"cannot be made a folder for the results ({error.strerror})") from error
-    elif not path.parent.is_dir():
-        raise FileError(path, "", f"cannot be written, there is no folder {path.parent}")
-    elif path.exists() and Path(images[0]).exists() and path.samefile(images[0]):
-        raise FileError(path, "", "is the image itself; expected another file for the result")
+    else:
+        prepare_file(output, images)
 
 
 def _output_path(args: argparse.Namespace, image: str, suffix: str, extension: str) -> Path:
@@ -306,9 +249,3 @@ def _output_path(args: argparse.Namespace, image: str, suffix: str, extension: s
         number += 1
         path = output / f"{stem}_{number}.{extension}"
     return path
-
-
-def _write(path: Path, text: str) -> None:
-    from clnf_engine.io.atomic import write_file
-
-    write_file(path, text.encode())

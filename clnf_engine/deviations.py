@@ -71,7 +71,7 @@ DEVIATIONS: dict[str, Deviation] = {
         Deviation(
             "responses_every_iteration",
             True,
-            "Maps and similarity are computed anew in every iteration, around landmarks not rounded to float32.",
+            "Maps and similarity are computed anew in every iteration, from landmarks not rounded to float32.",
             "The target moves with the shape, so updates stay large; a fit takes many times as long.",
         ),
         Deviation(

@@ -32,10 +32,11 @@ def fit_document(image: str, model_name: str, traces: Sequence[Trace]) -> dict[s
     -------
     dict
     """
-    return {"version": VERSION, "image": image, "model": model_name, "faces": [_face(trace) for trace in traces]}
+    return {"version": VERSION, "image": image, "model": model_name, "faces": [run_document(trace) for trace in traces]}
 
 
-def _face(trace: Trace) -> dict[str, Any]:
+def run_document(trace: Trace) -> dict[str, Any]:
+    """A start and what the fit made of it, as plain values for JSON."""
     return {
         "box": list(trace.initial.box),
         "success": trace.success,

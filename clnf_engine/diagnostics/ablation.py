@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -75,13 +76,15 @@ class AblationFinding(Finding):
         return tuple(row for row in self.rows if row.on and row.alone > NOTICEABLE_PX)
 
     @property
-    def answer(self) -> bool:
+    def answer(self) -> bool | None:
         """Whether one does."""
-        return bool(self.culprits)
+        return None if math.isnan(self.update_norm) else bool(self.culprits)
 
     @property
     def verdict(self) -> str:
         """The culprits, the worst first."""
+        if self.answer is None:
+            return "It cannot be told: the fit has no iterations."
         names = [row.name for row in self.rows if row.on]
         if not names:
             worst = self.rows[0]

@@ -40,7 +40,7 @@ class Growth:
 def growth(a: Trace, b: Trace) -> Growth:
     """The difference of two runs per iteration; moments are paired by place."""
     pairs = [(x, y) for x, y in paired(a.steps, b.steps) if x is not None and y is not None and x.iteration is not None]
-    distance = np.array([np.linalg.norm(x.landmarks - y.landmarks, axis=1).max() for x, y in pairs])
+    distance = np.array([landmark_distance(x.landmarks, y.landmarks) for x, y in pairs])
     return read_only_fields(Growth(tuple(x for x, _ in pairs), distance, _factor(distance)))
 
 
@@ -135,5 +135,11 @@ def divergence(a: Trace, b: Trace, tolerance: float = 0.0) -> DivergenceFinding:
     """
     if a.landmarks.shape != b.landmarks.shape:
         raise ValueError(f"the runs have {len(a.landmarks)} and {len(b.landmarks)} landmarks; expected the same number")
-    distance = float(np.linalg.norm(a.landmarks - b.landmarks, axis=1).max())
+    distance = landmark_distance(a.landmarks, b.landmarks)
     return DivergenceFinding(first_divergence(a, b, tolerance), growth(a, b), distance, tolerance)
+
+
+def landmark_distance(a: Floats, b: Floats) -> float:
+    """Largest distance between a landmark and itself in another shape, both (n, 2) float64; image px."""
+    with np.errstate(invalid="ignore", over="ignore"):  # a trace of another program may hold anything
+        return float(np.linalg.norm(a - b, axis=1).max())

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from clnf_engine.diagnostics.divergence import landmark_distance
 from clnf_engine.diagnostics.finding import Finding, Progress, Table, no_progress
 from clnf_engine.fitting import fit
 from clnf_engine.model import Model
@@ -69,6 +70,7 @@ class InvarianceFinding(Finding):
     Attributes
     ----------
     scalings : tuple of Scaling
+        None when the fit has no mean-shifts.
     """
 
     question: ClassVar[str] = "Does scaling the response maps change the fit?"
@@ -77,13 +79,15 @@ class InvarianceFinding(Finding):
     scalings: tuple[Scaling, ...]
 
     @property
-    def answer(self) -> bool:
+    def answer(self) -> bool | None:
         """Whether a scaling changes more than rounding may."""
-        return not all(scaling.harmless for scaling in self.scalings)
+        return not all(scaling.harmless for scaling in self.scalings) if self.scalings else None
 
     @property
     def verdict(self) -> str:
         """By how much, and whether the maps or the rest of the fit are to blame."""
+        if not self.scalings:
+            return "It cannot be told: the fit has no mean-shifts."
         exact = [s for s in self.scalings if s.exact]
         worst = max(self.scalings, key=lambda s: s.landmarks)
         if not self.answer:
@@ -134,16 +138,19 @@ def invariance(trace: Trace, model: Model, progress: Progress = no_progress) -> 
     -------
     InvarianceFinding
     """
+    if _first_shift(trace.steps) is None:
+        return InvarianceFinding(())
     gain, now = trace.options.response_gain, trace.options.normalization
     scalings: list[tuple[str, bool, FitOptions]] = [
         (f"× 2^{power}", True, replace(trace.options, response_gain=gain * 2.0**power)) for power in EXACT_POWERS
     ]
     scalings += [(f"× {factor:g}", False, replace(trace.options, response_gain=gain * factor)) for factor in GAINS]
-    scalings += [
-        (f"normalization {other}", False, replace(trace.options, normalization=other))
-        for other in Normalization
-        if other not in (now, Normalization.MINMAX)
-    ]
+    if now is not Normalization.MINMAX:  # which also subtracts: to and from it is no scaling
+        scalings += [
+            (f"normalization {other}", False, replace(trace.options, normalization=other))
+            for other in Normalization
+            if other not in (now, Normalization.MINMAX)
+        ]
     found = []
     for k, (name, exact, options) in enumerate(scalings):
         progress(k, len(scalings))
@@ -160,8 +167,8 @@ def _compared(name: str, exact: bool, a: Trace, b: Trace) -> Scaling:
     if first_a is None or first_b is None:
         first = 0.0 if first_a is first_b else float("inf")
     else:
-        first = float(np.linalg.norm(first_a - first_b, axis=1).max())
-    distance = float(np.linalg.norm(a.landmarks - b.landmarks, axis=1).max())
+        first = landmark_distance(first_a, first_b)
+    distance = landmark_distance(a.landmarks, b.landmarks)
     return Scaling(name, exact, same, first, distance)
 
 

@@ -44,8 +44,8 @@ class Spread:
 
     @property
     def noise(self) -> bool:
-        """Whether A and B differ no more than each does from itself."""
-        return self.between <= self.within
+        """Whether A and B differ no more than each does from itself, or no more than the jitter itself."""
+        return self.between <= max(self.within, JITTER_PX)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,17 +87,16 @@ class JitterFinding(Finding):
         """What a difference must exceed to mean something."""
         if self.answer is None:
             return "It cannot be told: a run had no iterations."
-        a, b = self.updates_a, self.updates_b
-        smaller = f"A has the smaller final update in {int((a < b).sum())} of {len(a)} pairs"
-        means = f"final update {a.mean():.3g} ± {a.std():.2g} against {b.mean():.3g} ± {b.std():.2g}, {smaller}"
-        within, between = self.landmarks.within, self.landmarks.between
-        levels = (
-            f"landmarks nearer than {within:.2g} px and updates nearer than {self.updates.within:.2g} are noise; "
-            f"A and B are {between:.2g} px and {self.updates.between:.2g} apart"
-        )
+        a, b, landmarks, updates = self.updates_a, self.updates_b, self.landmarks, self.updates
+        answer = "Yes" if self.answer else "No"
         most = self.distance_a.max()
-        grows = f" In A {JITTER_PX:g} px become {most:.2g} px." if most > GROWN * JITTER_PX else ""
-        return f"{'Yes' if self.answer else 'No'}: {levels} ({means}).{grows}"
+        grown = f" In A {JITTER_PX:g} px become {most:.2g} px." if most > GROWN * JITTER_PX else ""
+        return (
+            f"{answer}: differences below {landmarks.within:.2g} px and {updates.within:.2g} of the final update are "
+            f"noise, and runs of A and B differ by {landmarks.between:.2g} px and {updates.between:.2g} in the median. "
+            f"The final update is {a.mean():.3g} ± {a.std():.2g} in A and {b.mean():.3g} ± {b.std():.2g} in B; it is "
+            f"smaller in A in {int((a < b).sum())} of {len(a)} pairs.{grown}"
+        )
 
     def tables(self) -> tuple[Table, ...]:
         """Noise levels; every pair of runs."""

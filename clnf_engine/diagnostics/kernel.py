@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from clnf_engine.arrays import Floats, read_only_fields
+from clnf_engine.diagnostics.divergence import landmark_distance
 from clnf_engine.diagnostics.finding import Finding, Plot, Style, Table
 from clnf_engine.fitting import adapted_sigma, fit
 from clnf_engine.mean_shift import TABLE_STEP, mean_shift
@@ -137,7 +138,7 @@ def kernel_check(trace: Trace, model: Model) -> KernelFinding:
         else fit(trace.image, model, trace.initial, replace(trace.options, kernel=kernel)).landmarks
         for kernel in (Kernel.TABLE, Kernel.EXACT)
     ]
-    distance = float(np.linalg.norm(ends[0] - ends[1], axis=1).max())
+    distance = landmark_distance(*ends)
     return read_only_fields(KernelFinding(bandwidths, difference, distance))
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from clnf_engine.arrays import Array, DType, Floats, read_only_fields
-from clnf_engine.diagnostics.divergence import Growth, growth
+from clnf_engine.diagnostics.divergence import Growth, growth, landmark_distance
 from clnf_engine.diagnostics.finding import Finding, Plot, Progress, Table, no_progress
 from clnf_engine.fitting import fit
 from clnf_engine.mean_shift import mean_shift
@@ -142,7 +142,7 @@ def precision(trace: Trace, model: Model, progress: Progress = no_progress) -> P
         options = replace(trace.options, precision=kind)
         runs.append(trace if options == trace.options else fit(trace.image, model, trace.initial, options))
     progress(len(PEAKS) + 2, len(PEAKS) + 2)
-    distance = float(np.linalg.norm(runs[0].landmarks - runs[1].landmarks, axis=1).max())
+    distance = landmark_distance(runs[0].landmarks, runs[1].landmarks)
     return read_only_fields(PrecisionFinding(PEAKS.copy(), np.array(errors), growth(*runs), distance))
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from clnf_engine.arrays import Floats
+from clnf_engine.diagnostics.divergence import landmark_distance
 from clnf_engine.diagnostics.finding import Finding, Table
 from clnf_engine.diagnostics.jacobian import POSES, posed
 from clnf_engine.model import Model
@@ -128,7 +129,7 @@ def round_trips(trace: Trace, model: Model) -> RoundTripsFinding:
             trips.append(_frames_trip(f"{step.stage}", there_, back_))
     final = trace.steps[-1].params
     again = params_from_landmarks(model.pdm, landmarks(model.pdm, final), clamp_sigmas=trace.options.clamp_sigmas)
-    distance = np.linalg.norm(landmarks(model.pdm, again) - landmarks(model.pdm, final), axis=1).max()
+    distance = landmark_distance(landmarks(model.pdm, again), landmarks(model.pdm, final))
     trips.append(
         RoundTrip(
             "parameters to landmarks and back",

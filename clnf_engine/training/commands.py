@@ -8,8 +8,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clnf_engine.arguments import add_model_and_options, chosen_options
 from clnf_engine.errors import ClnfError, FileError
-from clnf_engine.presets import PRESETS, preset
 from clnf_engine.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -52,13 +52,8 @@ def add_commands(commands: Any) -> None:
     command = commands.add_parser("evaluate", help="measure a model on annotated faces", allow_abbrev=False)
     command.set_defaults(run=_evaluate)
     _add_faces(command)
-    command.add_argument("--model", metavar="M", help="main file, folder, or name of a shipped model")
+    add_model_and_options(command)
     command.add_argument("--init", choices=_STARTS, default="detector", help="where fits start (detector)")
-    names = " or ".join(PRESETS)
-    command.add_argument("--preset", metavar="NAME", default="openface", help=f"options to start from: {names}")
-    command.add_argument(
-        "-O", dest="option", metavar="KEY=VALUE", action="append", default=[], help="change a fit option; repeatable"
-    )
     command.add_argument("--only", metavar="F.txt", help="only the faces named in this file, such as held_out.txt")
     command.add_argument("--seed", type=int, default=0, help="of the perturbation (0)")
     command.add_argument("-o", "--output", metavar="DIR", default=_OUTPUT, help=f"folder for CSV and plot ({_OUTPUT})")
@@ -163,7 +158,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     if args.seed < 0:
         raise ClnfError(f"--seed is {args.seed}; expected 0 or more")
-    options = preset(args.preset).with_text(args.option)
+    options = chosen_options(args)
     model = load_model(args.model)
     faces = _faces(args.faces)
     if args.only is not None:

@@ -10,45 +10,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
 import clnf_engine
-from clnf_engine import FitOptions, Model, Trace, fit, initial_from_box, initial_from_landmarks, load_model, preset
+from clnf_engine import FitOptions, Model, Trace, fit, initial_from_box, initial_from_landmarks, preset
 from clnf_engine import first_divergence as divergence
-from clnf_engine.cli import main
 from clnf_engine.io.landmarks import pts_text, read_pts
 from clnf_engine.io.openface import write_model
 from clnf_engine.report import json_text
 
+from .cli_tools import BOX, BOX_TEXT, Output, files, run, save
 from .tiny_model import start, tiny_image, tiny_model, true_landmarks
-
-BOX = (9.0, 27.0, 130.0, 120.0)
-BOX_TEXT = "9,27,130,120"
-
-
-@pytest.fixture(scope="module")
-def model_file(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(write_model(tiny_model(), tmp_path_factory.mktemp("model")))
-
-
-@pytest.fixture(scope="module")
-def model(model_file: str) -> Model:
-    return load_model(model_file)
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> str:
-    return save(tmp_path / "photo.png")
-
-
-def save(path: Path, pixels: np.ndarray | None = None) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    good, data = cv2.imencode(".png", tiny_image() if pixels is None else pixels)
-    assert good
-    path.write_bytes(data.tobytes())
-    return str(path)
 
 
 @pytest.fixture
@@ -57,19 +30,6 @@ def faces(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float, float, fl
     boxes = [start().box]
     monkeypatch.setattr("clnf_engine.initial.detect_faces", lambda image: list(boxes))
     return boxes
-
-
-Output = pytest.CaptureFixture[str]
-
-
-def run(capsys: Output, *argv: str) -> tuple[int, str, str]:
-    code = main(argv)
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 # --- clnf fit ---------------------------------------------------------------------------------------
@@ -425,13 +385,13 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "no folder for output": (("{fit}", "-o", "{folder}/none/x.json"), "cannot be written, there is no folder"),
     "output under a file": (("{fit}", "-o", "{text}/x.json"), "cannot be written, there is no folder"),
     "file as a folder": (("{fit2}", "-o", "{text}"), "cannot be made a folder for the results"),
-    "output is the image": (("{fit}", "-o", "{photo}"), "is the image itself"),
+    "output is the image": (("{fit}", "-o", "{photo}"), "is the input itself"),
     "endless name": (("{fit}", "-o", "{folder}/" + 300 * "x"), "File name too long"),
     "long name": (("{fit}", "--box", BOX_TEXT, "-o", "{folder}/" + 250 * "x"), "cannot be written (File name"),
     "trace without output": (("trace", "{photo}", "--model", "{model}"), "are required: -o/--output"),
     "trace of two images": (("trace", "{photo}", "{photo}", "-o", "{folder}"), "unrecognized arguments"),
     "trace of nothing": (("trace", "missing.png", "--model", "{model}", "-o", "{folder}/t"), "no such file"),
-    "trace over its image": (("trace", "{photo}", "--model", "{model}", "-o", "{photo}"), "is the image itself"),
+    "trace over its image": (("trace", "{photo}", "--model", "{model}", "-o", "{photo}"), "is the input itself"),
     "trace under a file": (("trace", "{photo}", "--model", "{model}", "-o", "{text}/t"), "there is no folder"),
     "no model to describe": (("model",), "the following arguments are required: MODEL"),
     "nothing to describe": (("model", "nowhere"), "nowhere: no such file, folder or shipped model"),
@@ -504,7 +464,8 @@ def process(root: Path, *words: str, **options: Any) -> subprocess.CompletedProc
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["fit", "--help"], ["trace", "--help"], ["model", "--help"], ["--version"]]
+    "words",
+    [["--version"], ["--help"], *([c, "--help"] for c in ("fit", "trace", "model", "diagnose", "compare", "diff"))],
 )
 def test_help_loads_no_library(root: Path, words: list[str]) -> None:
     done = process(

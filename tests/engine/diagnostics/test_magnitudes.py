@@ -7,10 +7,17 @@ import pytest
 
 from clnf_engine import FitOptions, Model, Phase, Step, Trace, fit
 from clnf_engine.diagnostics.fixed_point import update_parts
-from clnf_engine.diagnostics.magnitudes import MAP_KINDS, PERCENTILES, WEAK_FRACTION, magnitudes, percentiles
+from clnf_engine.diagnostics.magnitudes import (
+    MAP_KINDS,
+    PERCENTILES,
+    WEAK_FRACTION,
+    magnitudes,
+    percentiles,
+    run_magnitudes,
+)
 from clnf_engine.mean_shift import kernel_maps
 
-from ..tiny_model import INVISIBLE, start, tiny_image, tiny_model
+from ..tiny_model import INVISIBLE, start, tiny_image, tiny_model, with_experts
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +120,25 @@ def test_openface_magnitudes_are_what_the_cpp_recorded(openface_model: Model, sh
     assert np.allclose(found.sigma_diagonal_mean, golden["s0/Sigma_diag_mean"], rtol=1e-5)
     assert np.array_equal(found.patch_confidence, golden["s0/patch_confidence"])
     assert np.allclose(found.raw_max, golden["s0/resp_raw"].max(axis=(1, 2)), rtol=1e-5)
+
+
+def test_the_magnitudes_of_a_run() -> None:
+    run = fit(tiny_image(), tiny_model(), start())
+    found = run_magnitudes(run, tiny_model())
+    assert found.answer is False and found.verdict.startswith("No: at the last stage")
+    assert [stage.window for stage in found.stages] == [11, 9]
+    last = next(step for step in reversed(run.steps) if step.responses is not None).responses
+    overall = found.distributions[-1]
+    peaked = (last.shifted / last.shifted.max(axis=(1, 2), keepdims=True))[last.visible]
+    assert overall["each map ÷ its peak"][[0, 6, 7]] == pytest.approx([peaked.min(), 1, peaked.mean()])
+    rows = found.tables()[-1].rows
+    assert len(rows) == 68 and rows[30][1] == last.raw[30].max() and found.tables()[-1].links == tuple(range(68))
+
+
+def test_a_weak_landmark_is_named() -> None:
+    """The neurons of landmark 30 stay silent. (Smaller alphas would not do: Sigma grows as they shrink.)"""
+    bias = tiny_model().scales[0].views[0].bias.copy()
+    bias[30] -= 12
+    weak = with_experts(tiny_model(), bias=bias)
+    found = run_magnitudes(fit(tiny_image(), weak, start()), weak)
+    assert found.answer is True and "(landmarks 30)" in found.verdict

@@ -1,0 +1,127 @@
+"""What the commands of ``clnf`` share: exit codes, the choices of a fit, where it starts, where a result goes.
+
+What is heavy is imported late, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clnf_engine.errors import FileError, InitialError, LandmarkFileError
+from clnf_engine.options import FitOptions, option_defaults
+from clnf_engine.presets import PRESETS, preset
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from clnf_engine.initial import Box, Initial
+    from clnf_engine.model import Model
+    from clnf_engine.trace import Trace
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+
+
+# --- on the terminal --------------------------------------------------------------------------------
+
+
+def complain(sentence: str, code: int = BAD_INPUT) -> int:
+    """Say what went wrong, in one line on standard error; the exit code."""
+    print("clnf:", " ".join(sentence.splitlines()), file=sys.stderr)
+    return code
+
+
+def report_failures(image: str, traces: Mapping[str, Trace]) -> int:
+    """Say which fits of an image have no result, by name when there are several; the exit code."""
+    code = DONE if traces else complain(f"{image}: no face found", FAILED)
+    for name, trace in traces.items():
+        if not trace.success:
+            where = f"{image}, {name}" if len(traces) > 1 else image
+            code = complain(f"{where}: the fit failed: {trace.message}", FAILED)
+    return code
+
+
+def print_text(text: str) -> None:
+    """Write to standard output, whatever characters it can hold: names may hold any."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+# --- choices ----------------------------------------------------------------------------------------
+
+
+def fit_texts() -> dict[str, Any]:
+    """What the parser of a command that fits is made with."""
+    defaults = ((k, ",".join(map(str, v)) if isinstance(v, tuple) else v) for k, v in option_defaults().items())
+    epilog = "Options for -O and their defaults: " + " ".join(f"{name}={value}" for name, value in defaults)
+    return {"epilog": epilog, "allow_abbrev": False}
+
+
+def add_fit_choices(command: argparse.ArgumentParser) -> None:
+    """Add the model, the options and the start of a fit."""
+    add_model_and_options(command)
+    start = command.add_mutually_exclusive_group()
+    start.add_argument(
+        "--box", metavar="X,Y,W,H", type=_box, help="start from this box: eyebrows to chin, cheek to cheek, px"
+    )
+    start.add_argument("--landmarks", metavar="F.pts", help="start from these landmarks")
+
+
+def add_model_and_options(command: argparse.ArgumentParser) -> None:
+    """Add the model and the options of a fit."""
+    command.add_argument("--model", metavar="M", help="main file, folder, or name of a shipped model")
+    names = " or ".join(PRESETS)
+    command.add_argument("--preset", metavar="NAME", default="openface", help=f"options to start from: {names}")
+    command.add_argument(
+        "-O", dest="option", metavar="KEY=VALUE", action="append", default=[], help="change a fit option; repeatable"
+    )
+
+
+def _box(text: str) -> Box:
+    try:
+        x, y, width, height = (float(word) for word in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected four numbers x,y,width,height") from None
+    return x, y, width, height
+
+
+def chosen_options(args: argparse.Namespace) -> FitOptions:
+    """The preset, with its options changed."""
+    return preset(args.preset).with_text(args.option)
+
+
+def starts(model: Model, gray: NDArray[np.uint8], args: argparse.Namespace) -> list[Initial]:
+    """One start per face to fit, the largest first."""
+    from clnf_engine.initial import initial_from_box, initial_from_landmarks, initials_from_detector
+    from clnf_engine.io.landmarks import read_pts
+
+    if args.box is not None:
+        return [initial_from_box(model, args.box)]
+    if args.landmarks is None:
+        return initials_from_detector(model, gray)
+    try:
+        return [initial_from_landmarks(model, read_pts(args.landmarks))]
+    except InitialError as error:
+        raise LandmarkFileError(args.landmarks, "", str(error)) from error
+
+
+def prepare_file(path: str, sources: Sequence[str]) -> None:
+    """Find out before the work whether its result, made from `sources`, can have this name.
+
+    Raises
+    ------
+    FileError
+        When it cannot.
+    """
+    file = Path(path)
+    if not file.parent.is_dir():
+        raise FileError(file, "", f"cannot be written, there is no folder {file.parent}")
+    if file.is_dir():
+        raise FileError(file, "", "is a folder; expected a file for the result")
+    for source in map(Path, sources):
+        if file.exists() and source.exists() and file.samefile(source):
+            raise FileError(file, "", "is the input itself; expected another file for the result")
