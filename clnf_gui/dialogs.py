@@ -17,7 +17,7 @@ from clnf_gui.commands import COMMANDS
 from clnf_gui.export import png_bytes, python_source, step_report, steps_csv
 from clnf_gui.panels.palette import Palette
 from clnf_gui.panels.stop_dialog import StopDialog
-from clnf_gui.panes import Panes
+from clnf_gui.panes import Panes, in_sight
 from clnf_gui.session import Session
 from clnf_gui.session_file import read_session, write_session
 from clnf_gui.views.image_view import ImageView
@@ -197,10 +197,10 @@ class WindowDialogs:
 
     def toggle_lab(self) -> None:
         lab = self._lab_dock()
-        if lab.visibleRegion().isEmpty():  # Qt moves docks behind others out of sight, and calls them visible
-            self.raise_lab()
-        else:
+        if in_sight(lab):
             lab.hide()
+        else:
+            self.raise_lab()
 
     def raise_lab(self) -> None:
         self._lab_dock().show()

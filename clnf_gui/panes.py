@@ -53,6 +53,11 @@ class Pane:
     paint: Callable[[Session], None]
 
 
+def in_sight(widget: QWidget) -> bool:
+    """Whether anything of a widget can be seen: Qt moves docks behind others out of sight, and calls them visible."""
+    return widget.isVisible() and not widget.visibleRegion().isEmpty()
+
+
 class Panes:
     """All panes of the window, their signals wired to the Session."""
 

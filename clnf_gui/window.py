@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from itertools import pairwise
 
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, Qt, QTimer, Slot
@@ -27,7 +26,7 @@ from clnf_gui.dialogs import WindowDialogs
 from clnf_gui.panels.message_bar import MessageBar
 from clnf_gui.panels.options import OptionsPanel
 from clnf_gui.panels.timeline import Timeline
-from clnf_gui.panes import Pane, Panes
+from clnf_gui.panes import Pane, Panes, in_sight
 from clnf_gui.pins import Pins
 from clnf_gui.session import Session
 from clnf_gui.views.axes import follow_palette
@@ -121,10 +120,13 @@ class MainWindow(QMainWindow):
         bar_width = scroll.verticalScrollBar().sizeHint().width()
         scroll.setMinimumWidth(self.options.minimumSizeHint().width() + bar_width)
         left = self._dock("Options", scroll, Qt.DockWidgetArea.LeftDockWidgetArea)
-        docks = {pane.title: self._dock(pane.title, pane.widget, pane.area) for pane in self.panes.all}
-        for pane, following in pairwise(self.panes.all):
-            if pane.area == following.area:
-                self.tabifyDockWidget(docks[pane.title], docks[following.title])
+        docks: dict[str, QDockWidget] = {}
+        last: dict[Qt.DockWidgetArea, QDockWidget] = {}
+        for pane in self.panes.all:
+            dock = docks[pane.title] = self._dock(pane.title, pane.widget, pane.area)
+            if pane.area in last:  # at once: side by side, even for a moment, docks make the window wider
+                self.tabifyDockWidget(last[pane.area], dock)
+            last[pane.area] = dock
         for title in ("Response maps", "Convergence"):
             docks[title].raise_()
         self.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
@@ -213,7 +215,7 @@ class MainWindow(QMainWindow):
             self._paint_images()
         if _PINS_SHOW & dirty:
             self.pins.paint(session)
-        for pane in [pane for pane in self._stale if pane.widget.isVisible()]:
+        for pane in [pane for pane in self._stale if in_sight(pane.widget)]:
             self._stale.discard(pane)
             pane.paint(session)
         if self._zoom_when_fitted and session.lanes["A"].complete:

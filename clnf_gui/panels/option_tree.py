@@ -15,8 +15,7 @@ from clnf_engine.deviations import DEVIATIONS, Deviation, active
 from clnf_engine.options import option_defaults
 
 _ROW_PX = 22
-_INDENT_PX = 12
-_VALUE_PX = 116
+_INDENT_PX = 10
 _TITLES = {
     "normalization": "normalization",
     "windows": "windows",
@@ -51,16 +50,16 @@ _TIPS = {
 _DEVIATION_TITLES = {
     "euler_transposed": "Euler transposed",
     "kernel_centre_pixel_fraction": "kernel off centre",
-    "responses_every_iteration": "maps every iteration",
-    "rotation_jacobian_forward_difference": "differenced Jacobian",
+    "responses_every_iteration": "unfrozen maps",
+    "rotation_jacobian_forward_difference": "numeric Jacobian",
     "image_rotation_sign_flipped": "rotation flipped",
-    "alignment_least_squares": "least-squares scale",
+    "alignment_least_squares": "least squares",
     "step_damping": "step damping",
     "single_phase": "no rigid phase",
     "window5_without_sigma": "extra window 5",
     "sum_guard": "kernel sum guard",
     "sigma_off": "Sigma off",
-    "kernel_table_stale": "stale kernel table",
+    "kernel_table_stale": "stale kernel",
 }
 _GROUP = "deviations"
 _GROUP_TITLE = "Deviations from OpenFace"
@@ -97,8 +96,6 @@ class OptionTree(ParameterTree):
         bold.setBold(True)
         for item in self.deviations.items:
             item.setFont(0, bold)
-        widest = max(self.fontMetrics().horizontalAdvance(f"● {row.opts['title']}") for row in self.rows.values())
-        self.setMinimumWidth(widest + 3 * _INDENT_PX + _VALUE_PX)
         self.setMinimumHeight(_ROW_PX * (len(self.rows) + 2))
 
     def show_options(self, options: FitOptions, base: FitOptions) -> None:
