@@ -13,7 +13,7 @@ ifneq ($(and $(wildcard .venv/bin/python),$(shell cat .venv/.ready 2>/dev/null))
 .PHONY: $(READY)
 endif
 
-.PHONY: help run test lint bench screenshots train clean libraries
+.PHONY: help run test lint bench screenshots paradox train clean libraries
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -46,6 +46,9 @@ train: $(READY) libraries ## train models/portrait68 anew: make train [FACES=fol
 
 screenshots: $(READY) libraries ## make the pictures of the documentation: docs/images
 	@QT_QPA_PLATFORM=offscreen $(BIN)/python scripts/screenshots.py
+
+paradox: $(READY) libraries ## make the numbers and figures of docs/paradox.md anew: make paradox [MODEL=main_file.txt]
+	@$(BIN)/python scripts/paradox.py $(if $(MODEL),"$(MODEL)")
 
 clean: ## remove .venv and everything else that was made here
 	rm -rf .venv build dist output evaluation models/*.work .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -15,6 +15,9 @@ from clnf_engine.model import Model
 from clnf_engine.options import FitOptions, option_defaults
 from clnf_engine.trace import Trace
 
+_MOST = 2
+"""Deviations that a verdict names after the first."""
+
 NOTICEABLE_PX = 0.1
 """A deviation that moves the landmarks by less, on average, does not matter."""
 
@@ -93,7 +96,8 @@ class AblationFinding(Finding):
         if not self.culprits:
             return f"No: none of {', '.join(names)} moves it by more than {NOTICEABLE_PX:g} px alone; {ends}."
         first, *others = (f"{row.name} ({row.alone:.3g} px alone)" for row in self.culprits)
-        then = f", then {', '.join(others)}" if others else ""
+        then = f", then {', '.join(others[:_MOST])}" if others else ""
+        then += f" and {len(others) - _MOST} more" if len(others) > _MOST else ""
         return f"Yes: most of all {first}{then}; {ends}."
 
     def tables(self) -> tuple[Table, ...]:
@@ -115,9 +119,10 @@ class AblationFinding(Finding):
         x = np.arange(len(self.rows), dtype=np.float64)
         names = tuple(row.name for row in self.rows)
         without = [np.nan if row.without is None else row.without for row in self.rows]
-        series = {"alone": np.array([row.alone for row in self.rows]), "all but it": np.array(without)}
+        alone = [row.alone or np.nan for row in self.rows]
+        series = {"alone": np.array(alone), "all but it": np.array(without)}
         title = "Distance from the reference fit"
-        return (Plot(title, "deviation", "px", x, series, names, style=Style.BARS),)
+        return (Plot(title, "deviation", "px", x, series, names, log_y=True, style=Style.BARS),)
 
 
 def ablation(trace: Trace, model: Model, progress: Progress = no_progress) -> AblationFinding:
