@@ -25,6 +25,9 @@ _SLOW = 1500
 
 _POLL_SECONDS = 0.05
 
+_NICE = 10
+"""By how much the processes stand back, so that a window over them stays alive."""
+
 
 @dataclass(frozen=True, eq=False)
 class FitSummary:
@@ -107,6 +110,8 @@ _face: tuple[NDArray[np.uint8], Model] | None = None
 def _begin(image: NDArray[np.uint8], model: Model) -> None:
     global _face  # noqa: PLW0603  # how a process pool hands its processes what all jobs need
     _face = image, model
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
 
 
 def _summary_here(initial: Initial, options: FitOptions) -> FitSummary:
