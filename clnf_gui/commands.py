@@ -48,6 +48,9 @@ class Dialogs(Protocol):
     def ask_report_path(self) -> None:
         """Let the person choose where to save a report of the step."""
 
+    def ask_lab_report_path(self) -> None:
+        """Let the person choose where to save a report of what the Lab found."""
+
     def copy_python(self) -> None:
         """Put a program that repeats the run on the clipboard."""
 
@@ -184,6 +187,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("export_picture", "File", "Export picture…", lambda _, d: d.ask_picture_path(), "Ctrl+E", "", True),
     Command("export_steps", "File", "Export step table…", lambda _, d: d.ask_steps_path(), "", "", True),
     Command("export_report", "File", "Export report of this step…", lambda _, d: d.ask_report_path(), "", "", True),
+    Command(
+        "export_lab_report",
+        "File",
+        "Export report of the Lab…",
+        lambda _, d: d.ask_lab_report_path(),
+        can=lambda s: bool(s.findings()),
+    ),
     Command("copy_python", "Edit", "Copy as Python", lambda _, d: d.copy_python(), "Ctrl+Shift+C", "", True),
     Command("quit", "File", "Quit", lambda _, d: d.close_window(), "Ctrl+Q"),
     Command("undo", "Edit", "Undo", lambda s, _: s.undo(), "Ctrl+Z", "undo", can=lambda s: s.history.can_undo),

@@ -14,7 +14,7 @@ from clnf_engine.io.atomic import write_file
 from clnf_engine.library import shipped_models
 from clnf_gui import about, settings
 from clnf_gui.commands import COMMANDS
-from clnf_gui.export import png_bytes, python_source, step_report, steps_csv
+from clnf_gui.export import lab_report, png_bytes, python_source, step_report, steps_csv
 from clnf_gui.panels.palette import Palette
 from clnf_gui.panels.stop_dialog import StopDialog
 from clnf_gui.panes import Panes, in_sight
@@ -125,6 +125,14 @@ class WindowDialogs:
     def ask_report_path(self) -> None:
         self._save("Export report", ".html", "HTML (*.html)", _writer(lambda: self.report().encode()))
 
+    def ask_lab_report_path(self) -> None:
+        session, subject, findings = self._session, self._session.subject(), self._session.findings()
+        if subject is not None and session.image is not None and subject.model.path is not None:
+            image, model = session.image.path.resolve(), subject.model.path.resolve()
+            path = self._ask_path("Export report of the Lab", ".html", "HTML (*.html)")
+            if path is not None:
+                session.lab.write(path, lambda: lab_report(subject, findings, image, model))
+
     def report(self) -> str:
         """The HTML report of the Step under the cursor."""
         session = self._session
@@ -139,18 +147,23 @@ class WindowDialogs:
         return step_report(trace, step, f"CLNF fit of {name}", pictures)
 
     def _save(self, title: str, suffix: str, kinds: str, write: Callable[[Path], None]) -> None:
-        image = self._session.image
-        suggestion = "" if image is None else image.path.with_suffix(suffix).name
-        chosen, _ = QFileDialog.getSaveFileName(self._window, title, suggestion, kinds)
-        if not chosen:
+        path = self._ask_path(title, suffix, kinds)
+        if path is None:
             return
-        path = Path(chosen) if Path(chosen).suffix else Path(chosen).with_suffix(suffix)
         try:
             write(path)
         except ClnfError as error:
             self._session.failed.emit(str(error), "")
         else:
             self._session.told.emit(f"saved {path}")
+
+    def _ask_path(self, title: str, suffix: str, kinds: str) -> Path | None:
+        image = self._session.image
+        suggestion = "" if image is None else image.path.with_suffix(suffix).name
+        chosen, _ = QFileDialog.getSaveFileName(self._window, title, suggestion, kinds)
+        if not chosen:
+            return None
+        return Path(chosen) if Path(chosen).suffix else Path(chosen).with_suffix(suffix)
 
     def copy_python(self) -> None:
         session, trace = self._session, self._session.trace()

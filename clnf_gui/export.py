@@ -6,7 +6,7 @@ import base64
 import csv
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,19 @@ from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QWidget
 
 from clnf_engine import FitOptions, Initial, Trace
+from clnf_engine.diagnostics.finding import Finding
+from clnf_engine.diagnostics.tools import Tool
 from clnf_engine.steps import Place, Step, describe
+from clnf_gui.lab import Subject
 from clnf_gui.views.tables import statistics_columns, step_columns
 
 _SCALE = 2
+_HEAD = (
+    "import numpy as np",
+    "",
+    "from clnf_engine import FitOptions, fit, initial_from_params, load_model",
+    "from clnf_engine.io.images import read_image",
+)
 
 
 def picture(widget: QWidget) -> QPixmap:
@@ -53,29 +62,65 @@ def steps_csv(trace: Trace) -> str:
 
 def python_source(trace: Trace, image: Path, model: Path, place: Place) -> str:
     """A program that repeats a run, bit for bit, and finds the Step at a place."""
+    stage, phase, iteration = place
+    return "\n".join(
+        [
+            *_HEAD,
+            "",
+            *_sources(image, model),
+            f"trace = {_fit(trace)}",
+            f"step = next(s for s in trace.steps if s.place == ({stage!r}, {str(phase)!r}, {iteration!r}))",
+            "print(trace.message, trace.landmarks, step.update_norm)",
+            "",
+        ]
+    )
+
+
+def lab_source(subject: Subject, image: Path, model: Path, names: Iterable[str]) -> str:
+    """A program that repeats the runs the Lab looks at, and what its tools of these names found."""
+    other = "None" if subject.other is None else _fit(subject.other)
+    return "\n".join(
+        [
+            *_HEAD,
+            "from clnf_engine.diagnostics.tools import diagnose, tools_named",
+            "",
+            *_sources(image, model),
+            f"trace, other = {_fit(subject.trace)}, {other}",
+            'if __name__ == "__main__":  # some tools use several processes',
+            f"    for tool, finding in diagnose(trace, model, other, tools_named({list(names)!r})):",
+            "        print(tool.title, finding.verdict)",
+            "",
+        ]
+    )
+
+
+def _sources(image: Path, model: Path) -> tuple[str, str]:
+    return f"model = load_model({str(model)!r})", f"image = read_image({str(image)!r}).gray"
+
+
+def _fit(trace: Trace) -> str:
+    """The call that makes a run."""
     default = FitOptions()
     changes = ", ".join(
         f"{field.name}={_literal(getattr(trace.options, field.name))}"
         for field in fields(FitOptions)
         if getattr(trace.options, field.name) != getattr(default, field.name)
     )
-    stage, phase, iteration = place
-    return "\n".join(
-        [
-            "import numpy as np",
-            "",
-            "from clnf_engine import FitOptions, fit, initial_from_params, load_model",
-            "from clnf_engine.io.images import read_image",
-            "",
-            f"model = load_model({str(model)!r})",
-            f"image = read_image({str(image)!r}).gray",
-            f"initial = initial_from_params(model, np.array({_params(trace.initial)}))",
-            f"trace = fit(image, model, initial, FitOptions({changes}))",
-            f"step = next(s for s in trace.steps if s.place == ({stage!r}, {str(phase)!r}, {iteration!r}))",
-            "print(trace.message, trace.landmarks, step.update_norm)",
-            "",
-        ]
-    )
+    initial = f"initial_from_params(model, np.array({_params(trace.initial)}))"
+    return f"fit(image, model, {initial}, FitOptions({changes}))"
+
+
+def lab_report(subject: Subject, findings: Sequence[tuple[Tool, Finding]], image: Path, model: Path) -> bytes:
+    """One self-contained HTML page with what the Lab found."""
+    from clnf_engine.diagnostics.investigation import Investigation
+    from clnf_engine.diagnostics.report_html import report_html
+
+    runs = {"A": subject.trace} if subject.other is None else {"A": subject.trace, "B": subject.other}
+    note = ""
+    if subject.other is None and any(tool.compares for tool, _ in findings):
+        note = "Where two runs are compared, B is the same fit with another normalization."
+    source = lab_source(subject, image, model, [tool.name for tool, _ in findings])
+    return report_html(Investigation(f"Diagnosis of {image.name}", source, runs, tuple(findings), note)).encode()
 
 
 def _params(initial: Initial) -> str:

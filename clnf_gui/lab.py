@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QObject, Signal, Slot
 
 from clnf_engine import Model, Trace
 from clnf_engine.diagnostics.finding import Finding, Plot, Table
 from clnf_engine.diagnostics.tools import TOOLS, Tool, diagnose
+from clnf_engine.io.atomic import write_file
 from clnf_gui.worker import Job, Worker
+
+_FILE = "file"
+"""Kind of the jobs that write files; no tool has this name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +144,20 @@ class Lab(QObject):
 
         return job
 
+    def findings(self, now: Subject) -> tuple[tuple[Tool, Finding], ...]:
+        """What has been found in the runs of now; nothing that is out of date."""
+        records = [record for record in self.records.values() if not record.is_stale(now)]
+        return tuple((record.tool, record.result.finding) for record in records if record.result is not None)
+
+    def write(self, path: Path, make: Callable[[], bytes]) -> None:
+        """Write what `make` returns to a file, after the tools that run."""
+
+        def job() -> Iterator[str]:
+            write_file(path, make())
+            yield f"saved {path}"
+
+        self._worker.submit(_FILE, job)
+
     def cancel(self) -> None:
         """End what runs and forget what waits; earlier results stay."""
         for name, record in self.records.items():
@@ -153,8 +173,8 @@ class Lab(QObject):
     # --- answers ------------------------------------------------------------------------------
 
     def _record(self, name: str, epoch: int) -> Record | None:
-        """The record an answer is for; None when it comes too late."""
-        return self.records[name] if self._worker.is_current(name, epoch) else None
+        """The record an answer is for; None when it comes too late, or is about a file."""
+        return self.records.get(name) if self._worker.is_current(name, epoch) else None
 
     @Slot(str, int)
     def _on_started(self, name: str, epoch: int) -> None:
@@ -169,9 +189,11 @@ class Lab(QObject):
             self.changed.emit()
 
     @Slot(str, int, object)
-    def _on_produced(self, name: str, epoch: int, result: Result) -> None:
-        if (record := self._record(name, epoch)) is not None:
-            record.result = result
+    def _on_produced(self, name: str, epoch: int, item: Any) -> None:
+        if name == _FILE:
+            self.told.emit(item)
+        elif (record := self._record(name, epoch)) is not None:
+            record.result = item
 
     @Slot(str, int, float)
     def _on_finished(self, name: str, epoch: int, _: float) -> None:
@@ -182,7 +204,9 @@ class Lab(QObject):
 
     @Slot(str, int, str, str)
     def _on_failed(self, name: str, epoch: int, message: str, details: str) -> None:
-        if (record := self._record(name, epoch)) is not None:
+        if name == _FILE:
+            self.failed.emit(message, details)
+        elif (record := self._record(name, epoch)) is not None:
             record.activity, record.problem = Activity.NONE, message
             self.changed.emit()
             self.failed.emit(f"{record.tool.title}: {message}", details)

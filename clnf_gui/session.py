@@ -26,7 +26,8 @@ from clnf_engine import (
     perturbed,
 )
 from clnf_engine.deviations import DEVIATIONS, without_deviations
-from clnf_engine.diagnostics.finding import Link
+from clnf_engine.diagnostics.finding import Finding, Link
+from clnf_engine.diagnostics.tools import Tool
 from clnf_engine.initial import Box
 from clnf_engine.io.images import Image, read_image
 from clnf_engine.io.landmarks import read_pts
@@ -303,6 +304,11 @@ class Session(Runs):
         subject = self.subject()
         if subject is not None and self.can_diagnose:
             self.lab.run(names, subject)
+
+    def findings(self) -> tuple[tuple[Tool, Finding], ...]:
+        """What the Lab has found in the runs that are shown."""
+        subject = self.subject()
+        return () if subject is None else self.lab.findings(subject)
 
     def follow(self, link: Link) -> None:
         """Go to what a row of a finding is about: select a landmark, try a deviation, or move the cursor."""

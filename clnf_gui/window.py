@@ -323,5 +323,6 @@ class MainWindow(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:
         self._repaint_timer.stop()
         self._zoom_timer.stop()
+        self.hide()  # at once; a tool of the Lab may take a moment to end
         self.session.shut_down()
         super().closeEvent(event)

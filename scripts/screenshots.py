@@ -13,7 +13,7 @@ from pathlib import Path
 from PySide6.QtCore import QEventLoop, QTimer
 from PySide6.QtWidgets import QApplication, QDockWidget
 
-from clnf_engine import FitOptions, Phase
+from clnf_engine import FitOptions, Phase, preset
 from clnf_engine.library import DEFAULT_MODEL
 from clnf_gui.app import sample_portrait
 from clnf_gui.look import MapSource
@@ -27,10 +27,10 @@ _LANDMARK = 20
 
 
 def _settle(session: Session) -> None:
-    """Let fits end and layouts come to rest."""
+    """Let fits and tools end and layouts come to rest."""
     loop = QEventLoop()
     timer = QTimer(interval=60)
-    timer.timeout.connect(lambda: None if session.busy else loop.quit())
+    timer.timeout.connect(lambda: None if session.busy or session.lab.busy else loop.quit())
     timer.start()
     loop.exec()
     QApplication.processEvents()
@@ -78,6 +78,14 @@ def main(theme: str) -> None:
         _raise(window, "Response maps", "Convergence")
         _grab(window, f"compare-{size}-{theme}")
         session.set_look(replace(session.look, map_source=MapSource.A))
+        session.set_comparing(False)
+        session.set_options(preset("pyclnf-2025-11"))
+        _settle(session)
+        session.diagnose(session.lab.records)
+        session.lab.choose("ablation")
+        _raise(window, "Lab")
+        _grab(window, f"lab-{size}-{theme}")
+        session.set_options(FitOptions())
     window.close()
 
 

@@ -27,6 +27,7 @@ from clnf_gui.theme import VERMILION
 from clnf_gui.views.finding_plot import FindingPlot
 from clnf_gui.views.number_table import NumberTable
 
+_WIDEST_TEXT_PX = 160
 _HINTS = {int: "click: select the landmark", str: "click: lane B with it alone", tuple: "click: go to the step"}
 
 
@@ -95,12 +96,12 @@ class FindingView(QSplitter):
         self.words.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
         self.words.viewport().setAutoFillBackground(False)
         self.tables, self.plots = _Pages("Table"), _Pages("Figure")
-        for k, (part, share) in enumerate(((self.words, 26), (self.tables, 42), (self.plots, 32))):
+        for k, (part, share) in enumerate(((self.words, 26), (self.tables, 44), (self.plots, 30))):
             part.setMinimumWidth(150)
             self.addWidget(part)
             self.setStretchFactor(k, share)
             self.setCollapsible(k, False)
-        self.setSizes([260, 420, 320])
+        self.setSizes([260, 440, 300])
         self._words = ""
         self._finding: Finding | None = None
         self._links: list[tuple[NumberTable, tuple[Link | None, ...]]] = []
@@ -112,11 +113,10 @@ class FindingView(QSplitter):
     ) -> None:
         """Paint a finding, or that there is none yet; `note` is said about either."""
         words = f"<p>{escape(question)}</p>"
-        if finding is not None:
-            words += f'<p style="font-weight: bold">{escape(finding.verdict)}</p>'
         if note:
             words += f'<p style="color: {VERMILION}">{escape(note)}</p>' if finding else f"<p>{escape(note)}</p>"
         if finding is not None:
+            words += f'<p style="font-weight: bold">{escape(finding.verdict)}</p>'
             words += f'<p style="font-size: small">{escape(finding.provenance)}</p>'
         if words != self._words:
             self._words = words
@@ -129,7 +129,7 @@ class FindingView(QSplitter):
         self.plots.show_pages([(plot.title, FindingPlot(plot, self.palette()), "") for plot in plots])
 
     def _table(self, table: Table) -> NumberTable:
-        view = NumberTable(table.title)
+        view = NumberTable(table.title, _WIDEST_TEXT_PX)
         columns = {title: [row[k] for row in table.rows] for k, title in enumerate(table.columns)}
         view.show_columns(columns)
         if table.links:

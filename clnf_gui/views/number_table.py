@@ -32,7 +32,7 @@ class _Columns(QAbstractTableModel):
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         value = self.columns[index.column()][index.row()]
-        if role == Qt.ItemDataRole.DisplayRole:
+        if role == Qt.ItemDataRole.DisplayRole or (role == Qt.ItemDataRole.ToolTipRole and isinstance(value, str)):
             return _text(value)
         if role == Qt.ItemDataRole.UserRole:
             missing = value is None or (not isinstance(value, str) and math.isnan(value))
@@ -58,9 +58,11 @@ class NumberTable(QTableView):
     row_clicked = Signal(int)
     """Index of the row that was clicked, or chosen by Enter, in the columns as they were given."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, widest_text: int | None = None) -> None:
+        """`widest_text` is the width, in px, beyond which texts are cut; their tooltips have them whole."""
         super().__init__()
         self.setAccessibleName(name)
+        self._widest_text = widest_text
         self._model = _Columns()
         self._sorted = QSortFilterProxyModel()
         self._sorted.setSourceModel(self._model)
@@ -71,6 +73,7 @@ class NumberTable(QTableView):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setAlternatingRowColors(True)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(self.fontMetrics().lineSpacing() + 6)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
@@ -100,6 +103,7 @@ class NumberTable(QTableView):
         for k, (title, values) in enumerate(zip(self._model.titles, self._model.columns, strict=True)):
             texts = [value for value in values if isinstance(value, str)]
             widest = max((metrics.horizontalAdvance(text) for text in texts), default=0)
+            widest = widest if self._widest_text is None else min(widest, self._widest_text)
             number = metrics.horizontalAdvance("-1.234e-05") if len(texts) < len(values) else 0
             if all(value is None or isinstance(value, int) for value in values):
                 number = metrics.horizontalAdvance("000")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import html
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +16,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QFileDialog
 from pytestqt.qtbot import QtBot
 
 from clnf_engine import FitOptions, Phase, preset
@@ -289,6 +293,47 @@ def test_commands_bring_the_lab_to_the_front_and_put_it_away(qtbot: QtBot, slow:
     assert not tools.visibleRegion().isEmpty()
     wait_for_lab(qtbot, window)
     assert state(window, "quick") == "yes"
+
+
+# --- the report -----------------------------------------------------------------------------------
+
+
+def test_the_report_holds_what_was_found_and_how_to_find_it_again(
+    qtbot: QtBot, window: MainWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, export = window.session, window.actions_by_id["export_lab_report"]
+    path = tmp_path / "why.html"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    session.set_comparing(True)
+    wait_for_fit(qtbot, session)
+    assert not export.isEnabled()
+    session.diagnose(["round_trips", "divergence"])
+    wait_for_lab(qtbot, window)
+    with qtbot.waitSignal(session.told, timeout=TIMEOUT_MS) as told:
+        export.trigger()
+    assert told.args == [f"saved {path}"]
+    page = html.unescape(path.read_text(encoding="utf-8"))
+    found = [session.lab.records[name].result.finding for name in ("round_trips", "divergence")]
+    for finding in found:
+        assert finding.verdict in page
+    program = page.split("<pre>")[1].split("</pre>")[0]
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [f"Round trips {found[0].verdict}", f"First divergence {found[1].verdict}"]
+    session.set_options(FitOptions(sigma=2.0))
+    wait_for_fit(qtbot, session)
+    window.repaint_now()
+    assert not export.isEnabled()
+
+
+def test_a_report_that_cannot_be_written_is_told(
+    qtbot: QtBot, lab: MainWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "no" / "why.html"), ""))
+    press(qtbot, lab.panes.tools.run)
+    wait_for_lab(qtbot, lab)
+    with qtbot.waitSignal(lab.session.failed, timeout=TIMEOUT_MS):
+        lab.actions_by_id["export_lab_report"].trigger()
+    assert "why.html" in lab.message_bar.text.text()
 
 
 # --- out of date ----------------------------------------------------------------------------------
