@@ -190,7 +190,7 @@ class TrackOptions(_Options):
 
     initialization: Source = Source.PREVIOUS
     redetect_interval: int = 4
-    min_likelihood: float = -0.75
+    min_likelihood: float = -0.5
     tracked_windows: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
