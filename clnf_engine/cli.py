@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from clnf_engine import __version__
-from clnf_engine.errors import ClnfError, FileError, InitialError, LandmarkFileError
-from clnf_engine.options import option_defaults
+from clnf_engine.errors import ClnfError, FileError, InitialError, LandmarkFileError, OptionsError
+from clnf_engine.options import FitOptions, TrackOptions, option_defaults
 from clnf_engine.presets import PRESETS, preset
 from clnf_engine.training.commands import add_commands
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from clnf_engine.initial import Box, Initial
     from clnf_engine.model import Model
-    from clnf_engine.options import FitOptions
     from clnf_engine.trace import Trace
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
@@ -108,6 +107,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_fit_choices(command)
     command.add_argument("-o", "--output", metavar="T.npz", required=True, help="trace file to write")
 
+    command = commands.add_parser("track", help="follow a face through a video", **_fit_texts(FitOptions, TrackOptions))
+    command.set_defaults(run=_track)
+    command.add_argument("video", metavar="VIDEO", help="any video FFmpeg can read, or a folder of images")
+    _add_fit_choices(command)
+    command.add_argument("-o", "--output", metavar="OUT", help="file: .csv, .json or .parquet (CSV to the terminal)")
+    command.add_argument("--overlay", metavar="OUT.mp4", help="draw the landmarks into a copy of the video; needs -o")
+
     command = commands.add_parser("model", help="tell what a model holds", allow_abbrev=False)
     command.set_defaults(run=_model)
     command.add_argument("model", metavar="MODEL", help="main file, folder, or name of a shipped model")
@@ -117,8 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _fit_texts() -> dict[str, Any]:
-    defaults = ((k, ",".join(map(str, v)) if isinstance(v, tuple) else v) for k, v in option_defaults().items())
+def _fit_texts(*kinds: type[Any]) -> dict[str, Any]:
+    options = {name: value for kind in kinds or [FitOptions] for name, value in option_defaults(kind).items()}
+    defaults = ((k, ",".join(map(str, v)) if isinstance(v, tuple) else v) for k, v in options.items())
     epilog = "Options for -O and their defaults: " + " ".join(f"{name}={value}" for name, value in defaults)
     return {"epilog": epilog, "allow_abbrev": False}
 
@@ -249,6 +256,58 @@ def _model(args: argparse.Namespace) -> int:
     return DONE
 
 
+# --- clnf track -------------------------------------------------------------------------------------
+
+
+def _track(args: argparse.Namespace) -> int:
+    from clnf_engine.io.video import open_video
+    from clnf_engine.track_command import TrackJob, check_names
+
+    options, tracking = _track_options(args)
+    output, overlay = _track_outputs(args)
+    if output is not None:
+        check_names(output, overlay)
+    model = _load(args.model)
+    first = _given(model, args)
+    with open_video(args.video) as source:
+        job = TrackJob(source, model, options, tracking, first)
+        try:
+            if output is None:
+                job.print_rows()
+            else:
+                job.write(output, overlay)
+        except KeyboardInterrupt:
+            again = "; the same command goes on from there" if output else ""
+            return _complain(f"{args.video}: interrupted after {job.done} of {len(source)} frames{again}", INTERRUPTED)
+    return DONE if job.found else _complain(f"{args.video}: no face found", FAILED)
+
+
+def _track_options(args: argparse.Namespace) -> tuple[FitOptions, TrackOptions]:
+    """The texts of -O, each to those options that know its name."""
+    owners = {name: kind for kind in (FitOptions, TrackOptions) for name in option_defaults(kind)}
+    texts: dict[type[Any], list[str]] = {FitOptions: [], TrackOptions: []}
+    for text in args.option:
+        name = text.partition("=")[0].strip()
+        if name not in owners:
+            raise OptionsError(f"there is no option {name!r}; expected one of {', '.join(owners)}")
+        texts[owners[name]].append(text)
+    return preset(args.preset).with_text(texts[FitOptions]), TrackOptions().with_text(texts[TrackOptions])
+
+
+def _track_outputs(args: argparse.Namespace) -> tuple[Path | None, Path | None]:
+    """The files to write; one in a folder has the name of the video, so that it can be continued."""
+    if args.output is None:
+        if args.overlay is not None:
+            raise ClnfError("--overlay draws what a file holds; give one with -o")
+        return None, None
+    for path in filter(None, (args.output, args.overlay)):
+        _prepare_output(path, [args.video])
+    output = Path(args.output)
+    if _is_folder(args.output, [args.video]):
+        output /= f"{Path(args.video).stem}.csv"
+    return output, None if args.overlay is None else Path(args.overlay)
+
+
 # --- what they share --------------------------------------------------------------------------------
 
 
@@ -264,15 +323,23 @@ def _load(name: str | None) -> Model:
 
 def _initials(model: Model, gray: NDArray[np.uint8], args: argparse.Namespace) -> list[Initial]:
     """One start per face to fit, the largest first."""
-    from clnf_engine.initial import initial_from_box, initial_from_landmarks, initials_from_detector
+    from clnf_engine.initial import initials_from_detector
+
+    given = _given(model, args)
+    return initials_from_detector(model, gray) if given is None else [given]
+
+
+def _given(model: Model, args: argparse.Namespace) -> Initial | None:
+    """The start that the arguments tell."""
+    from clnf_engine.initial import initial_from_box, initial_from_landmarks
     from clnf_engine.io.landmarks import read_pts
 
     if args.box is not None:
-        return [initial_from_box(model, args.box)]
+        return initial_from_box(model, args.box)
     if args.landmarks is None:
-        return initials_from_detector(model, gray)
+        return None
     try:
-        return [initial_from_landmarks(model, read_pts(args.landmarks))]
+        return initial_from_landmarks(model, read_pts(args.landmarks))
     except InitialError as error:
         raise LandmarkFileError(args.landmarks, "", str(error)) from error
 
@@ -292,7 +359,7 @@ def _prepare_output(output: str, images: Sequence[str]) -> None:
     elif not path.parent.is_dir():
         raise FileError(path, "", f"cannot be written, there is no folder {path.parent}")
     elif path.exists() and Path(images[0]).exists() and path.samefile(images[0]):
-        raise FileError(path, "", "is the image itself; expected another file for the result")
+        raise FileError(path, "", "is the input itself; expected another file for the result")
 
 
 def _output_path(args: argparse.Namespace, image: str, suffix: str, extension: str) -> Path:

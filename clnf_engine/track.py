@@ -2,11 +2,11 @@
 
 The default of `TrackOptions.min_likelihood`, −0.5, lies between the likelihoods of faces and of everything else. It was
 measured with OpenFace's options on every sixth portrait of the shared data (most of which `portrait68` was trained on),
-44 frames of its videos and its photos, each at up to five sizes from 45 to 330 px: fits that start within 6 % of a face,
-and fits that start beside all faces. Below it were 9 of 401 faces with `portrait68`, 8 of them at the smallest scale,
-and 2 of 401 with OpenFace's general model; above it were 1 of 688 and none of 707 fits to something else. With −0.75
-`portrait68` drifts off the face in one of the videos and goes unnoticed. The likelihood depends on the magnitude of the
-response maps: another normalization, gain, `sigma` or `sigma_transform` needs another threshold.
+44 frames of its videos and its photos, each at up to five sizes from 45 to 330 px: fits that start within 6 % of a
+face, and fits that start beside all faces. Below it were 9 of 401 faces with `portrait68`, 8 of them at the smallest
+scale, and 2 of 401 with OpenFace's general model; above it were 1 of 688 and none of 707 fits to something else. With
+−0.75 `portrait68` drifts off the face in one of the videos and goes unnoticed. The likelihood depends on the magnitude
+of the response maps: another normalization, gain, `sigma` or `sigma_transform` needs another threshold.
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ class State(StrEnum):
     """The fit failed, or its likelihood is too low."""
     NO_FACE = "no_face"
     """There was nothing to start a fit from."""
+
+    @property
+    def found(self) -> bool:
+        """Whether the frame has a face."""
+        return self not in (State.LOST, State.NO_FACE)
 
 
 _SUCCESS = {
@@ -102,7 +107,7 @@ class FrameResult:
     @property
     def success(self) -> bool:
         """Whether the frame has a face."""
-        return self.state not in (State.LOST, State.NO_FACE)
+        return self.state.found
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,11 +128,11 @@ class Progress:
     params: Floats | None = None
     failures: int = 0
 
-    def after(self, result: FrameResult) -> Progress:
-        """The progress with one more frame."""
-        if result.success:
-            return Progress(result.index + 1, result.params)
-        return Progress(result.index + 1, self.params, self.failures + 1)
+    def after(self, index: int, params: Floats | None) -> Progress:
+        """The progress with frame `index` done, too; `params` are those of its fit, None unless it succeeded."""
+        if params is not None:
+            return Progress(index + 1, params)
+        return Progress(index + 1, self.params, self.failures + 1)
 
 
 _BEGINNING = Progress()
@@ -192,7 +197,7 @@ def _results(
 ) -> Iterator[FrameResult]:
     for frame in source.frames(progress.frame):
         result = track_frame(frame, model, options, tracking, first, progress)
-        progress = progress.after(result)
+        progress = progress.after(result.index, result.params if result.success else None)
         yield result
 
 
