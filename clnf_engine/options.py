@@ -181,7 +181,7 @@ class TrackOptions(_Options):
     redetect_interval : int
         While there is no face, or it is lost, the detector looks at every frame of this number; 0: never again.
     min_likelihood : float
-        A fit of a lower likelihood has lost the face. See `clnf_engine.track` for the default.
+        A fit of a lower likelihood has lost the face. See `clnf_engine.tracking` for the default.
     tracked_windows : tuple of int
         The windows (see `FitOptions`) of a frame that starts where the one before succeeded. Empty: the windows of
         the fit without their first, so 11,9,7,5 becomes 0,9,7,5; all of them when no other stage would be run,

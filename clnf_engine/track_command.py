@@ -14,9 +14,9 @@ from clnf_engine.io.video import VideoSource
 from clnf_engine.io.video_writer import EXTENSIONS
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions, TrackOptions
-from clnf_engine.track import Progress, track
 from clnf_engine.track_file import Journal, Row, columns, run_name
 from clnf_engine.track_output import require_parquet, write_json, write_overlay, write_parquet
+from clnf_engine.tracking import Progress, track
 
 
 class TrackJob:
@@ -29,7 +29,7 @@ class TrackJob:
     options : FitOptions
     tracking : TrackOptions
     first : Initial or None
-        As for `clnf_engine.track.track`.
+        As for `clnf_engine.tracking.track`.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ from clnf_engine.model import Model
 from clnf_engine.options import FitOptions, TrackOptions
 from clnf_engine.pose import head_pose
 from clnf_engine.report import VERSION, fit_columns
-from clnf_engine.track import FrameResult, Progress, State
+from clnf_engine.tracking import FrameResult, Progress, State
 
 CONFIDENCE_SLOPE = 4.0
 """Of the logistic function from likelihood to confidence: 0.5 at the threshold, 0.88 half a unit above it."""
