@@ -219,7 +219,7 @@ class Clip:
                     if packet.pts is None or timestamp is None or packet.pts > timestamp:
                         return
                     begun = True
-                if begun and packet.size:
+                if begun and packet.size and not packet.is_corrupt:  # corrupt: cut off by the end of the file
                     try:
                         yield from self._stream.decode(packet)
                     except av.error.FFmpegError:

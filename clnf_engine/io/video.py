@@ -162,7 +162,8 @@ class _Feed(Iterator[Frame]):
     def __init__(self, path: Path, reader: Reader, start: int) -> None:
         self._queue: Queue[_Item] = Queue(_AHEAD)
         stop = threading.Event()
-        thread = threading.Thread(target=_pump, args=(path, reader, start, self._queue, stop), daemon=True)
+        work = (path, reader, start, self._queue, stop)
+        thread = threading.Thread(target=_pump, args=work, name="clnf-decode", daemon=True)
         self._halt = weakref.finalize(self, _halt, thread, self._queue, stop)
         thread.start()
 
