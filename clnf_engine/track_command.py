@@ -16,7 +16,7 @@ from clnf_engine.model import Model
 from clnf_engine.options import FitOptions, TrackOptions
 from clnf_engine.track_file import Journal, Row, columns, run_name
 from clnf_engine.track_output import require_parquet, write_json, write_overlay, write_parquet
-from clnf_engine.tracking import Progress, track
+from clnf_engine.tracking import Progress, check_first, track
 
 
 class TrackJob:
@@ -35,6 +35,11 @@ class TrackJob:
     ----------
     done, found : int
         Frames that have a row, also of an earlier run, and those of them with a face.
+
+    Raises
+    ------
+    InitialError
+        When `first` does not suit the model or `tracking`.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class TrackJob:
     ) -> None:
         self.source, self.model, self.options, self.tracking, self.first = source, model, options, tracking, first
         self.done = self.found = 0
+        check_first(model, tracking, first)
         self._run = run_name(source, model, options, tracking, first)
 
     def print_rows(self) -> None:

@@ -175,11 +175,18 @@ def track(
         After the last frame, when some could not be decoded.
     """
     options, tracking = options or FitOptions(), tracking or TrackOptions()
-    _check_first(model, tracking, first)
+    check_first(model, tracking, first)
     return _results(source, model, options, tracking, first, progress)
 
 
-def _check_first(model: Model, tracking: TrackOptions, first: Initial | None) -> None:
+def check_first(model: Model, tracking: TrackOptions, first: Initial | None) -> None:
+    """Find out whether `track` can begin with `first`.
+
+    Raises
+    ------
+    InitialError
+        As `track`.
+    """
     given = tracking.initialization in (Source.BOX, Source.LANDMARKS)
     if given and (first is None or first.source is not tracking.initialization):
         raise InitialError(f"initialization is {tracking.initialization}; expected a start of that kind")

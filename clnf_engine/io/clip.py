@@ -1,8 +1,8 @@
 """A video file read by FFmpeg through PyAV: an index of its packets, and reading from any frame on, exactly.
 
 Frame k is the k-th in the order of presentation. Where the timestamps of the packets tell that order, a frame is known
-by its timestamp, and reading starts at a key frame before it. Where they do not (there are none, or several alike, or
-they were made up in the order of decoding), frames are counted from the beginning of the file.
+by its timestamp, and reading starts at a key frame before it. Where they do not (some are missing, or alike, or were
+made up in the order of decoding), frames are counted from the beginning of the file, at a constant rate.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Index:
     Attributes
     ----------
     times : list of float
-        Of every frame, in the order of presentation; seconds from the first.
+        Of every frame, seconds from the first.
     numbers : dict or None
         Frame number by timestamp, in the stream's time base; None when frames must be counted.
     keys : list of (int, int)
@@ -173,13 +173,12 @@ class Clip:
     def _ordered(self, timestamps: list[int | None], keys: list[int | None], promised: int, damage: str) -> Index:
         """The index of packets in the order of decoding."""
         known = sorted(t for t in timestamps if t is not None)
-        if len(known) < len(timestamps) or self._stream.time_base is None:
+        made_up = self._stream.codec_context.reorder_depth > 0 and known == timestamps
+        alike = any(a == b for a, b in pairwise(known))
+        if len(known) < len(timestamps) or made_up or alike or self._stream.time_base is None:
             rate = self._stream.average_rate or self._stream.guessed_rate or _DEFAULT_RATE
             return Index([float(k / rate) for k in range(len(timestamps))], None, [], promised, damage)
         times = [float((timestamp - known[0]) * self._stream.time_base) for timestamp in known]
-        made_up = self._stream.codec_context.reorder_depth > 0 and known == timestamps
-        if made_up or any(a == b for a, b in pairwise(known)):
-            return Index(times, None, [], promised, damage)
         numbers: dict[int | None, int] = {timestamp: number for number, timestamp in enumerate(known)}
         return Index(times, numbers, sorted((numbers[t], t) for t in keys if t is not None), promised, damage)
 
