@@ -277,7 +277,7 @@ def _track(args: argparse.Namespace) -> int:
             else:
                 job.write(output, overlay)
         except KeyboardInterrupt:
-            again = "; the same command goes on from there" if output else ""
+            again = "" if job.journal is None else f", which {job.journal} holds; the same command goes on from there"
             return _complain(f"{args.video}: interrupted after {job.done} of {len(source)} frames{again}", INTERRUPTED)
     return DONE if job.found else _complain(f"{args.video}: no face found", FAILED)
 

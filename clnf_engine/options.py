@@ -176,12 +176,12 @@ class TrackOptions(_Options):
     Attributes
     ----------
     initialization : Source
-        Where the fit of a frame starts: from the `previous` frame's parameters, the first frame and a lost face from
-        the detector; or in every frame from the `detector`, or from the same `box` or `landmarks`.
+        Where the fit of a frame starts: at the end of the last good fit (`previous`; the detector, or a start that is
+        given, begins); or in every frame from the `detector`, or from the same `box` or `landmarks`.
     redetect_interval : int
-        While there is no face, or it is lost, the detector looks at every frame of this number; 0: never again.
+        Every how many frames the detector looks for a face that is lost, or was not there yet; 0: never.
     min_likelihood : float
-        A fit of a lower likelihood has lost the face. See `clnf_engine.tracking` for the default.
+        A fit of a lower likelihood has lost the face. `clnf_engine.tracking` tells where the default is from.
     tracked_windows : tuple of int
         The windows (see `FitOptions`) of a frame that starts where the one before succeeded. Empty: the windows of
         the fit without their first, so 11,9,7,5 becomes 0,9,7,5; all of them when no other stage would be run,

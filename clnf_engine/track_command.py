@@ -35,6 +35,8 @@ class TrackJob:
     ----------
     done, found : int
         Frames that have a row, also of an earlier run, and those of them with a face.
+    journal : Path or None
+        The file that grows.
 
     Raises
     ------
@@ -47,6 +49,7 @@ class TrackJob:
     ) -> None:
         self.source, self.model, self.options, self.tracking, self.first = source, model, options, tracking, first
         self.done = self.found = 0
+        self.journal: Path | None = None
         check_first(model, tracking, first)
         self._run = run_name(source, model, options, tracking, first)
 
@@ -73,7 +76,7 @@ class TrackJob:
         FileError
             When a file cannot be written; or, after all else is done, when some frames could not be decoded.
         """
-        journal = output if output.suffix == ".csv" else output.with_name(f"{output.name}.csv")
+        self.journal = journal = output if output.suffix == ".csv" else output.with_name(f"{output.name}.csv")
         damage = self._track_into(journal)
         if output.suffix == ".json":
             write_json(output, journal, self.source.path, self.model, self.options, self.tracking)

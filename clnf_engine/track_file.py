@@ -12,7 +12,7 @@ from types import TracebackType
 
 import numpy as np
 
-from clnf_engine.arrays import Floats
+from clnf_engine.arrays import Array, Floats
 from clnf_engine.errors import FileError
 from clnf_engine.initial import Initial
 from clnf_engine.io.video import VideoSource
@@ -44,13 +44,23 @@ def run_name(
 ) -> str:
     """What two runs share when they give the same rows: a digest of the frames' times, the model and the options."""
     digest = hashlib.sha256(np.array([source.timestamp(k) for k in range(len(source))]).tobytes())
-    for record in (model.pdm, *(view for scale in model.scales for view in scale.views)):
-        for name, array in sorted(vars(record).items()):
-            if isinstance(array, np.ndarray):
-                digest.update(f"{name}{array.shape}".encode() + array.tobytes())
+    for array in _arrays(model):
+        digest.update(str(array.shape).encode() + array.tobytes())
     start = None if first is None else [first.source, first.params.tolist()]
     digest.update(json.dumps([VERSION, options.to_json(), tracking.to_json(), start]).encode())
     return f"v{VERSION}-{digest.hexdigest()[:12]}"
+
+
+def _arrays(model: Model) -> Iterator[Array]:
+    """All numbers that a fit depends on."""
+    yield from (model.pdm.mean, model.pdm.modes, model.pdm.variances)
+    for scale in model.scales:
+        yield from (np.array(scale.patch_scaling), scale.view_centres_degrees)
+        for window, components in sorted(scale.sigma_components.items()):
+            yield from (np.array(window), components)
+        for view in scale.views:
+            yield from (view.visible, view.weights, view.norm_weights, view.bias, view.alpha, view.betas)
+            yield view.patch_confidence
 
 
 @dataclass(frozen=True, eq=False)

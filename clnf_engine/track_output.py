@@ -81,7 +81,7 @@ def require_parquet() -> None:
         When pyarrow is not installed.
     """
     try:
-        import pyarrow.parquet  # noqa: F401, PLC0415
+        import pyarrow.parquet  # noqa: F401
     except ImportError as error:
         raise ClnfError("Parquet needs pyarrow; pip install 'clnf-studio[parquet]', or write .csv or .json") from error
 
@@ -94,9 +94,9 @@ def write_parquet(path: Path, journal: Path) -> None:
     FileError
         When it cannot be written.
     """
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.csv  # noqa: PLC0415
-    import pyarrow.parquet  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet
 
     with open(journal, encoding="ascii") as lines:
         names = next(lines).rstrip("\n").split(",")

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
 
 from clnf_engine.arrays import read_only_fields
 from clnf_engine.errors import VideoFileError
@@ -137,10 +138,11 @@ class Clip:
             self._container = av.open(f"file:{self.path}")  # so that no name is taken for an address
         except (av.error.FFmpegError, OSError) as error:
             raise VideoFileError(self.path, "", f"not a video that FFmpeg can read ({error.strerror})") from error
-        if not self._container.streams.video:
+        stream = self._container.streams.best("video")  # the first may be the picture of an album's cover
+        if not isinstance(stream, VideoStream):
             self._container.close()
             raise VideoFileError(self.path, "", "holds no video stream")
-        self._stream = self._container.streams.video[0]
+        self._stream = stream
         self._stream.thread_count = 1  # with more, what is made of damaged frames is a matter of luck
         self._untouched = True
 

@@ -165,12 +165,14 @@ class _Feed(Iterator[Frame]):
         work = (path, reader, start, self._queue, stop)
         thread = threading.Thread(target=_pump, args=work, name="clnf-decode", daemon=True)
         self._halt = weakref.finalize(self, _halt, thread, self._queue, stop)
+        self._ended = False
         thread.start()
 
     def __next__(self) -> Frame:
-        item = self._queue.get()
+        item = None if self._ended else self._queue.get()
         if isinstance(item, Frame):
             return item
+        self._ended = True
         self.close()
         if item is None:
             raise StopIteration
@@ -191,7 +193,7 @@ def _halt(thread: threading.Thread, queue: Queue[_Item], stop: threading.Event) 
     with suppress(Empty):
         while True:
             queue.get_nowait()
-    queue.put(None)  # for whoever waits, and every later `next`
+    queue.put(None)  # for whoever waits
 
 
 def _pump(path: Path, reader: Reader, start: int, queue: Queue[_Item], stop: threading.Event) -> None:

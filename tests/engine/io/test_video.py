@@ -193,7 +193,7 @@ def until_error(frames: Iterator[Frame]) -> tuple[list[int], str]:
     with pytest.raises(VideoFileError) as error:
         for frame in frames:
             found.append(frame.index)
-    assert next(frames, None) is None, "an iteration that has failed is over"
+    assert [next(frames, None) for _ in range(3)] == [None] * 3, "an iteration that has failed is over"
     return found, str(error.value)
 
 
@@ -316,7 +316,7 @@ def test_threads_end(tmp_path: Path) -> None:
     assert len(decoding_threads()) == 1
     source.close()
     assert decoding_threads() == []
-    assert next(closed, None) is None
+    assert [next(closed, None) for _ in range(3)] == [None] * 3
     for use in (source.frames, partial(source.frame, 0)):
         with pytest.raises(ValueError, match="is closed"):
             use()
