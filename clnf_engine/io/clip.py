@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
@@ -48,7 +49,7 @@ class Index:
     keys : list of (int, int)
         Number and timestamp of every key frame.
     promised : int
-        Frames that the header announces; 0 when it says nothing.
+        Frames that the header announces, when they are more than there are; else 0.
     damage : str
         What kept FFmpeg from reading to the end; "" when nothing did.
     """
@@ -169,8 +170,14 @@ class Clip:
         announced = (self._container.duration or 0) / av.time_base
         if announced > end + _SLACK and not damage:
             damage = f"the header announces {announced:.1f} s, but the file ends after {end:.1f} s"
-        promised = self._stream.frames if self._stream.frames > packets else 0
-        return self._ordered(timestamps, keys, promised, damage)
+        missing = self._stream.frames - packets
+        if "mov" in self._container.format.name and (announced - end) * self._rate() < missing / 2:
+            missing = 0  # left out by an edit list, like their part of the duration
+        return self._ordered(timestamps, keys, self._stream.frames if missing > 0 else 0, damage)
+
+    def _rate(self) -> Fraction:
+        """Frames per second, on average."""
+        return Fraction(self._stream.average_rate or self._stream.guessed_rate or _DEFAULT_RATE)
 
     def _ordered(self, timestamps: list[int | None], keys: list[int | None], promised: int, damage: str) -> Index:
         """The index of packets in the order of decoding."""
@@ -178,8 +185,7 @@ class Clip:
         made_up = self._stream.codec_context.reorder_depth > 0 and known == timestamps
         alike = any(a == b for a, b in pairwise(known))
         if len(known) < len(timestamps) or made_up or alike or self._stream.time_base is None:
-            rate = self._stream.average_rate or self._stream.guessed_rate or _DEFAULT_RATE
-            return Index([float(k / rate) for k in range(len(timestamps))], None, [], promised, damage)
+            return Index([float(k / self._rate()) for k in range(len(timestamps))], None, [], promised, damage)
         times = [float((timestamp - known[0]) * self._stream.time_base) for timestamp in known]
         numbers: dict[int | None, int] = {timestamp: number for number, timestamp in enumerate(known)}
         return Index(times, numbers, sorted((numbers[t], t) for t in keys if t is not None), promised, damage)

@@ -157,6 +157,45 @@ def test_rotation(tmp_path: Path, matrix: tuple[int, ...], turns: int) -> None:
     assert upright.gray.shape == upright.rgb.shape[:2]
 
 
+@pytest.mark.parametrize("cut", [4, 14])
+def test_an_edit_list(tmp_path: Path, forgetful: None, cut: int) -> None:
+    """A file whose beginning is not to be shown, as players cut it without encoding anew."""
+    whole = write_clip(tmp_path / "whole.mp4", pictures(COUNT), b_frames=2)
+    with av.open(str(whole)) as source, av.open(str(tmp_path / "cut.mp4"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                shift = round(cut / 25 / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, stream
+                target.mux(packet)
+    with open_video(whole) as before, open_video(tmp_path / "cut.mp4") as after:
+        expected = [digest(frame) for frame in before.frames(cut)]
+        assert [digest(frame) for frame in after.frames()] == expected
+        for k in random.Random(1).sample(range(len(after)), len(after)):
+            assert digest(after.frame(k)) == expected[k]
+            assert after.timestamp(k) == pytest.approx(k / 25)
+
+
+def test_the_cover_of_an_album_is_no_video(tmp_path: Path) -> None:
+    """An attached picture comes first."""
+    path = tmp_path / "a.mkv"
+    moving = write_clip(tmp_path / "moving.mp4", pictures(5))
+    good, cover = cv2.imencode(".jpg", pictures(1)[0])
+    assert good
+    with av.open(str(moving)) as source, av.open(str(path), "w") as target:
+        attached = target.add_attachment("cover.jpg", "image/jpeg", cover.tobytes())
+        assert attached is not None
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    with av.open(str(path)) as container:
+        assert len(container.streams.video) == 2
+    with open_video(path) as found:
+        assert [frame.index for frame in found.frames()] == list(range(5))
+
+
 # --- folders ----------------------------------------------------------------------------------------
 
 
