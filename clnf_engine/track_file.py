@@ -271,7 +271,7 @@ class Journal:
     def _continue(self, source: VideoSource) -> None:
         header = (",".join(columns(self._model)) + "\n").encode("ascii")
         with open(self.path, "rb") as lines:
-            found = lines.readline()
+            found = lines.readline(len(header) + 1)
             if found != header and not header.startswith(found):
                 raise FileError(
                     self.path,

@@ -182,7 +182,12 @@ class Clip:
     def _ordered(self, timestamps: list[int | None], keys: list[int | None], promised: int, damage: str) -> Index:
         """The index of packets in the order of decoding."""
         known = sorted(t for t in timestamps if t is not None)
-        made_up = self._stream.codec_context.reorder_depth > 0 and known == timestamps
+        # AVI stores no timestamps; those of a stream that reorders frames are right only if they are reordered, too.
+        made_up = (
+            "avi" in self._container.format.name
+            and self._stream.codec_context.reorder_depth > 0
+            and known == timestamps
+        )
         alike = any(a == b for a, b in pairwise(known))
         if len(known) < len(timestamps) or made_up or alike or self._stream.time_base is None:
             return Index([float(k / self._rate()) for k in range(len(timestamps))], None, [], promised, damage)

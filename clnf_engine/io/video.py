@@ -185,15 +185,24 @@ class _Feed(Iterator[Frame]):
 
 def _halt(thread: threading.Thread, queue: Queue[_Item], stop: threading.Event) -> None:
     stop.set()
+    if thread is threading.current_thread():  # garbage collection runs anywhere, even while `put` holds its lock
+        threading.Thread(target=_join, args=(thread, queue), daemon=True).start()
+    else:
+        _join(thread, queue)
+
+
+def _join(thread: threading.Thread, queue: Queue[_Item]) -> None:
+    """Make room for what the thread may still put, wait for its end, and tell whoever waits for a frame."""
+    _empty(queue)
+    thread.join()
+    _empty(queue)
+    queue.put(None)
+
+
+def _empty(queue: Queue[_Item]) -> None:
     with suppress(Empty):
         while True:
             queue.get_nowait()
-    if thread is not threading.current_thread():  # where garbage collection may run, too
-        thread.join()
-    with suppress(Empty):
-        while True:
-            queue.get_nowait()
-    queue.put(None)  # for whoever waits
 
 
 def _pump(path: Path, reader: Reader, start: int, queue: Queue[_Item], stop: threading.Event) -> None:

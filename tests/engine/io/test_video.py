@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import random
+import threading
 import wave
 from collections.abc import Iterator
 from functools import partial
@@ -369,6 +370,25 @@ def test_a_forgotten_source_leaves_no_thread(tmp_path: Path) -> None:
     forget()
     gc.collect()
     assert decoding_threads() == []
+
+
+def test_an_iteration_dropped_by_its_own_thread(tmp_path: Path) -> None:
+    """As garbage collection may do, which runs in any thread."""
+    dropped: list[Iterator[Frame]] = []
+
+    class Dropping(Endless):
+        def _frame(self, k: int) -> Frame:
+            if k == 5:
+                go.wait()
+                dropped.clear()
+            return super()._frame(k)
+
+    go = threading.Event()
+    dropped.append(VideoSource(tmp_path, Dropping()).frames())
+    (thread,) = decoding_threads()
+    go.set()
+    thread.join(timeout=20)
+    assert not thread.is_alive()
 
 
 def test_decoding_ahead_is_bounded(tmp_path: Path) -> None:
