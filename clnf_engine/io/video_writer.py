@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from clnf_engine.errors import FileError
 from clnf_engine.io.atomic import replacing
 
+_BEST = "libx264"
 _TIME_BASE = Fraction(1, 60_000)
 """Seconds; exact for 24, 25, 30, 50 and 60 frames per second, and for 30000/1001."""
 
 
-EXTENSIONS = (".avi", ".mkv", ".mov", ".mp4")
-"""Of the files that `write_video` can write."""
+EXTENSIONS = (".mkv", ".mov", ".mp4")
+"""Of the files that `write_video` can write; AVI has no timestamps."""
 
 
 def write_video(path: Path, frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> None:
@@ -64,7 +65,7 @@ def write_video(path: Path, frames: Iterable[tuple[float, NDArray[np.uint8]]]) -
 
 def _codec() -> str:
     try:
-        return Codec("libx264", "w").name
+        return Codec(_BEST, "w").name
     except UnknownCodecError:
         return "mpeg4"
 

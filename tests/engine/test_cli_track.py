@@ -416,7 +416,7 @@ def test_another_video_does_not_go_on(run: Run, whole: bytes, tmp_path: Path) ->
     ("argv", "problem"),
     [
         (("-o", "{tmp}/a.txt"), "{tmp}/a.txt: has the extension .txt; expected .csv, .json or .parquet"),
-        (("-o", "{tmp}/a.csv", "--overlay", "{tmp}/a.gif"), "extension .gif; expected .avi, .mkv, .mov or .mp4"),
+        (("-o", "{tmp}/a.csv", "--overlay", "{tmp}/a.avi"), "extension .avi; expected .mkv, .mov or .mp4"),
         (("--overlay", "{tmp}/a.mp4"), "--overlay draws what a file holds; give one with -o"),
         (("-o", "{tmp}/none/a.csv"), "cannot be written, there is no folder {tmp}/none"),
         (("-o", "{tmp}/a.csv", "--overlay", "{clip}"), "{clip}: is the input itself; expected another file"),
@@ -448,10 +448,14 @@ def test_a_damaged_video(run: Run, clip: Path, whole: bytes, tmp_path: Path) -> 
 # --- videos written ---------------------------------------------------------------------------------
 
 
-def test_a_video_of_odd_and_changing_size(tmp_path: Path) -> None:
+@pytest.mark.parametrize("codec", ["h264", "mpeg4"])
+def test_a_video_of_odd_and_changing_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str) -> None:
+    if codec == "mpeg4":  # an FFmpeg without an encoder of H.264
+        monkeypatch.setattr("clnf_engine.io.video_writer._BEST", "libx265000")
     frames = [np.full(shape, 60 * k, np.uint8) for k, shape in enumerate([(33, 47, 3), (33, 47, 3), (66, 94, 3)])]
     write_video(tmp_path / "a.mkv", zip((0.0, 0.5, 2.0), frames, strict=True))
     with av.open(str(tmp_path / "a.mkv")) as container:
+        assert container.streams.video[0].codec_context.name == codec
         decoded = list(container.decode(video=0))
     assert [(f.width, f.height) for f in decoded] == [(46, 32)] * 3
     assert [f.time for f in decoded] == pytest.approx([0.0, 0.5, 2.0], abs=1e-3)
