@@ -284,10 +284,9 @@ class Journal:
             self._end = len(header)
             for number, line in enumerate(lines, start=2):
                 if not line.endswith(b"\n"):
-                    break  # torn
+                    break  # torn; written anew, or cut off in the end
                 self._take(number, line, source)
                 self._end += len(line)
-        self._file.truncate(self._end)
 
     def _take(self, number: int, line: bytes, source: VideoSource) -> None:
         """Check and count a row of the earlier run."""

@@ -139,7 +139,7 @@ class Clip:
             self._container = av.open(f"file:{self.path}")  # so that no name is taken for an address
         except (av.error.FFmpegError, OSError) as error:
             raise VideoFileError(self.path, "", f"not a video that FFmpeg can read ({error.strerror})") from error
-        stream = self._container.streams.best("video")  # the first may be the picture of an album's cover
+        stream = self._container.streams.best("video")  # the first may be a cover
         if not isinstance(stream, VideoStream):
             self._container.close()
             raise VideoFileError(self.path, "", "holds no video stream")
@@ -216,21 +216,17 @@ class Clip:
             self._open()
         self._untouched = False
         last = -1
-        for frame in self._frames(timestamp):
+        for frame in self._frames(begun=timestamp is None):
             number = last + 1 if self.index.numbers is None else self.index.numbers.get(frame.pts, -1)
             if number > last:
                 last = number
                 yield number, frame
 
-    def _frames(self, timestamp: int | None) -> Iterator[VideoFrame]:
-        """What decodes from here on, beginning at a key frame not after `timestamp`."""
-        begun = timestamp is None
+    def _frames(self, begun: bool) -> Iterator[VideoFrame]:
+        """What decodes from here on, or, unless `begun`, from the next key frame on."""
         try:
             for packet in self._container.demux(self._stream):
-                if not begun and packet.size and packet.is_keyframe:
-                    if packet.pts is None or timestamp is None or packet.pts > timestamp:
-                        return
-                    begun = True
+                begun = begun or (packet.size > 0 and packet.is_keyframe)
                 if begun and packet.size and not packet.is_corrupt:  # corrupt: cut off by the end of the file
                     try:
                         yield from self._stream.decode(packet)

@@ -10,6 +10,7 @@ import wave
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -177,24 +178,48 @@ def test_an_edit_list(tmp_path: Path, forgetful: None, cut: int) -> None:
             assert after.timestamp(k) == pytest.approx(k / 25)
 
 
-def test_the_cover_of_an_album_is_no_video(tmp_path: Path) -> None:
-    """An attached picture comes first."""
-    path = tmp_path / "a.mkv"
-    moving = write_clip(tmp_path / "moving.mp4", pictures(5))
-    good, cover = cv2.imencode(".jpg", pictures(1)[0])
-    assert good
-    with av.open(str(moving)) as source, av.open(str(path), "w") as target:
-        attached = target.add_attachment("cover.jpg", "image/jpeg", cover.tobytes())
-        assert attached is not None
-        stream = target.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = stream
-                target.mux(packet)
-    with av.open(str(path)) as container:
-        assert len(container.streams.video) == 2
-    with open_video(path) as found:
-        assert [frame.index for frame in found.frames()] == list(range(5))
+def test_a_cover_is_no_video(tmp_path: Path) -> None:
+    """A picture for a track of its own comes first."""
+    moving = write_clip(tmp_path / "moving.mp4", pictures(12))
+    picture = write_clip(tmp_path / "picture.avi", pictures(1), codec="mjpeg")
+    with av.open(str(tmp_path / "both.mkv"), "w") as target, av.open(str(picture)) as a, av.open(str(moving)) as b:
+        streams = [target.add_stream_from_template(source.streams.video[0]) for source in (a, b)]
+        for source, stream in zip((a, b), streams, strict=True):
+            for packet in source.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    target.mux(packet)
+    with av.open(str(tmp_path / "both.mkv")) as container:
+        assert [stream.codec_context.name for stream in container.streams.video] == ["mjpeg", "h264"]
+    with open_video(moving) as alone, open_video(tmp_path / "both.mkv") as found:
+        assert [digest(frame) for frame in found.frames()] == [digest(frame) for frame in alone.frames()]
+
+
+def test_a_seek_that_lands_too_late_is_noticed(tmp_path: Path) -> None:
+    class Late:
+        """A container whose index is wrong by one key frame."""
+
+        def __init__(self, container: av.container.InputContainer) -> None:
+            self.container = container
+            self.sought: list[int] = []
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.container, name)
+
+        def seek(self, timestamp: int, stream: av.VideoStream) -> None:
+            self.sought.append(timestamp)
+            self.container.seek(timestamp + 10 * 512, stream=stream)
+
+    path = CLIPS["open gops.mp4"](tmp_path / "a.mp4", pictures(COUNT))
+    with open_video(path) as source:
+        whole = [digest(frame) for frame in source.frames()]
+        reader: Any = source._reader
+        for k in (29, 28, 25, 19):  # 29 and 28 come before the key frame 30 in presentation, and after it in the file
+            reader._container = late = Late(reader._container)
+            assert digest(source.frame(k)) == whole[k]
+            assert late.sought
+            reader._container, source._next = late.container, -1
+            source._cache.clear()
 
 
 # --- folders ----------------------------------------------------------------------------------------
