@@ -25,8 +25,7 @@ from PySide6.QtWidgets import (
 
 from clnf_engine import ClnfError, FitOptions, Initial, preset
 from clnf_engine.deviations import DEVIATIONS
-from clnf_engine.initial import Source
-from clnf_engine.options import option_defaults
+from clnf_engine.options import Source, option_defaults
 from clnf_engine.presets import PRESETS
 from clnf_gui.theme import CHECKED_STYLE, LANE_COLOURS
 
