@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from clnf_engine.errors import ModelFileError as ModelFileError
     from clnf_engine.errors import OptionsError as OptionsError
     from clnf_engine.errors import TraceFileError as TraceFileError
+    from clnf_engine.errors import VideoFileError as VideoFileError
     from clnf_engine.fitting import fit as fit
     from clnf_engine.fitting import fit_steps as fit_steps
     from clnf_engine.initial import Initial as Initial
@@ -24,18 +25,25 @@ if TYPE_CHECKING:
     from clnf_engine.initial import initial_from_params as initial_from_params
     from clnf_engine.initial import initials_from_detector as initials_from_detector
     from clnf_engine.initial import perturbed as perturbed
+    from clnf_engine.io.video import VideoSource as VideoSource
+    from clnf_engine.io.video import open_video as open_video
     from clnf_engine.library import load_model as load_model
     from clnf_engine.model import Model as Model
     from clnf_engine.options import FitOptions as FitOptions
     from clnf_engine.options import Kernel as Kernel
     from clnf_engine.options import Normalization as Normalization
     from clnf_engine.options import Precision as Precision
+    from clnf_engine.options import TrackOptions as TrackOptions
     from clnf_engine.presets import preset as preset
     from clnf_engine.steps import Phase as Phase
     from clnf_engine.steps import ResponseMaps as ResponseMaps
     from clnf_engine.steps import Step as Step
     from clnf_engine.trace import Trace as Trace
     from clnf_engine.trace import first_divergence as first_divergence
+    from clnf_engine.tracking.track import FrameResult as FrameResult
+    from clnf_engine.tracking.track import State as State
+    from clnf_engine.tracking.track import frame_trace as frame_trace
+    from clnf_engine.tracking.track import track as track
 
 __version__ = "0.1.0"
 
@@ -45,6 +53,7 @@ _HOMES = {
     "ModelFileError": "errors",
     "OptionsError": "errors",
     "TraceFileError": "errors",
+    "VideoFileError": "errors",
     "fit": "fitting",
     "fit_steps": "fitting",
     "Initial": "initial",
@@ -54,18 +63,25 @@ _HOMES = {
     "initial_from_params": "initial",
     "initials_from_detector": "initial",
     "perturbed": "initial",
+    "VideoSource": "io.video",
+    "open_video": "io.video",
     "load_model": "library",
     "Model": "model",
     "FitOptions": "options",
     "Kernel": "options",
     "Normalization": "options",
     "Precision": "options",
+    "TrackOptions": "options",
     "preset": "presets",
     "Phase": "steps",
     "ResponseMaps": "steps",
     "Step": "steps",
     "Trace": "trace",
     "first_divergence": "trace",
+    "FrameResult": "tracking.track",
+    "State": "tracking.track",
+    "frame_trace": "tracking.track",
+    "track": "tracking.track",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605

@@ -6,6 +6,7 @@ What is heavy is imported late, so that ``--help`` answers at once.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from clnf_engine.trace import Trace
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
+INTERRUPTED, BROKEN_PIPE = 130, 141
+"""What a shell reports for a command ended by SIGINT or SIGPIPE."""
 
 
 # --- on the terminal --------------------------------------------------------------------------------
@@ -54,9 +57,10 @@ def print_text(text: str) -> None:
 # --- choices ----------------------------------------------------------------------------------------
 
 
-def fit_texts() -> dict[str, Any]:
-    """What the parser of a command that fits is made with."""
-    defaults = ((k, ",".join(map(str, v)) if isinstance(v, tuple) else v) for k, v in option_defaults().items())
+def fit_texts(*kinds: type[Any]) -> dict[str, Any]:
+    """What the parser of a command is made with that takes options of these kinds, of a fit when none is named."""
+    options = {name: value for kind in kinds or (FitOptions,) for name, value in option_defaults(kind).items()}
+    defaults = ((k, ",".join(map(str, v)) if isinstance(v, tuple) else v) for k, v in options.items())
     epilog = "Options for -O and their defaults: " + " ".join(f"{name}={value}" for name, value in defaults)
     return {"epilog": epilog, "allow_abbrev": False}
 
@@ -96,15 +100,23 @@ def chosen_options(args: argparse.Namespace) -> FitOptions:
 
 def starts(model: Model, gray: NDArray[np.uint8], args: argparse.Namespace) -> list[Initial]:
     """One start per face to fit, the largest first."""
-    from clnf_engine.initial import initial_from_box, initial_from_landmarks, initials_from_detector
+    from clnf_engine.initial import initials_from_detector
+
+    given = given_start(model, args)
+    return initials_from_detector(model, gray) if given is None else [given]
+
+
+def given_start(model: Model, args: argparse.Namespace) -> Initial | None:
+    """The start that the arguments tell."""
+    from clnf_engine.initial import initial_from_box, initial_from_landmarks
     from clnf_engine.io.landmarks import read_pts
 
     if args.box is not None:
-        return [initial_from_box(model, args.box)]
+        return initial_from_box(model, args.box)
     if args.landmarks is None:
-        return initials_from_detector(model, gray)
+        return None
     try:
-        return [initial_from_landmarks(model, read_pts(args.landmarks))]
+        return initial_from_landmarks(model, read_pts(args.landmarks))
     except InitialError as error:
         raise LandmarkFileError(args.landmarks, "", str(error)) from error
 
@@ -125,3 +137,26 @@ def prepare_file(path: str, sources: Sequence[str]) -> None:
     for source in map(Path, sources):
         if file.exists() and source.exists() and file.samefile(source):
             raise FileError(file, "", "is the input itself; expected another file for the result")
+
+
+def is_folder(output: str, sources: Sequence[str]) -> bool:
+    """Whether results go into a folder, each under the name of what it is made from."""
+    return len(sources) > 1 or output.endswith(("/", os.sep)) or Path(output).is_dir()
+
+
+def prepare_output(output: str, sources: Sequence[str]) -> None:
+    """Find out before the work whether its results, made from `sources`, have a place; make their folder.
+
+    Raises
+    ------
+    FileError
+        When they have none.
+    """
+    path = Path(output)
+    if is_folder(output, sources):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileError(path, "", f"cannot be made a folder for the results ({error.strerror})") from error
+    else:
+        prepare_file(output, sources)

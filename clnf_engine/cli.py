@@ -16,27 +16,28 @@ from typing import TYPE_CHECKING, NoReturn
 
 from clnf_engine import __version__
 from clnf_engine.arguments import (
+    BROKEN_PIPE,
     DONE,
+    INTERRUPTED,
     add_fit_choices,
     chosen_options,
     complain,
     fit_texts,
-    prepare_file,
+    is_folder,
+    prepare_output,
     print_text,
     report_failures,
     starts,
 )
 from clnf_engine.diagnostics import commands as diagnostics
-from clnf_engine.errors import ClnfError, FileError
+from clnf_engine.errors import ClnfError
+from clnf_engine.tracking import commands as tracking
 from clnf_engine.training import commands as training
 
 if TYPE_CHECKING:
     from clnf_engine.model import Model
     from clnf_engine.options import FitOptions
     from clnf_engine.trace import Trace
-
-INTERRUPTED, BROKEN_PIPE = 130, 141
-"""What a shell reports for a command ended by SIGINT or SIGPIPE."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--format", choices=("text", "json"), default="text", help="of the description (text)")
 
     diagnostics.add_commands(commands)
+    tracking.add_commands(commands)
     training.add_commands(commands)
     return parser
 
@@ -146,7 +148,7 @@ def _fit(args: argparse.Namespace) -> int:
     options = chosen_options(args)
     model = load_model(args.model)
     if args.output is not None:
-        _prepare_output(args.output, args.images)
+        prepare_output(args.output, args.images)
     worst = DONE
     for image in args.images:
         try:
@@ -200,7 +202,7 @@ def _trace(args: argparse.Namespace) -> int:
 
     options = chosen_options(args)
     model = load_model(args.model)
-    _prepare_output(args.output, [args.image])
+    prepare_output(args.output, [args.image])
     gray = read_image(args.image).gray
     initials = starts(model, gray, args)
     traces = {"largest face": fit(gray, model, initials[0], options)} if initials else {}
@@ -222,26 +224,10 @@ def _model(args: argparse.Namespace) -> int:
 # --- where results go -------------------------------------------------------------------------------
 
 
-def _is_folder(output: str, images: Sequence[str]) -> bool:
-    return len(images) > 1 or output.endswith(("/", os.sep)) or Path(output).is_dir()
-
-
-def _prepare_output(output: str, images: Sequence[str]) -> None:
-    """Find out before the work whether its result has a place."""
-    path = Path(output)
-    if _is_folder(output, images):
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FileError(path, "", f"cannot be made a folder for the results ({error.strerror})") from error
-    else:
-        prepare_file(output, images)
-
-
 def _output_path(args: argparse.Namespace, image: str, suffix: str, extension: str) -> Path:
     """Where a result goes: the file that was named, or a file of its image's name in the folder that was."""
     output = Path(args.output)
-    if not _is_folder(args.output, getattr(args, "images", [image])):
+    if not is_folder(args.output, getattr(args, "images", [image])):
         return output.with_name(f"{output.stem}{suffix}{output.suffix}")
     stem = f"{Path(image).stem}{suffix}"
     path, number = output / f"{stem}.{extension}", 1

@@ -39,6 +39,10 @@ class ImageFileError(FileError):
     """An image that cannot be read."""
 
 
+class VideoFileError(FileError):
+    """A video that cannot be read, or not to its end."""
+
+
 class LandmarkFileError(FileError):
     """A landmark file that cannot be read."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 
 import cv2
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from clnf_engine.arrays import Floats, read_only
 from clnf_engine.errors import ClnfError, InitialError
 from clnf_engine.model import Model
+from clnf_engine.options import Source
 from clnf_engine.pdm import landmarks, params_from_box, params_from_landmarks
 
 Box = tuple[float, float, float, float]
@@ -24,15 +24,6 @@ _MAX_COORDINATE = 1e6
 _MAX_SCALE = 1e4
 _MIN_ASPECT = 1e-6
 """Landmarks whose smaller extent is a smaller fraction of the larger lie on a line."""
-
-
-class Source(StrEnum):
-    """What an Initial was made from."""
-
-    BOX = "box"
-    DETECTOR = "detector"
-    LANDMARKS = "landmarks"
-    PREVIOUS = "previous"
 
 
 @dataclass(frozen=True, eq=False)

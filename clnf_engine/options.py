@@ -1,4 +1,7 @@
-"""FitOptions: everything that can be chosen about a fit, validated, and its text form ``key=value``."""
+"""FitOptions and TrackOptions: everything that can be chosen about a fit and about the frames of a video.
+
+Both are validated and have a text form, ``key=value``.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from numbers import Real
-from typing import Any
+from typing import Any, Self
 
 from clnf_engine.errors import OptionsError
 
@@ -42,8 +45,68 @@ class Precision(StrEnum):
     FLOAT32 = "float32"
 
 
+class Source(StrEnum):
+    """What the start of a fit is made from."""
+
+    BOX = "box"
+    DETECTOR = "detector"
+    LANDMARKS = "landmarks"
+    PREVIOUS = "previous"
+
+
+class _Options:
+    """What the dataclasses of options share; every field has a default, and its type is the default's."""
+
+    def _check(self, ranges: Iterable[tuple[str, float, float]]) -> None:
+        """Give every value its type, and refuse numbers outside their range."""
+        for name, default in option_defaults(type(self)).items():
+            object.__setattr__(self, name, _checked(name, getattr(self, name), default))
+        for name, low, high in ranges:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise OptionsError(f"{name} is {_short(value)}; expected {low:g} to {high:g}")
+
+    def with_text(self, assignments: Iterable[str]) -> Self:
+        """A copy with options changed by texts such as ``sigma=2`` or ``windows=15,13,11,9``.
+
+        Raises
+        ------
+        OptionsError
+            For an unknown name or an impossible value.
+        """
+        defaults = option_defaults(type(self))
+        changes: dict[str, Any] = {}
+        for text in assignments:
+            name, equals, value = (part.strip() for part in text.partition("="))
+            if not equals:
+                raise OptionsError(f"option {text!r}: expected key=value")
+            if name not in defaults:
+                raise OptionsError(f"there is no option {name!r}; expected one of {', '.join(defaults)}")
+            changes[name] = _parsed(value, defaults[name])
+        return replace(self, **changes)  # type: ignore[type-var]  # every subclass is a dataclass
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as plain JSON values; `from_json` reads them back."""
+        values = {name: getattr(self, name) for name in option_defaults(type(self))}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Options from `to_json`'s form; what is missing keeps its default.
+
+        Raises
+        ------
+        OptionsError
+            For an unknown name or an impossible value.
+        """
+        unknown = set(values) - set(option_defaults(cls))
+        if unknown:
+            raise OptionsError(f"there is no option {min(unknown)!r}")
+        return cls(**values)
+
+
 @dataclass(frozen=True)
-class FitOptions:
+class FitOptions(_Options):
     """Options of a fit; the defaults are OpenFace's.
 
     Attributes
@@ -104,68 +167,66 @@ class FitOptions:
     kernel_table_stale: bool = False
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = _checked(field.name, getattr(self, field.name), field.default)
-            object.__setattr__(self, field.name, value)
-        bad = [w for w in self.windows if w != 0 and not (3 <= w <= MAX_WINDOW and w % 2)]
-        if bad or not self.windows:
-            found = bad[0] if bad else "nothing"
-            raise OptionsError(f"windows: found {found}; expected 0 or odd numbers from 3 to {MAX_WINDOW}")
-        for name, low, high in (
-            ("max_iterations", 1, 1000),
-            ("sigma", 1e-3, 1e3),
-            ("reg_factor", 0.0, 1e9),
-            ("weight_factor", 0.0, 1e9),
-            ("convergence_px", 0.0, 1e9),
-            ("convergence_update", 0.0, 1e9),
-            ("clamp_sigmas", 1e-9, 1e9),
-            ("response_gain", 1e-300, 1e30),
-            ("step_damping", 1e-3, 1.0),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise OptionsError(f"{name} is {_short(value)}; expected {low:g} to {high:g}")
-
-    def with_text(self, assignments: Iterable[str]) -> FitOptions:
-        """A copy with options changed by texts such as ``sigma=2`` or ``windows=15,13,11,9``.
-
-        Raises
-        ------
-        OptionsError
-            For an unknown name or an impossible value.
-        """
-        changes: dict[str, Any] = {}
-        for text in assignments:
-            name, equals, value = (part.strip() for part in text.partition("="))
-            if not equals:
-                raise OptionsError(f"option {text!r}: expected key=value")
-            if name not in option_defaults():
-                raise OptionsError(f"there is no option {name!r}; expected one of {', '.join(option_defaults())}")
-            changes[name] = _parsed(name, value)
-        return replace(self, **changes)
-
-    def to_json(self) -> dict[str, Any]:
-        """The options as plain JSON values; `from_json` reads them back."""
-        return {f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in fields(self)}
-
-    @staticmethod
-    def from_json(values: dict[str, Any]) -> FitOptions:
-        """Options from `to_json`'s form; what is missing keeps its default.
-
-        Raises
-        ------
-        OptionsError
-            For an unknown name or an impossible value.
-        """
-        unknown = set(values) - set(option_defaults())
-        if unknown:
-            raise OptionsError(f"there is no option {min(unknown)!r}")
-        return FitOptions(**values)
+        self._check(
+            (
+                ("max_iterations", 1, 1000),
+                ("sigma", 1e-3, 1e3),
+                ("reg_factor", 0.0, 1e9),
+                ("weight_factor", 0.0, 1e9),
+                ("convergence_px", 0.0, 1e9),
+                ("convergence_update", 0.0, 1e9),
+                ("clamp_sigmas", 1e-9, 1e9),
+                ("response_gain", 1e-300, 1e30),
+                ("step_damping", 1e-3, 1.0),
+            )
+        )
+        if not self.windows:
+            raise _bad_window("windows", "nothing")
+        _check_windows("windows", self.windows)
 
 
-def option_defaults() -> dict[str, Any]:
-    """Name and default of every option, in order."""
-    return {field.name: field.default for field in fields(FitOptions)}
+@dataclass(frozen=True)
+class TrackOptions(_Options):
+    """Options of following a face through a video; the defaults are OpenFace's behaviour.
+
+    Attributes
+    ----------
+    initialization : Source
+        Where the fit of a frame starts: at the end of the last good fit (`previous`; the detector, or a start that is
+        given, begins); or in every frame from the `detector`, or from the same `box` or `landmarks`.
+    redetect_interval : int
+        Every how many frames the detector looks for a face that is lost, or was not there yet; 0: never.
+    min_likelihood : float
+        A fit of a lower likelihood has lost the face. `clnf_engine.tracking.track` tells where the default is from.
+    tracked_windows : tuple of int
+        The windows (see `FitOptions`) of a frame that starts where the one before succeeded. Empty: the windows of
+        the fit without their first, so 11,9,7,5 becomes 0,9,7,5; all of them when no other stage would be run,
+        because the model has no further scale or the face is too small for it.
+    """
+
+    initialization: Source = Source.PREVIOUS
+    redetect_interval: int = 4
+    min_likelihood: float = -0.5
+    tracked_windows: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._check((("redetect_interval", 0, 1e9), ("min_likelihood", -1e9, 1e9)))
+        _check_windows("tracked_windows", self.tracked_windows)
+
+
+def option_defaults(kind: type[Any] = FitOptions) -> dict[str, Any]:
+    """Name and default of every option of a dataclass of options, in order."""
+    return {field.name: field.default for field in fields(kind)}
+
+
+def _check_windows(name: str, windows: tuple[int, ...]) -> None:
+    for window in windows:
+        if window != 0 and not (3 <= window <= MAX_WINDOW and window % 2):
+            raise _bad_window(name, str(window))
+
+
+def _bad_window(name: str, found: str) -> OptionsError:
+    return OptionsError(f"{name}: found {found}; expected 0 or odd numbers from 3 to {MAX_WINDOW}")
 
 
 def _checked(name: str, value: Any, default: Any) -> Any:
@@ -213,9 +274,8 @@ def _short(value: Any) -> str:
     return text if len(text) <= _SHORT else f"{text[:_SHORT]}…"
 
 
-def _parsed(name: str, text: str) -> Any:
+def _parsed(text: str, default: Any) -> Any:
     """The value of an option from its text; wrong texts come back as they are, for `_checked` to refuse."""
-    default = option_defaults()[name]
     if isinstance(default, StrEnum):
         return text
     if isinstance(default, bool):

@@ -89,13 +89,17 @@ def csv_text(faces: Mapping[int, Trace]) -> str:
     """
     first = next(iter(faces.values()))
     n, m = len(first.landmarks), len(first.params_local)
-    header = ["face", *(f"{axis}_{i}" for axis in "xy" for i in range(n))]
-    header += ["p_scale", "p_rx", "p_ry", "p_rz", "p_tx", "p_ty", *(f"p_{j}" for j in range(m))]
-    lines = [",".join(header)]
+    lines = [",".join(["face", *fit_columns(n, m)])]
     for number, trace in faces.items():
         values = np.concatenate([trace.landmarks.T.ravel(), trace.params_global, trace.params_local])
         lines.append(",".join([str(number), *map(repr, values.tolist())]))
     return "\n".join(lines) + "\n"
+
+
+def fit_columns(n: int, m: int) -> list[str]:
+    """OpenFace's names of the landmarks' and parameters' columns, for n landmarks and m modes."""
+    points = [f"{axis}_{i}" for axis in "xy" for i in range(n)]
+    return [*points, "p_scale", "p_rx", "p_ry", "p_rz", "p_tx", "p_ty", *(f"p_{j}" for j in range(m))]
 
 
 # --- models -----------------------------------------------------------------------------------------

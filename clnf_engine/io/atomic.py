@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from clnf_engine.errors import FileError
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary name beside `path`, of the same extension; the file written to it takes the place of `path`.
+
+    When the body raises, nothing is left behind and an older file at `path` is untouched.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
@@ -17,15 +35,8 @@ def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
     OSError
         When the folder cannot be written; nothing is left behind and an older file at `path` is untouched.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary, open(temporary, "xb") as file:
+        file.write(data)
 
 
 def write_file(path: str | os.PathLike[str], data: bytes, error: type[FileError] = FileError) -> None:

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 )
 
 from clnf_engine import FitOptions, Initial, preset
-from clnf_engine.initial import Source
+from clnf_engine.options import Source
 from clnf_engine.presets import PRESETS
 from clnf_gui.panels.option_tree import OptionTree
 from clnf_gui.theme import CHECKED_STYLE, LANE_COLOURS

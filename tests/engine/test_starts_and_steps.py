@@ -27,7 +27,8 @@ from clnf_engine import (
     initials_from_detector,
     perturbed,
 )
-from clnf_engine.initial import Source, box_around
+from clnf_engine.initial import box_around
+from clnf_engine.options import Source
 from clnf_engine.pdm import landmarks
 from clnf_engine.steps import Stage, Step, describe
 

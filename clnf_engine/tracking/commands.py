@@ -1,0 +1,95 @@
+"""``clnf track``; what is heavy is imported late, as in `clnf_engine.cli`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clnf_engine.arguments import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    add_fit_choices,
+    complain,
+    fit_texts,
+    given_start,
+    is_folder,
+    prepare_output,
+)
+from clnf_engine.errors import ClnfError, OptionsError
+from clnf_engine.options import FitOptions, TrackOptions, option_defaults
+from clnf_engine.presets import preset
+
+if TYPE_CHECKING:
+    from clnf_engine.tracking.job import TrackJob
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command to the sub-parsers of ``clnf``.
+
+    Parameters
+    ----------
+    commands : what `argparse.ArgumentParser.add_subparsers` returns
+    """
+    command = commands.add_parser("track", help="follow a face through a video", **fit_texts(FitOptions, TrackOptions))
+    command.set_defaults(run=_track)
+    command.add_argument("video", metavar="VIDEO", help="any video FFmpeg can read, or a folder of images")
+    add_fit_choices(command)
+    command.add_argument("-o", "--output", metavar="OUT", help="file: .csv, .json or .parquet (CSV to the terminal)")
+    command.add_argument("--overlay", metavar="OUT.mp4", help="draw the landmarks into a copy of the video; needs -o")
+
+
+def _track(args: argparse.Namespace) -> int:
+    from clnf_engine.io.video import open_video
+    from clnf_engine.library import load_model
+    from clnf_engine.tracking.job import TrackJob, check_names
+
+    options, tracking = _options(args)
+    output, overlay = _outputs(args)
+    if output is not None:
+        check_names(output, overlay)
+    model = load_model(args.model)
+    first = given_start(model, args)
+    with open_video(args.video) as source:
+        job = TrackJob(source, model, options, tracking, first)
+        try:
+            if output is None:
+                job.print_rows()
+            else:
+                job.write(output, overlay)
+        except KeyboardInterrupt:
+            return complain(
+                f"{args.video}: interrupted after {job.done} of {len(source)} frames{_again(job)}", INTERRUPTED
+            )
+    return DONE if job.found else complain(f"{args.video}: no face found", FAILED)
+
+
+def _again(job: TrackJob) -> str:
+    return "" if job.journal is None else f", which {job.journal} holds; the same command goes on from there"
+
+
+def _options(args: argparse.Namespace) -> tuple[FitOptions, TrackOptions]:
+    """The texts of -O, each to those options that know its name."""
+    owners = {name: kind for kind in (FitOptions, TrackOptions) for name in option_defaults(kind)}
+    texts: dict[type[Any], list[str]] = {FitOptions: [], TrackOptions: []}
+    for text in args.option:
+        name = text.partition("=")[0].strip()
+        if name not in owners:
+            raise OptionsError(f"there is no option {name!r}; expected one of {', '.join(owners)}")
+        texts[owners[name]].append(text)
+    return preset(args.preset).with_text(texts[FitOptions]), TrackOptions().with_text(texts[TrackOptions])
+
+
+def _outputs(args: argparse.Namespace) -> tuple[Path | None, Path | None]:
+    """The files to write; one in a folder has the name of the video, so that it can be continued."""
+    if args.output is None:
+        if args.overlay is not None:
+            raise ClnfError("--overlay draws what a file holds; give one with -o")
+        return None, None
+    for path in filter(None, (args.output, args.overlay)):
+        prepare_output(path, [args.video])
+    output = Path(args.output)
+    if is_folder(args.output, [args.video]):
+        output /= f"{Path(args.video).stem}.csv"
+    return output, None if args.overlay is None else Path(args.overlay)
