@@ -6,7 +6,7 @@ import time
 from functools import partial
 
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, Qt, QTimer, Slot
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Slot
 from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import (
     QDockWidget,
@@ -140,7 +140,7 @@ class MainWindow(QMainWindow):
         dock = QDockWidget(title)
         dock.setObjectName(title)
         dock.setWidget(widget)
-        dock.visibilityChanged.connect(lambda shown: shown and self._mark_dirty(Aspect(0)))
+        dock.installEventFilter(self)
         self.addDockWidget(area, dock)
         return dock
 
@@ -301,6 +301,12 @@ class MainWindow(QMainWindow):
         self.hover_label.setText("" if step is None or landmark is None else landmark_line(step, landmark))
 
     # --- Qt's events --------------------------------------------------------------------------
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Paint what a dock that comes into sight has missed; raising a tab moves its dock."""
+        if event.type() in (QEvent.Type.Show, QEvent.Type.Move):
+            self._mark_dirty(Aspect(0))
+        return super().eventFilter(watched, event)
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow the desktop from light to dark and back."""

@@ -92,11 +92,11 @@ class FindingPlot(QWidget):
 
     def _write_legend(self, names: list[str], marks: tuple[str, ...]) -> None:
         entries = (
-            f'<span style="color:{_COLOURS[k % len(_COLOURS)]}">{marks[k % len(marks)]}</span>&nbsp;'
-            + name.replace(" ", "&nbsp;")
+            f'<span style="color:{_COLOURS[k % len(_COLOURS)]}">{marks[k % len(marks)]}</span> {name}'
             for k, name in enumerate(names)
         )
-        self.legend.setText(" &nbsp; ".join(entries) if names else "nothing to show: no value is above 0")
+        unbroken = [entry.replace(" ", "&nbsp;").replace("<span&nbsp;", "<span ") for entry in entries]
+        self.legend.setText(" &nbsp; ".join(unbroken) if names else "nothing to show: no value is above 0")
         self.legend.setVisible(len(names) != 1)
 
 

@@ -27,7 +27,7 @@ from clnf_gui.theme import VERMILION
 from clnf_gui.views.finding_plot import FindingPlot
 from clnf_gui.views.number_table import NumberTable
 
-_WIDEST_TEXT_PX = 160
+_WIDEST_TEXT_PX = 175
 _HINTS = {int: "click: select the landmark", str: "click: lane B with it alone", tuple: "click: go to the step"}
 
 

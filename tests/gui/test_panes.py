@@ -7,7 +7,7 @@ import pyqtgraph as pg
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QDockWidget
+from PySide6.QtWidgets import QApplication, QDockWidget, QTabBar
 from pytestqt.qtbot import QtBot
 
 from clnf_engine import FitOptions, Phase
@@ -18,7 +18,7 @@ from clnf_engine.sigma import sigma_matrices
 from clnf_gui.views.number_table import NumberTable
 from clnf_gui.window import MainWindow
 
-from .conftest import wait_for_fit
+from .conftest import TIMEOUT_MS, wait_for_fit
 
 
 def show(window: MainWindow, title: str) -> None:
@@ -249,6 +249,21 @@ def test_a_pinned_inspector_stays_and_follows_the_cursor(window: MainWindow) -> 
     window.actions_by_id["undo"].trigger()
     window.repaint_now()
     assert list(window.pins.docks) == [30]
+
+
+def test_a_pane_behind_others_is_painted_when_its_tab_is_chosen(qtbot: QtBot, window: MainWindow) -> None:
+    session, table = window.session, window.panes.steps
+    show(window, "Steps")
+    before = len(table.shown_rows())
+    show(window, "Convergence")
+    session.set_options(FitOptions(max_iterations=2))
+    wait_for_fit(qtbot, session)
+    window.repaint_now()
+    assert len(table.shown_rows()) == before
+    bar = next(bar for bar in window.findChildren(QTabBar) if bar.count() > 3)
+    tab = next(k for k in range(bar.count()) if bar.tabText(k) == "Steps")
+    QTest.mouseClick(bar, Qt.MouseButton.LeftButton, pos=bar.tabRect(tab).center())
+    qtbot.waitUntil(lambda: len(table.shown_rows()) == len(session.lane.steps), timeout=TIMEOUT_MS)
 
 
 def test_the_log_keeps_what_was_told(qtbot: QtBot, window: MainWindow) -> None:
