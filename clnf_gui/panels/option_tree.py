@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from html import escape
 from typing import Any
 
+import shiboken6
 from pyqtgraph.parametertree import Parameter, ParameterTree
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QFont
+from PySide6.QtWidgets import QTreeWidget
 
 from clnf_engine import ClnfError, FitOptions
 from clnf_engine.deviations import DEVIATIONS, Deviation, active
@@ -75,6 +78,10 @@ class OptionTree(ParameterTree):
 
     def __init__(self) -> None:
         super().__init__(showHeader=False)
+        # Qt frees the root item with the tree and tells nobody; pyqtgraph keeps its wrapper, which PySide would then
+        # take for whatever comes to lie at that address.
+        root = QTreeWidget.invisibleRootItem(self)
+        self.destroyed.connect(partial(shiboken6.invalidate, root))
         self._options = FitOptions()
         self._mirroring = False
         children = [_child(name, _TITLES[name], escape(_TIPS[name])) for name in _TITLES]
