@@ -34,6 +34,10 @@ class Aspect(Flag):
     LANES = auto()
     STOPS = auto()
     LAB = auto()
+    FRAME = auto()
+    """Which frame of a video is shown."""
+    TRACK = auto()
+    """What is known of the other frames, and whether they are being tracked or played."""
 
 
 ALL_ASPECTS = ~Aspect(0)

@@ -5,9 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clnf_engine import FitOptions, Initial
+from clnf_gui.lane import Origin, Way
 from clnf_gui.look import Look
 
 _LIMIT = 200
+
+
+@dataclass(frozen=True, eq=False)
+class LaneSnapshot:
+    """Everything of a lane that undo brings back; of a video, the starts only where they were given by hand."""
+
+    options: FitOptions
+    base_initial: Initial | None
+    initial: Initial | None
+    origin: Origin
+    way: Way
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,16 +28,16 @@ class Snapshot:
 
     Attributes
     ----------
-    options : tuple of FitOptions
+    lanes : tuple of LaneSnapshot
         Of every lane, in order.
-    starts : tuple of (base, initial)
-        Of every lane, in order.
+    frame : int
+        Of the video.
     comparing : bool
     look : Look
     """
 
-    options: tuple[FitOptions, ...]
-    starts: tuple[tuple[Initial | None, Initial | None], ...]
+    lanes: tuple[LaneSnapshot, ...]
+    frame: int
     comparing: bool
     look: Look
 

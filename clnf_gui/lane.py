@@ -4,9 +4,26 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-from clnf_engine import FitOptions, Initial, Step
+from clnf_engine import FitOptions, Initial, Step, TrackOptions
 from clnf_engine.steps import Place, place_order
+from clnf_engine.tracking.results import Results
+
+
+class Origin(StrEnum):
+    """What kind of fit of its frame a lane shows; the values are fit to be read."""
+
+    IMAGE = ""
+    """The only one there is."""
+    TRACKED = "tracked"
+    ALONE = "not tracked yet: fitted as if tracking began here"
+    CHANGED = "not tracked yet with these options: fitted from the same start"
+    BY_HAND = "started by hand: not the tracked fit"
+
+
+Way = tuple[TrackOptions, int, Initial | None]
+"""`Lane.tracking`, `Lane.begin` and `Lane.first`."""
 
 
 @dataclass(eq=False)
@@ -25,6 +42,19 @@ class Lane:
         How long it took.
     cursor : int
         Index of the Step that is shown.
+    fit_options : FitOptions
+        What the Steps were made with: `options`, but for the windows of a tracked frame.
+    origin : Origin
+    tracking : TrackOptions
+        How the lane follows a face through a video.
+    begin : int
+        Number of the frame that tracking begins with.
+    first : Initial or None
+        A start that tracking is given there.
+    results : Results or None
+        Of the frames that were tracked with these options; None without a video.
+    followed : bool
+        Whether tracking has come to the end of the video.
     """
 
     options: FitOptions = field(default_factory=FitOptions)
@@ -34,6 +64,18 @@ class Lane:
     complete: bool = False
     seconds: float = 0.0
     cursor: int = 0
+    fit_options: FitOptions = field(default_factory=FitOptions)
+    origin: Origin = Origin.IMAGE
+    tracking: TrackOptions = field(default_factory=TrackOptions)
+    begin: int = 0
+    first: Initial | None = None
+    results: Results | None = None
+    followed: bool = False
+
+    @property
+    def way(self) -> Way:
+        """How it tracks, and from where."""
+        return self.tracking, self.begin, self.first
 
     @property
     def step(self) -> Step | None:
@@ -41,9 +83,10 @@ class Lane:
         return self.steps[self.cursor] if self.steps else None
 
     def clear(self) -> None:
-        """Forget the run and its start."""
-        self.base_initial = self.initial = None
+        """Forget the run, its start and the tracking."""
+        self.base_initial = self.initial = self.first = self.results = None
         self.steps, self.complete, self.cursor = [], False, 0
+        self.begin, self.followed, self.origin = 0, False, Origin.IMAGE
 
     def show(self, place: Place) -> None:
         """Move the cursor to a place, or to the nearest moment before it where the run does not come by it."""

@@ -7,9 +7,10 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal, Slot
 
-from clnf_engine import Initial, Model, Step, Trace, fit_steps
+from clnf_engine import FitOptions, Initial, Model, Step, Trace, fit_steps
 from clnf_engine.io.images import Image
 from clnf_gui.cursor import Aspect, Cursor
+from clnf_gui.lane import Lane
 from clnf_gui.worker import Job, Worker
 
 _LIVE_SECONDS = 0.1
@@ -27,6 +28,7 @@ class Runs(Cursor):
         self.model: Model | None = None
         self.image: Image | None = None
         self._afresh: set[str] = set()
+        self._made_with: dict[str, FitOptions] = {}
         self._told_of_steps = 0.0
         self._open: set[str] = set()
         self._worker = Worker("clnf-fits")
@@ -50,7 +52,7 @@ class Runs(Cursor):
         lane, initial = self.lanes[name or self.active], self.initial(name or self.active)
         if self.image is None or self.model is None or initial is None or not lane.steps:
             return None
-        return Trace(self.image.gray, self.model.name, initial, lane.options, tuple(lane.steps))
+        return Trace(self.image.gray, self.model.name, initial, lane.fit_options, tuple(lane.steps))
 
     def finished(self, name: str) -> bool:
         """Whether a lane's run has ended and no newer one is under way."""
@@ -73,9 +75,14 @@ class Runs(Cursor):
         initial = self.initial(name)
         if self.image is None or self.model is None or initial is None:
             return
-        image, model, options = self.image.gray, self.model, self.lanes[name].options
+        image, model, options = self.image.gray, self.model, self._fit_options(self.lanes[name])
+        self._made_with[name] = options
         self._afresh.add(name)
         self._submit(name, lambda: fit_steps(image, model, initial, options))
+
+    def _fit_options(self, lane: Lane) -> FitOptions:
+        """What a lane is to be fitted with."""
+        return lane.options
 
     def _forget_runs(self) -> None:
         """Empty every lane, as before another model or image."""
@@ -102,7 +109,7 @@ class Runs(Cursor):
         if name in self._afresh:
             self._afresh.discard(name)
             self._told_of_steps = time.monotonic()
-            lane.steps, lane.complete = [], False
+            lane.steps, lane.complete, lane.fit_options = [], False, self._made_with[name]
         lane.steps.append(step)
         if self.following and name == self.active:
             self.place = step.place
@@ -122,6 +129,10 @@ class Runs(Cursor):
                 self.lanes[kind].complete, self.lanes[kind].seconds = True, seconds
                 self._tell_of_steps()
             self.changed.emit(Aspect.BUSY)
+            self._go_on(kind)
+
+    def _go_on(self, kind: str) -> None:
+        """Do what follows a job of a kind that has ended. (A slot that is overridden would run in the wrong thread.)"""
 
     @Slot(str, int, str, str)
     def _on_failed(self, kind: str, epoch: int, message: str, details: str) -> None:

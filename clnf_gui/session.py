@@ -13,17 +13,13 @@ from PySide6.QtCore import QObject
 
 from clnf_engine import (
     ClnfError,
-    FitOptions,
     Initial,
     Model,
     Trace,
     first_divergence,
-    initial_from_box,
-    initial_from_landmarks,
     initial_from_params,
     initials_from_detector,
     load_model,
-    perturbed,
 )
 from clnf_engine.deviations import DEVIATIONS, without_deviations
 from clnf_engine.diagnostics.finding import Finding, Link
@@ -33,15 +29,14 @@ from clnf_engine.io.images import Image, read_image
 from clnf_engine.io.landmarks import read_pts
 from clnf_engine.steps import describe
 from clnf_engine.stops import parse_stop
+from clnf_gui.changes import Changes
 from clnf_gui.cursor import ALL_ASPECTS, START, Aspect
-from clnf_gui.history import History, Snapshot
 from clnf_gui.lab import Lab, Subject
-from clnf_gui.look import Look
-from clnf_gui.runs import Runs
 from clnf_gui.session_file import LaneDocument, SessionDocument
+from clnf_gui.video import Opened, opened_video
 
 
-class Session(Runs):
+class Session(Changes):
     """What the window shows. Commands change it; `changed` tells the views.
 
     There are two lanes, A and B. B runs only while comparing; as long as it has no start of its own it starts where A
@@ -50,11 +45,8 @@ class Session(Runs):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.faces: tuple[Initial, ...] = ()
-        self.look = Look()
         self.selection: int | None = None
         self.truth: NDArray[np.float64] | None = None
-        self.history = History()
         self.lab = Lab(self)
         self.lab.changed.connect(lambda: self.changed.emit(Aspect.LAB))
         self.lab.told.connect(self.told)
@@ -64,39 +56,6 @@ class Session(Runs):
         """Stop playing and end the threads; the Session cannot be used afterwards."""
         self.lab.shut_down()
         super().shut_down()
-
-    # --- undo ---------------------------------------------------------------------------------
-
-    def _snapshot(self) -> Snapshot:
-        lanes = self.lanes.values()
-        return Snapshot(
-            tuple(lane.options for lane in lanes),
-            tuple((lane.base_initial, lane.initial) for lane in lanes),
-            self.comparing,
-            self.look,
-        )
-
-    def _restore(self, snapshot: Snapshot) -> None:
-        before = self._snapshot()
-        self.look, self.comparing = snapshot.look, snapshot.comparing
-        if not self.comparing:
-            self.active = "A"
-        for lane, options, start in zip(self.lanes.values(), snapshot.options, snapshot.starts, strict=True):
-            lane.options, (lane.base_initial, lane.initial) = options, start
-        self.changed.emit(ALL_ASPECTS & ~Aspect.SOURCE)
-        if (before.options, before.starts, before.comparing) != (snapshot.options, snapshot.starts, snapshot.comparing):
-            for name in self.shown:
-                self._refit(name)
-
-    def undo(self) -> None:
-        """Take the last change of options, start or look back."""
-        if self.history.can_undo:
-            self._restore(self.history.undo(self._snapshot()))
-
-    def redo(self) -> None:
-        """Bring the last undone change back."""
-        if self.history.can_redo:
-            self._restore(self.history.redo(self._snapshot()))
 
     # --- source -------------------------------------------------------------------------------
 
@@ -109,15 +68,6 @@ class Session(Runs):
         self._submit("image", lambda: _once(lambda: read_image(path)))
 
     # --- lanes --------------------------------------------------------------------------------
-
-    def set_comparing(self, on: bool) -> None:
-        """Show lane B beside lane A, or A alone."""
-        if on != self.comparing:
-            self.history.record(self._snapshot(), "")
-            self.comparing, self.active = on, "A"
-            self.changed.emit(Aspect.LANES | Aspect.START | Aspect.OPTIONS | Aspect.STEPS | Aspect.CURSOR)
-            if on:
-                self._refit("B")
 
     def set_active(self, name: str) -> None:
         """Choose the lane that options and start apply to."""
@@ -144,40 +94,55 @@ class Session(Runs):
         """What a session file holds of this Session; None before a model and an image are open."""
         if self.model is None or self.model.path is None or self.image is None:
             return None
-        lanes = self.lanes.values()
         return SessionDocument(
             model=self.model.path,
             image=self.image.path,
-            lanes=tuple(LaneDocument(lane.options, lane.base_initial, lane.initial) for lane in lanes),
+            lanes=tuple(LaneDocument.of(lane) for lane in self.lanes.values()),
             comparing=self.comparing,
             active=self.active,
             place=self.place,
             look=self.look,
             selection=self.selection,
             stops=tuple(stop.text for stop in self.stops),
+            frame=None if self.video is None else self.frame,
         )
 
     def open_document(self, document: SessionDocument) -> None:
         """Open what a session file holds."""
 
-        def load() -> tuple[SessionDocument, Model, Image, tuple[Initial, ...]]:
-            model, image = load_model(document.model), read_image(document.image)
+        def load() -> Iterator[tuple[SessionDocument, Model, Image | Opened, tuple[Initial, ...]]]:
+            model = load_model(document.model)
             for lane in document.lanes:
-                if lane.initial is not None:
-                    initial_from_params(model, lane.initial.params)
-            return document, model, image, tuple(initials_from_detector(model, image.gray))
+                for initial in filter(None, (lane.initial, lane.first)):
+                    initial_from_params(model, initial.params)
+            if document.frame is not None:
+                for opened in opened_video(document.image):
+                    yield document, model, opened, ()
+            else:
+                image = read_image(document.image)
+                yield document, model, image, tuple(initials_from_detector(model, image.gray))
 
-        self._submit("session", lambda: _once(load))
+        self._submit("session", load)
 
-    def _set_document(self, document: SessionDocument, model: Model, image: Image, faces: tuple[Initial, ...]) -> None:
+    def _set_document(
+        self, document: SessionDocument, model: Model, source: Image | Opened, faces: tuple[Initial, ...]
+    ) -> None:
+        self._close_video()
         self._set_source(model, detect=False)
-        self._set_source(image, detect=False)
-        self.faces, self.comparing, self.active = faces, document.comparing, document.active
+        if isinstance(source, Image):
+            self._set_source(source, detect=False)
+            self.faces = faces
+        else:
+            self._set_video(source, document.frame)
+        self.comparing, self.active = document.comparing, document.active
         self.look, self.selection, self.place = document.look, document.selection, document.place
         self.stops = tuple(parse_stop(text) for text in document.stops)
         for lane, kept in zip(self.lanes.values(), document.lanes, strict=True):
             lane.options, lane.base_initial, lane.initial = kept.options, kept.base_initial, kept.initial
+            lane.tracking, lane.begin, lane.first = kept.tracking, kept.begin, kept.first
+            self._forget_track(lane)
         self.changed.emit(ALL_ASPECTS)
+        self._take_shot(self.lanes)
         for name in self.shown:
             self._refit(name)
 
@@ -191,6 +156,7 @@ class Session(Runs):
         lane = self.lanes["A"]
         lane.options, lane.base_initial, lane.initial = trace.options, trace.initial, trace.initial
         lane.steps, lane.complete, lane.seconds = list(trace.steps), trace.complete, 0.0
+        lane.fit_options = trace.options
         self.comparing = False
         lane.show(self.place)
         self.changed.emit(ALL_ASPECTS)
@@ -205,81 +171,7 @@ class Session(Runs):
             return
         self.changed.emit(Aspect.TRUTH)
 
-    # --- start --------------------------------------------------------------------------------
-
-    def set_initial(self, initial: Initial) -> None:
-        """Start the active lane from `initial`."""
-        self.history.record(self._snapshot(), f"start {self.active}")
-        self.lane.base_initial = self.lane.initial = initial
-        self._restart()
-
-    def start_like_a(self) -> None:
-        """Let lane B start where A does."""
-        lane = self.lanes["B"]
-        if lane.initial is not None:
-            self.history.record(self._snapshot(), "")
-            lane.base_initial = lane.initial = None
-            self._restart()
-
-    def start_from_face(self, index: int) -> None:
-        """Start from a detected face, counted from the largest."""
-        if 0 <= index < len(self.faces):
-            self.set_initial(self.faces[index])
-
-    def start_from_box(self, box: Box) -> None:
-        """Start from the mean shape in a box, (x, y, width, height) in image px."""
-        self._start(lambda model: initial_from_box(model, box))
-
-    def start_from_landmarks(self, path: str | Path) -> None:
-        """Start from the landmarks of a ``.pts`` file."""
-        self._start(lambda model: initial_from_landmarks(model, read_pts(path)))
-
-    def start_from_result(self) -> None:
-        """Start from the parameters the run ended with."""
-        if self.lane.complete:
-            params = self.lane.steps[-1].params
-            self._start(lambda model: initial_from_params(model, params))
-
-    def perturb(self, seed: int, amount: float) -> None:
-        """Perturb the chosen start; an amount of 0 takes the perturbation back."""
-        base = self.lane.base_initial or self.lanes["A"].base_initial
-        if self.model is not None and base is not None:
-            self.history.record(self._snapshot(), f"perturbation {self.active}")
-            self.lane.base_initial = base
-            self.lane.initial = perturbed(self.model, base, seed, amount) if amount > 0 else base
-            self._restart()
-
-    def _start(self, make: Callable[[Model], Initial]) -> None:
-        if self.model is None:
-            return
-        try:
-            self.set_initial(make(self.model))
-        except ClnfError as error:
-            self.failed.emit(str(error), "")
-
-    def _restart(self) -> None:
-        """Refit the active lane, and B too where it starts like A."""
-        self.changed.emit(Aspect.START)
-        for name in self.shown:
-            if name == self.active or self.lanes[name].initial is None:
-                self._refit(name)
-
-    # --- options, look, selection -------------------------------------------------------------
-
-    def set_options(self, options: FitOptions) -> None:
-        """Refit the active lane with other options; the cursor keeps its place."""
-        if options != self.lane.options:
-            self.history.record(self._snapshot(), "")
-            self.lane.options = options
-            self.changed.emit(Aspect.OPTIONS)
-            self._refit(self.active)
-
-    def set_look(self, look: Look) -> None:
-        """Show things another way."""
-        if look != self.look:
-            self.history.record(self._snapshot(), "")
-            self.look = look
-            self.changed.emit(Aspect.LOOK)
+    # --- selection ----------------------------------------------------------------------------
 
     def select(self, landmark: int | None) -> None:
         """Select a landmark everywhere."""
@@ -326,10 +218,12 @@ class Session(Runs):
         value = getattr(a.options, name) if deviation.on(a.options) else deviation.value
         options = replace(without_deviations(a.options), **{name: value})
         if not self.comparing or b.initial is not None or b.options != options:
-            self.history.record(self._snapshot(), "")
+            self._record()
             b.options, b.base_initial, b.initial = options, None, None
+            (b.tracking, b.begin, b.first), b.origin = a.way, a.origin
             self.comparing = True
             self._refit("B")
+            self._retrack("B")
         self.active = "B"
         self.changed.emit(Aspect.LANES | Aspect.START | Aspect.OPTIONS | Aspect.STEPS | Aspect.CURSOR)
         self.told.emit(f"lane B is lane A with no deviation but {name}")
@@ -337,14 +231,20 @@ class Session(Runs):
     # --- answers ------------------------------------------------------------------------------
 
     def _receive(self, kind: str, item: Any) -> None:
-        if kind == "faces":
-            self._set_faces(item)
-        elif kind == "session":
+        take: dict[str, Callable[..., None]] = {
+            "faces": self._set_faces,
+            "model": self._set_source,
+            "image": self._set_source,
+            "video": self._show_video,
+            "shot": self._set_shot,
+            "close": self._set_closed,
+        }
+        if kind == "session":
             self._set_document(*item)
         elif kind == "trace":
             self._set_trace(*item)
         else:
-            self._set_source(item)
+            take[kind](item)
 
     def _detect(self) -> None:
         """Find the faces of the image, which needs a model to place them."""
@@ -352,17 +252,32 @@ class Session(Runs):
             image, model = self.image.gray, self.model
             self._submit("faces", lambda: _once(lambda: tuple(initials_from_detector(model, image))))
 
+    def _set_picture(self, image: Image) -> None:
+        self._close_video()
+        self.image, self.truth = image, None
+        self._forget_everything()
+
     def _set_source(self, source: Model | Image, detect: bool = True) -> None:
-        if isinstance(source, Model):
-            self.model = source
+        if isinstance(source, Image):
+            self._set_picture(source)
         else:
-            self.image, self.truth = source, None
+            self.model = source
+            self._forget_everything()
+            for lane in self.lanes.values():
+                self._forget_track(lane)
+        if detect:
+            self.changed.emit(ALL_ASPECTS)
+            if self.video is None:
+                self._detect()
+            else:
+                self._take_shot(self.lanes)
+                self._track_on()
+
+    def _forget_everything(self) -> None:
+        """Whatever belongs to a model and an image that are no longer open."""
         self._forget_runs()
         self.faces, self.selection, self.active, self.place = (), None, "A", START
         self.history.clear()
-        if detect:
-            self.changed.emit(ALL_ASPECTS)
-            self._detect()
 
     def _set_faces(self, faces: tuple[Initial, ...]) -> None:
         self.faces = faces

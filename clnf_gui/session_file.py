@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from clnf_engine import ClnfError, FitOptions, Initial, Phase
+from clnf_engine import ClnfError, FitOptions, Initial, Phase, TrackOptions
 from clnf_engine.errors import FileError
 from clnf_engine.io.atomic import write_file
 from clnf_engine.options import Source
 from clnf_engine.steps import Place
 from clnf_engine.stops import parse_stop
+from clnf_gui.lane import Lane, Origin
 from clnf_gui.look import Look
 
 FORMAT = "clnf-session"
-VERSION = 1
+VERSION = 2
+"""Of sessions with a video; those with an image are of version 1, which older programs read, too."""
 _MAX_BYTES = 1 << 24
 
 
@@ -30,11 +32,23 @@ class SessionFileError(FileError):
 
 @dataclass(frozen=True, eq=False)
 class LaneDocument:
-    """A lane: its options, and its start before and after perturbation; None starts like lane A."""
+    """A lane: its options, and its start before and after perturbation; None starts like lane A, or as a video does.
+
+    `tracking`, `begin` and `first` are those of `Lane`.
+    """
 
     options: FitOptions
     base_initial: Initial | None
     initial: Initial | None
+    tracking: TrackOptions
+    begin: int
+    first: Initial | None
+
+    @staticmethod
+    def of(lane: Lane) -> LaneDocument:
+        """What is kept of a lane; the starts of a video's frames are found again."""
+        base, initial = (lane.base_initial, lane.initial) if lane.origin is Origin.IMAGE else (None, None)
+        return LaneDocument(lane.options, base, initial, lane.tracking, lane.begin, lane.first)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +65,8 @@ class SessionDocument:
     look : Look
     selection : int or None
     stops : tuple of str
+    frame : int or None
+        Number of the frame, from 0, when `image` is a video.
     """
 
     model: Path
@@ -62,6 +78,7 @@ class SessionDocument:
     look: Look
     selection: int | None
     stops: tuple[str, ...]
+    frame: int | None
 
 
 def write_session(document: SessionDocument, path: Path) -> None:
@@ -75,7 +92,7 @@ def write_session(document: SessionDocument, path: Path) -> None:
     folder = path.resolve().parent
     content = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": 1 if document.frame is None else VERSION,
         "model": _relative(document.model, folder),
         "image": _relative(document.image, folder),
         "lanes": [
@@ -83,6 +100,9 @@ def write_session(document: SessionDocument, path: Path) -> None:
                 "options": lane.options.to_json(),
                 "base_initial": _initial_json(lane.base_initial),
                 "initial": _initial_json(lane.initial),
+                "tracking": lane.tracking.to_json(),
+                "begin": lane.begin,
+                "first": _initial_json(lane.first),
             }
             for lane in document.lanes
         ],
@@ -92,6 +112,7 @@ def write_session(document: SessionDocument, path: Path) -> None:
         "look": asdict(document.look),
         "selection": document.selection,
         "stops": list(document.stops),
+        "frame": document.frame,
     }
     write_file(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode(), SessionFileError)
 
@@ -114,8 +135,9 @@ def read_session(path: Path) -> SessionDocument:
         raise SessionFileError(path, "", f"expected a session file in JSON ({error})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise SessionFileError(path, "", f"names no format {FORMAT!r}; expected a session file")
-    if content.get("version") != VERSION:
-        raise SessionFileError(path, "", f"has version {content.get('version')!r}; this program reads {VERSION}")
+    if content.get("version") not in range(1, VERSION + 1):
+        problem = f"has version {content.get('version')!r}; this program reads 1 to {VERSION}"
+        raise SessionFileError(path, "", problem)
     try:
         return _document(content, path.resolve().parent)
     except KeyError as error:
@@ -126,10 +148,17 @@ def read_session(path: Path) -> SessionDocument:
 
 def _document(content: dict[str, Any], folder: Path) -> SessionDocument:
     lanes = tuple(
-        LaneDocument(FitOptions.from_json(lane["options"]), _initial(lane["base_initial"]), _initial(lane["initial"]))
+        LaneDocument(
+            FitOptions.from_json(lane["options"]),
+            _initial(lane["base_initial"]),
+            _initial(lane["initial"]),
+            TrackOptions.from_json(lane.get("tracking", {})),
+            max(int(lane.get("begin", 0)), 0),
+            _initial(lane.get("first")),
+        )
         for lane in content["lanes"]
     )
-    active, selection = str(content["active"]), content["selection"]
+    active, selection, frame = str(content["active"]), content["selection"], content.get("frame")
     if len(lanes) != 2 or active not in ("A", "B"):
         raise ValueError(f"{len(lanes)} lanes, of which {active!r} is active; expected A and B")
     stage, phase, iteration = content["place"]
@@ -145,6 +174,7 @@ def _document(content: dict[str, Any], folder: Path) -> SessionDocument:
         look=_look(content["look"]),
         selection=None if selection is None else max(int(selection), 0),
         stops=tuple(content["stops"]),
+        frame=None if frame is None else max(int(frame), 0),
     )
 
 

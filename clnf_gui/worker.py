@@ -75,9 +75,19 @@ class Worker(QObject):
         Stale
             When the job is to end.
         """
+        self.check()
+        self.progressed.emit(*self._running, done, total)
+
+    def check(self) -> None:
+        """For the running job itself to call before it does more work.
+
+        Raises
+        ------
+        Stale
+            When the job is to end.
+        """
         if not self.is_current(*self._running):
             raise Stale
-        self.progressed.emit(*self._running, done, total)
 
     @Slot(str, int, object)
     def _run(self, kind: str, epoch: int, job: Job) -> None:

@@ -1,0 +1,172 @@
+"""Work on a video that threads do: a frame with its fits, to be shown, and the tracking of all frames."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from clnf_engine import FitOptions, FrameResult, Initial, Model, Step, TrackOptions, VideoSource, fit_steps
+from clnf_engine.errors import FileError, VideoFileError
+from clnf_engine.initial import initials_from_detector
+from clnf_engine.io.images import Image
+from clnf_engine.options import Source
+from clnf_engine.tracking.results import Results
+from clnf_engine.tracking.track import Past, check_first, track_frame
+from clnf_gui.lane import Lane, Origin
+
+_BATCH_SECONDS = 0.015
+
+
+@dataclass(frozen=True, eq=False)
+class LaneFit:
+    """A lane's fit of a frame.
+
+    Attributes
+    ----------
+    track : Results or None
+        Those of the lane when the fit was wished for; with other ones the fit is out of date.
+    initial : Initial or None
+        None when there is nothing to start from.
+    options : FitOptions
+    origin : Origin
+    steps : list of Step
+    seconds : float
+        What the fit took.
+    """
+
+    track: Results | None
+    initial: Initial | None
+    options: FitOptions
+    origin: Origin
+    steps: list[Step]
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A frame as it is shown.
+
+    Attributes
+    ----------
+    index : int
+        Of the frame, from 0.
+    image : Image or None
+    fits : dict of str to LaneFit
+        By lane.
+    faces : tuple of Initial
+        Those detected, when the detector was asked.
+    problem : str
+        Why there is no image; "" when there is.
+    """
+
+    index: int
+    image: Image | None
+    fits: dict[str, LaneFit]
+    faces: tuple[Initial, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Wish:
+    """How a lane is to fit a frame: like its tracked result, if there is one."""
+
+    track: Results | None
+    result: FrameResult | None
+    options: FitOptions
+    tracking: TrackOptions
+    first: Initial | None
+
+    @staticmethod
+    def of(lane: Lane, index: int) -> Wish:
+        """What a lane wants of a frame."""
+        result = None if lane.results is None else lane.results[index]
+        return Wish(lane.results, result, lane.options, lane.tracking, lane.first)
+
+
+def take_shot(
+    source: VideoSource, index: int, model: Model | None, wishes: Mapping[str, Wish], check: Callable[[], None]
+) -> Iterator[Shot]:
+    """A frame and its fits; `check` is called before each and may end the work."""
+    try:
+        frame = source.frame(index)
+    except FileError as error:
+        yield Shot(index, None, {}, problem=str(error))
+        return
+    check()
+    faces: tuple[Initial, ...] = ()
+
+    @cache
+    def detected(model: Model) -> tuple[Initial, ...]:
+        nonlocal faces
+        faces = tuple(initials_from_detector(model, frame.gray))
+        return faces
+
+    def start(model: Model, wish: Wish) -> Initial | None:
+        if wish.result is not None:
+            return wish.result.initial
+        if wish.tracking.initialization in (Source.BOX, Source.LANDMARKS):
+            return wish.first
+        return next(iter(detected(model)), None)
+
+    fits = {}
+    if model is not None:
+        for name, wish in wishes.items():
+            initial = start(model, wish)
+            check()
+            options, origin = wish.options, Origin.ALONE
+            if wish.result is not None:
+                options, origin = wish.result.options, Origin.TRACKED
+            began = time.perf_counter()
+            steps = [] if initial is None else list(fit_steps(frame.gray, model, initial, options))
+            fits[name] = LaneFit(wish.track, initial, options, origin, steps, time.perf_counter() - began)
+            check()
+    yield Shot(index, Image(source.path, frame.rgb, frame.gray), fits, faces)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What is left of a lane's tracking."""
+
+    options: FitOptions
+    tracking: TrackOptions
+    first: Initial | None
+    past: Past
+
+
+Batch = list[tuple[str, FrameResult]]
+"""Results with the names of their lanes."""
+
+
+def track_lanes(source: VideoSource, model: Model, tasks: Mapping[str, Task]) -> Iterator[Batch | VideoFileError]:
+    """Track in every lane; a frame is decoded once for all of them.
+
+    Yields
+    ------
+    list of (str, FrameResult)
+        What has come together in a few milliseconds.
+    VideoFileError
+        At last, when some frames could not be decoded.
+    """
+    for task in tasks.values():
+        check_first(model, task.tracking, task.first)
+    pasts = {name: task.past for name, task in tasks.items()}
+    batch: Batch = []
+    told = time.monotonic()
+    try:
+        for frame in source.frames(min(past.frame for past in pasts.values())):
+            for name, task in tasks.items():
+                past = pasts[name]
+                if past.frame <= frame.index:
+                    result = track_frame(frame, model, task.options, task.tracking, task.first, past)
+                    pasts[name] = past.after(result.index, result.params if result.success else None)
+                    batch.append((name, result))
+            if time.monotonic() - told > _BATCH_SECONDS:
+                yield batch
+                batch, told = [], time.monotonic()
+    except VideoFileError as error:
+        yield batch
+        yield error
+    else:
+        yield batch
