@@ -11,7 +11,7 @@ from collections.abc import Sequence
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the window; returns the exit code."""
     parser = argparse.ArgumentParser(prog="clnf-gui", description="Step through a CLNF face-landmark fit.")
-    parser.add_argument("image", nargs="?", help="image, session or trace to open (default: a sample portrait)")
+    parser.add_argument("image", nargs="?", help="image, video, folder of frames, session or trace to open")
     parser.add_argument("--theme", choices=("system", "light", "dark"), default="system", help="colours of the window")
     parser.add_argument("--fresh", action="store_true", help="open the window as it was made, not as it was left")
     parser.add_argument("--model", help="main file of a CLNF model, its folder, or the name of a shipped model")

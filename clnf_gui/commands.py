@@ -10,6 +10,7 @@ from PySide6.QtGui import QKeySequence
 
 from clnf_gui.look import MapKind, MapSource
 from clnf_gui.session import Session
+from clnf_gui.video import SPEEDS
 
 
 class Dialogs(Protocol):
@@ -80,6 +81,15 @@ class Dialogs(Protocol):
 
     def raise_lab(self) -> None:
         """Bring the Lab to the front."""
+
+    def ask_frames_folder(self) -> None:
+        """Let the person choose a folder whose images are the frames of a video."""
+
+    def ask_track_path(self) -> None:
+        """Let the person choose where to save the tracking."""
+
+    def edit_frame(self) -> None:
+        """Let the person type the number of a frame."""
 
     def close_window(self) -> None:
         """Close the window."""
@@ -175,8 +185,25 @@ def _run_tools(session: Session, dialogs: Dialogs, names: Iterable[str]) -> None
     session.diagnose(names)
 
 
+def _has_video(session: Session) -> bool:
+    return session.video is not None
+
+
+def _track(session: Session, _: Dialogs) -> None:
+    if session.tracking:
+        session.stop_tracking()
+    else:
+        session.start_tracking()
+
+
+def _change_speed(session: Session, direction: int) -> None:
+    at = SPEEDS.index(session.speed) + direction
+    session.set_video_speed(SPEEDS[min(max(at, 0), len(SPEEDS) - 1)])
+
+
 COMMANDS: tuple[Command, ...] = (
-    Command("open_image", "File", "Open image…", lambda _, d: d.ask_image(), "Ctrl+O", "open"),
+    Command("open_image", "File", "Open image or video…", lambda _, d: d.ask_image(), "Ctrl+O", "open"),
+    Command("open_folder", "File", "Open folder of frames…", lambda _, d: d.ask_frames_folder(), "Ctrl+Alt+O"),
     Command("open_model", "File", "Open model…", lambda _, d: d.ask_model(), "Ctrl+M", "model"),
     Command("open_landmarks", "File", "Start from landmarks…", lambda _, d: d.ask_landmarks(), "Ctrl+L"),
     Command("open_session", "File", "Open session…", lambda _, d: d.ask_session(), "Ctrl+Shift+O"),
@@ -193,6 +220,13 @@ COMMANDS: tuple[Command, ...] = (
         "Export report of the Lab…",
         lambda _, d: d.ask_lab_report_path(),
         can=lambda s: bool(s.findings()),
+    ),
+    Command(
+        "export_track",
+        "File",
+        "Export tracking…",
+        lambda _, d: d.ask_track_path(),
+        can=lambda s: s.lane.results is not None and s.lane.results.end > s.lane.results.begin,
     ),
     Command("copy_python", "Edit", "Copy as Python", lambda _, d: d.copy_python(), "Ctrl+Shift+C", "", True),
     Command("quit", "File", "Quit", lambda _, d: d.close_window(), "Ctrl+Q"),
@@ -257,6 +291,50 @@ COMMANDS: tuple[Command, ...] = (
         _show_source(MapSource.DIFFERENCE),
         "6",
         checked=_shows_source(MapSource.DIFFERENCE),
+    ),
+    Command(
+        "track",
+        "Video",
+        "Track, or stop tracking",
+        _track,
+        "F8",
+        checked=lambda s: s.tracking,
+        can=lambda s: s.tracking or s.can_track,
+    ),
+    Command(
+        "track_from_here",
+        "Video",
+        "Track anew from this frame and its start",
+        lambda s, _: s.track_from_here(),
+        "Shift+F8",
+        needs_steps=True,
+        can=_has_video,
+    ),
+    Command(
+        "play_video",
+        "Video",
+        "Play the video",
+        lambda s, _: s.set_video_playing(not s.video_playing),
+        "K",
+        checked=lambda s: s.video_playing,
+        can=_has_video,
+    ),
+    Command("slower", "Video", "Slower", lambda s, _: _change_speed(s, -1), "[", can=_has_video),
+    Command("faster", "Video", "Faster", lambda s, _: _change_speed(s, 1), "]", can=_has_video),
+    Command("frame_back", "Video", "Frame back", lambda s, _: s.go_by_frames(-1), ",", can=_has_video),
+    Command("frame", "Video", "Next frame", lambda s, _: s.go_by_frames(1), ".", can=_has_video),
+    Command("first_frame", "Video", "First frame", lambda s, _: s.go_to_frame(0), "Ctrl+Home", can=_has_video),
+    Command(
+        "last_frame", "Video", "Last frame", lambda s, _: s.go_to_frame(len(s.times) - 1), "Ctrl+End", can=_has_video
+    ),
+    Command("go_to_frame", "Video", "Go to frame", lambda _, d: d.edit_frame(), "Ctrl+G", can=_has_video),
+    Command(
+        "parting",
+        "Video",
+        "Go to the frame where A and B part",
+        lambda s, _: s.go_to_parting(),
+        "Shift+D",
+        can=lambda s: s.apart is not None,
     ),
     Command("lab", "Lab", "Show or hide the Lab", lambda _, d: d.toggle_lab(), "Ctrl+Shift+L", "lab"),
     Command(

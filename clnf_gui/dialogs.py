@@ -14,7 +14,7 @@ from clnf_engine.io.atomic import write_file
 from clnf_engine.library import shipped_models
 from clnf_gui import about, settings
 from clnf_gui.commands import COMMANDS
-from clnf_gui.export import lab_report, png_bytes, python_source, step_report, steps_csv
+from clnf_gui.export import lab_report, png_bytes, python_source, step_report, steps_csv, tracking_csv
 from clnf_gui.panels.palette import Palette
 from clnf_gui.panels.stop_dialog import StopDialog
 from clnf_gui.panes import Panes, in_sight
@@ -22,7 +22,16 @@ from clnf_gui.session import Session
 from clnf_gui.session_file import read_session, write_session
 from clnf_gui.views.image_view import ImageView
 
-_IMAGES = "Images (*.jpg *.jpeg *.png *.bmp *.tif *.tiff *.webp *.pgm *.ppm);;All files (*)"
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+_VIDEO_SUFFIXES = (
+    *(".3gp", ".avi", ".flv", ".gif", ".h264", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
+    *(".mts", ".ogv", ".ts", ".webm", ".wmv", ".y4m"),
+)
+_PICTURES = (
+    f"Images and videos ({' '.join(f'*{suffix}' for suffix in _IMAGE_SUFFIXES + _VIDEO_SUFFIXES)});;"
+    f"Images ({' '.join(f'*{suffix}' for suffix in _IMAGE_SUFFIXES)});;"
+    f"Videos ({' '.join(f'*{suffix}' for suffix in _VIDEO_SUFFIXES)});;All files (*)"
+)
 _MODELS = "CLNF main files (main*.txt);;All files (*)"
 _LANDMARKS = "Landmarks (*.pts);;All files (*)"
 _SESSIONS = "Sessions (*.json);;All files (*)"
@@ -47,14 +56,17 @@ class WindowDialogs:
     # --- opening ------------------------------------------------------------------------------
 
     def open_file(self, path: str) -> None:
-        """Open a file: a session, trace, landmarks to start from, model, or image."""
+        """Open a file: a session, trace, landmarks to start from, model, video or image; a folder is a video."""
         openers: dict[str, Callable[[str], None]] = {
             ".json": self._open_session,
             ".npz": self._session.open_trace,
             ".pts": self._session.start_from_landmarks,
             ".txt": self.open_model,
         }
+        openers |= dict.fromkeys(_VIDEO_SUFFIXES, self._session.open_video)
         suffix = Path(path).suffix.lower()
+        if Path(path).is_dir():
+            suffix, openers[suffix] = "", self._session.open_video
         openers.get(suffix, self._session.open_image)(path)
         if suffix not in (".pts", ".txt"):
             settings.remember_file(path)
@@ -72,7 +84,12 @@ class WindowDialogs:
         self._session.open_model(path_or_name)
 
     def ask_image(self) -> None:
-        self._ask("Open image", _IMAGES, self.open_file)
+        self._ask("Open image or video", _PICTURES, self.open_file)
+
+    def ask_frames_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self._window, "Open folder of frames")
+        if path:
+            self.open_file(path)
 
     def ask_model(self) -> None:
         self._ask("Open model", _MODELS, self.open_model)
@@ -111,6 +128,14 @@ class WindowDialogs:
         if trace is not None:
             self._save("Export step table", ".csv", "CSV (*.csv)", _writer(lambda: steps_csv(trace).encode()))
 
+    def ask_track_path(self) -> None:
+        session = self._session
+        results, model, video = session.lane.results, session.model, session.video
+        if results is not None and model is not None and video is not None:
+            path = self._ask_path("Export tracking", ".csv", "CSV (*.csv)")
+            if path is not None:
+                session.lab.write(path, tracking_csv(results, video, model, session.lane))
+
     def ask_picture_path(self) -> None:
         views: dict[str, QWidget] = {"The whole window": self._window}
         views |= {f"Image, lane {name}": self._views[name] for name in self._session.shown}
@@ -129,9 +154,10 @@ class WindowDialogs:
         session, subject, findings = self._session, self._session.subject(), self._session.findings()
         if subject is not None and session.image is not None and subject.model.path is not None:
             image, model = session.image.path.resolve(), subject.model.path.resolve()
+            still = session.still
             path = self._ask_path("Export report of the Lab", ".html", "HTML (*.html)")
             if path is not None:
-                session.lab.write(path, lambda: lab_report(subject, findings, image, model))
+                session.lab.write(path, lambda: lab_report(subject, findings, image, model, still))
 
     def report(self) -> str:
         """The HTML report of the Step under the cursor."""
@@ -172,7 +198,7 @@ class WindowDialogs:
         image, model = session.image.path.resolve(), session.model.path.resolve()
         step = session.step
         place = session.place if step is None else step.place
-        QGuiApplication.clipboard().setText(python_source(trace, image, model, place))
+        QGuiApplication.clipboard().setText(python_source(trace, image, model, place, session.still))
         session.told.emit("copied a program that repeats this run")
 
     # --- reading ------------------------------------------------------------------------------
@@ -208,19 +234,25 @@ class WindowDialogs:
     def zoom_to_image(self) -> None:
         self._views["A"].zoom_to_image()
 
+    def edit_frame(self) -> None:
+        self._dock("Frames").show()
+        self._dock("Frames").raise_()
+        self._panes.frame_bar.number.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self._panes.frame_bar.number.selectAll()
+
     def toggle_lab(self) -> None:
-        lab = self._lab_dock()
+        lab = self._dock("Lab")
         if in_sight(lab):
             lab.hide()
         else:
             self.raise_lab()
 
     def raise_lab(self) -> None:
-        self._lab_dock().show()
-        self._lab_dock().raise_()
+        self._dock("Lab").show()
+        self._dock("Lab").raise_()
 
-    def _lab_dock(self) -> QDockWidget:
-        return next(dock for dock in self._window.findChildren(QDockWidget) if dock.objectName() == "Lab")
+    def _dock(self, name: str) -> QDockWidget:
+        return next(dock for dock in self._window.findChildren(QDockWidget) if dock.objectName() == name)
 
     def reset_layout(self) -> None:
         settings.forget_layout()

@@ -6,7 +6,7 @@ import base64
 import csv
 import html
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,21 @@ from PySide6.QtCore import QBuffer, QByteArray, QIODevice, Qt
 from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QWidget
 
-from clnf_engine import FitOptions, Initial, Trace
+from clnf_engine import FitOptions, Initial, Model, Trace, VideoSource
 from clnf_engine.diagnostics.finding import Finding
 from clnf_engine.diagnostics.tools import Tool
 from clnf_engine.steps import Place, Step, describe
+from clnf_engine.tracking.journal import Row, columns, run_name
+from clnf_engine.tracking.results import Results
 from clnf_gui.lab import Subject
+from clnf_gui.lane import Lane
 from clnf_gui.views.tables import statistics_columns, step_columns
 
 _SCALE = 2
 _HEAD = (
     "import numpy as np",
     "",
-    "from clnf_engine import FitOptions, fit, initial_from_params, load_model",
+    "from clnf_engine import FitOptions, fit, initial_from_params, load_model, open_video",
     "from clnf_engine.io.images import read_image",
 )
 
@@ -60,14 +63,26 @@ def steps_csv(trace: Trace) -> str:
     return buffer.getvalue()
 
 
-def python_source(trace: Trace, image: Path, model: Path, place: Place) -> str:
-    """A program that repeats a run, bit for bit, and finds the Step at a place."""
+def tracking_csv(results: Results, source: VideoSource, model: Model, lane: Lane) -> Callable[[], bytes]:
+    """Makes the file that ``clnf track`` writes, of what a lane has tracked."""
+    options, tracking, first = lane.options, lane.tracking, lane.first
+
+    def make() -> bytes:
+        run = run_name(source, model, options, tracking, first)
+        rows = (Row.of(result, model, tracking, run).text() for result in results)
+        return "".join([",".join(columns(model)) + "\n", *rows]).encode("ascii")
+
+    return make
+
+
+def python_source(trace: Trace, image: Path, model: Path, place: Place, frame: int | None = None) -> str:
+    """A program that repeats a run, bit for bit, and finds the Step at a place; `frame` is that of a video."""
     stage, phase, iteration = place
     return "\n".join(
         [
             *_HEAD,
             "",
-            *_sources(image, model),
+            *_sources(image, model, frame),
             f"trace = {_fit(trace)}",
             f"step = next(s for s in trace.steps if s.place == ({stage!r}, {str(phase)!r}, {iteration!r}))",
             "print(trace.message, trace.landmarks, step.update_norm)",
@@ -76,7 +91,7 @@ def python_source(trace: Trace, image: Path, model: Path, place: Place) -> str:
     )
 
 
-def lab_source(subject: Subject, image: Path, model: Path, names: Iterable[str]) -> str:
+def lab_source(subject: Subject, image: Path, model: Path, names: Iterable[str], frame: int | None = None) -> str:
     """A program that repeats the runs the Lab looks at, and what its tools of these names found."""
     other = "None" if subject.other is None else _fit(subject.other)
     return "\n".join(
@@ -84,7 +99,7 @@ def lab_source(subject: Subject, image: Path, model: Path, names: Iterable[str])
             *_HEAD,
             "from clnf_engine.diagnostics.tools import diagnose, tools_named",
             "",
-            *_sources(image, model),
+            *_sources(image, model, frame),
             f"trace, other = {_fit(subject.trace)}, {other}",
             'if __name__ == "__main__":  # some tools use several processes',
             f"    for tool, finding in diagnose(trace, model, other, tools_named({list(names)!r})):",
@@ -94,8 +109,9 @@ def lab_source(subject: Subject, image: Path, model: Path, names: Iterable[str])
     )
 
 
-def _sources(image: Path, model: Path) -> tuple[str, str]:
-    return f"model = load_model({str(model)!r})", f"image = read_image({str(image)!r}).gray"
+def _sources(image: Path, model: Path, frame: int | None) -> tuple[str, str]:
+    picture = f"read_image({str(image)!r})" if frame is None else f"open_video({str(image)!r}).frame({frame})"
+    return f"model = load_model({str(model)!r})", f"image = {picture}.gray"
 
 
 def _fit(trace: Trace) -> str:
@@ -110,7 +126,9 @@ def _fit(trace: Trace) -> str:
     return f"fit(image, model, {initial}, FitOptions({changes}))"
 
 
-def lab_report(subject: Subject, findings: Sequence[tuple[Tool, Finding]], image: Path, model: Path) -> bytes:
+def lab_report(
+    subject: Subject, findings: Sequence[tuple[Tool, Finding]], image: Path, model: Path, frame: int | None = None
+) -> bytes:
     """One self-contained HTML page with what the Lab found."""
     from clnf_engine.diagnostics.investigation import Investigation
     from clnf_engine.diagnostics.report_html import report_html
@@ -119,7 +137,7 @@ def lab_report(subject: Subject, findings: Sequence[tuple[Tool, Finding]], image
     note = ""
     if subject.other is None and any(tool.compares for tool, _ in findings):
         note = "Where two runs are compared, B is the same fit with another normalization."
-    source = lab_source(subject, image, model, [tool.name for tool, _ in findings])
+    source = lab_source(subject, image, model, [tool.name for tool, _ in findings], frame)
     return report_html(Investigation(f"Diagnosis of {image.name}", source, runs, tuple(findings), note)).encode()
 
 

@@ -48,6 +48,26 @@ class Curves(StrEnum):
     GRADIENT = "gradient"
 
 
+class FrameCurves(StrEnum):
+    """What the frames pane shows of every frame of a video."""
+
+    ALL = "all"
+    LIKELIHOOD = "likelihood"
+    UPDATE_NORM = "update_norm"
+    JUMP = "jump"
+    APART = "apart"
+
+
+class Worst(StrEnum):
+    """Which frames of a video are listed as the worst."""
+
+    JUMP = "jump"
+    LIKELIHOOD = "likelihood"
+    UNSETTLED = "unsettled"
+    LOST = "lost"
+    APART = "apart"
+
+
 @dataclass(frozen=True)
 class Look:
     """What is shown, and how.
@@ -63,6 +83,8 @@ class Look:
     curves : Curves
     target : float
         A line of the person's own in the convergence pane; 0 for none.
+    frame_curves : FrameCurves
+    worst : Worst
     shift_scale : float
         Factor on the length of the mean-shifts over the image.
     pinned : tuple of int
@@ -80,6 +102,8 @@ class Look:
     manual_range: tuple[float, float] = (0.0, 1.0)
     curves: Curves = Curves.NORM
     target: float = 0.0
+    frame_curves: FrameCurves = FrameCurves.ALL
+    worst: Worst = Worst.JUMP
     shift_scale: float = 1.0
     pinned: tuple[int, ...] = ()
     show_ghost: bool = True

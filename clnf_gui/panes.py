@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QPlainTextEdit, QSplitter, QVBoxLayout, QWidget
 
 from clnf_engine.diagnostics.magnitudes import magnitudes
@@ -13,20 +13,25 @@ from clnf_gui.commands import command
 from clnf_gui.cursor import Aspect
 from clnf_gui.lab import Activity, Record
 from clnf_gui.panels.curve_choice import CurveChoice
+from clnf_gui.panels.frame_bar import FrameBar
 from clnf_gui.panels.lab_tools import LabTools, state_text
 from clnf_gui.panels.map_choice import MapChoice
+from clnf_gui.panels.worst_choice import WorstChoice
 from clnf_gui.session import Session
 from clnf_gui.views.convergence import ConvergenceView
 from clnf_gui.views.finding_view import FindingView
+from clnf_gui.views.frames_view import FramesView
 from clnf_gui.views.inspector import InspectorView
 from clnf_gui.views.magnitudes_view import MagnitudesView
 from clnf_gui.views.number_table import NumberTable
 from clnf_gui.views.response_atlas import ResponseAtlas
 from clnf_gui.views.tables import ParametersView, statistics_columns, step_columns
+from clnf_gui.views.worst import worst_columns
 
 _AT_CURSOR = Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LANES
 _OF_RUN = Aspect.SOURCE | Aspect.STEPS | Aspect.LANES
 _OF_LAB = Aspect.LAB | Aspect.START | Aspect.OPTIONS | Aspect.BUSY
+_OF_VIDEO = Aspect.SOURCE | Aspect.FRAME | Aspect.TRACK | Aspect.LANES | Aspect.LOOK | Aspect.OPTIONS
 _LOG_LINES = 5_000
 
 
@@ -58,11 +63,16 @@ def in_sight(widget: QWidget) -> bool:
     return widget.isVisible() and not widget.visibleRegion().isEmpty()
 
 
-class Panes:
+class Panes(QObject):
     """All panes of the window, their signals wired to the Session."""
 
+    command_wanted = Signal(str)
+    """Id of a command."""
+
     def __init__(self, session: Session) -> None:
+        super().__init__()
         self._shown: dict[str, tuple[object, ...]] = {}
+        self._worst_frames: list[int] = []
         self.atlas, self.map_choice = ResponseAtlas(), MapChoice()
         self.inspector, self.magnitudes = InspectorView(), MagnitudesView()
         self.convergence, self.parameters = ConvergenceView(), ParametersView()
@@ -89,6 +99,8 @@ class Panes:
         lab.setStretchFactor(1, 1)
         lab.setSizes([190, 810])
         lab.setChildrenCollapsible(False)
+        self.frame_bar, self.frames = FrameBar(), FramesView()
+        self.worst_choice, self.worst = WorstChoice(), NumberTable("Worst frames of the video")
         upper, lower = Qt.DockWidgetArea.RightDockWidgetArea, Qt.DockWidgetArea.BottomDockWidgetArea
         selected = _AT_CURSOR | Aspect.SELECTION
         self.all = (
@@ -98,6 +110,7 @@ class Panes:
             Pane(
                 "Lab", lab, lower, selected | Aspect.LAB | Aspect.START | Aspect.OPTIONS | Aspect.BUSY, self._paint_lab
             ),
+            Pane("Frames", self._frames_widget(), lower, _OF_VIDEO, self._paint_frames),
             Pane("Magnitudes", self.magnitudes, lower, selected | Aspect.OPTIONS, self._paint_magnitudes),
             Pane("Statistics", self.statistics, lower, _OF_RUN, self._paint_statistics),
             Pane("Parameters", self.parameters, lower, _AT_CURSOR, self._paint_parameters),
@@ -114,8 +127,38 @@ class Panes:
         self.finding.link_clicked.connect(session.follow)
         self.map_choice.look_chosen.connect(session.set_look)
         self.curve_choice.look_chosen.connect(session.set_look)
+        self.frame_bar.command_wanted.connect(self.command_wanted)
+        self.frame_bar.frame_wanted.connect(session.go_to_frame)
+        self.frame_bar.speed_chosen.connect(session.set_video_speed)
+        self.frame_bar.chasing_chosen.connect(session.set_chasing)
+        for choice in (self.frame_bar, self.worst_choice):
+            choice.look_chosen.connect(session.set_look)
+        self.frames.frame_wanted.connect(session.go_to_frame)
+        self.worst.row_clicked.connect(lambda row: session.go_to_frame(self._worst_frames[row]))
         session.told.connect(self.log.appendPlainText)
         session.failed.connect(lambda message, details: self.log.appendPlainText(f"{message}\n{details}".rstrip()))
+
+    def _frames_widget(self) -> QWidget:
+        """The controls above the curves, the worst frames beside them."""
+        beside = QWidget()
+        layout = QVBoxLayout(beside)
+        layout.setContentsMargins(0, 2, 2, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self.worst_choice)
+        layout.addWidget(self.worst, 1)
+        split = QSplitter(Qt.Orientation.Horizontal)
+        split.addWidget(self.frames)
+        split.addWidget(beside)
+        split.setStretchFactor(0, 1)
+        split.setSizes([700, 290])
+        split.setChildrenCollapsible(False)
+        result = QWidget()
+        whole = QVBoxLayout(result)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(0)
+        whole.addWidget(self.frame_bar)
+        whole.addWidget(split, 1)
+        return result
 
     def _changed(self, name: str, *shown: object) -> bool:
         """Whether a pane shows other things than when it was asked last; moving the cursor alone changes few.
@@ -144,6 +187,23 @@ class Panes:
             self.convergence.show_runs(runs, session.places(), session.lane.options.convergence_px, look)
         if session.step is not None:
             self.convergence.show_cursor(session.step.place)
+
+    def _paint_frames(self, session: Session) -> None:
+        look, tracks, apart = session.look, session.all_results(), session.apart
+        self.frame_bar.show_session(session)
+        self.worst_choice.show_look(look)
+        known = tuple((name, results, results.end) for name, results in tracks.items())
+        limits = {name: session.lanes[name].tracking.min_likelihood for name in tracks}
+        if self._changed("frames", len(session.times), known, apart, limits, look.frame_curves):
+            self.frames.show_tracks(len(session.times), tracks, apart, limits, look.frame_curves)
+        if self._changed("worst", len(session.times), known, apart, look.worst):
+            columns = worst_columns(look.worst, tracks, apart, session.times)
+            self._worst_frames = [number - 1 for number in columns.get("frame", [])]
+            self.worst.show_columns(columns)
+            self.worst.scrollToTop()
+        self.frames.show_frame(session.wanted)
+        listed = session.wanted in self._worst_frames and not session.tracking
+        self.worst.show_row(self._worst_frames.index(session.wanted) if listed else None)
 
     def _paint_lab(self, session: Session) -> None:
         lab, now = session.lab, session.subject()

@@ -132,7 +132,7 @@ class Runs(Cursor):
             self._go_on(kind)
 
     def _go_on(self, kind: str) -> None:
-        """Do what follows a job of a kind that has ended. (A slot that is overridden would run in the wrong thread.)"""
+        """Do what follows a job of a kind that has ended; the slot itself, overridden, would run in another thread."""
 
     @Slot(str, int, str, str)
     def _on_failed(self, kind: str, epoch: int, message: str, details: str) -> None:

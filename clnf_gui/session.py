@@ -104,7 +104,7 @@ class Session(Changes):
             look=self.look,
             selection=self.selection,
             stops=tuple(stop.text for stop in self.stops),
-            frame=None if self.video is None else self.frame,
+            frame=self.still,
         )
 
     def open_document(self, document: SessionDocument) -> None:

@@ -76,6 +76,11 @@ class Tracks(Runs):
         return self.video is not None and self.model is not None and any(not lane.followed for lane in self._lanes())
 
     @property
+    def still(self) -> int | None:
+        """Number of the frame that is shown; None without a video."""
+        return None if self.video is None else self.frame
+
+    @property
     def tracked(self) -> int:
         """Number of the frame after the last one that was tracked in every lane."""
         return min((lane.results.end for lane in self._lanes() if lane.results is not None), default=0)

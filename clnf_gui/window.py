@@ -71,6 +71,7 @@ class MainWindow(QMainWindow):
         self._connect()
         self._dirty = ALL_ASPECTS
         self._zoom_when_fitted = True
+        self._had_video = False
         self._stale: set[Pane] = set(self.panes.all)
         self._painted_at = 0.0
         self._repaint_timer = QTimer(self, singleShot=True)
@@ -144,6 +145,15 @@ class MainWindow(QMainWindow):
         self.addDockWidget(area, dock)
         return dock
 
+    def _raise_frames(self) -> None:
+        """Bring the frames to the front: a video has been opened."""
+        dock = next(dock for dock in self.findChildren(QDockWidget) if dock.objectName() == "Frames")
+        dock.show()
+        dock.raise_()
+        if not self._had_video:
+            self._had_video = True
+            self.resizeDocks([dock], [max(dock.height(), self.height() // 3)], Qt.Orientation.Vertical)
+
     def _restore_made_layout(self) -> None:
         """Put the docks back as they were made, and all of them in sight."""
         self.restoreState(self._made_layout)
@@ -170,6 +180,8 @@ class MainWindow(QMainWindow):
         self.options.landmarks_wanted.connect(self.dialogs.ask_landmarks)
         self.options.result_chosen.connect(session.start_from_result)
         self.options.perturbation_chosen.connect(session.perturb)
+        self.options.track.tracking_chosen.connect(session.set_tracking_options)
+        self.panes.command_wanted.connect(lambda name: self.actions_by_id[name].trigger())
 
     # --- repainting ---------------------------------------------------------------------------
 
@@ -196,8 +208,16 @@ class MainWindow(QMainWindow):
             name = "" if session.image is None else f"{session.image.path.name} — "
             self.setWindowTitle(f"{name}CLNF Studio")
             self._zoom_when_fitted = True
+            if session.video is not None:
+                self._zoom_when_fitted = False
+                self._raise_frames()
+            self.options.show_video(session.video is not None)
+        elif Aspect.FRAME in dirty and session.image is not None:
+            for view in self.image_views.values():
+                view.show_image(session.image.rgb)
         if Aspect.LANES in dirty:
-            self._zoom_when_fitted |= self.image_views["B"].isHidden() == session.comparing
+            if session.video is None:
+                self._zoom_when_fitted |= self.image_views["B"].isHidden() == session.comparing
             self.options.show_lanes(session.comparing, session.active)
             for name in session.lanes:
                 for widget in (self.image_views[name], self.headers[name]):
@@ -206,10 +226,11 @@ class MainWindow(QMainWindow):
             like_a = session.active == "B" and lane.initial is None
             base = session.lanes["A"].base_initial if like_a else lane.base_initial
             self.options.show_initial(session.initial(session.active), base, session.faces, like_a)
-            self.options.setEnabled(session.initial("A") is not None)
+            self.options.setEnabled(session.initial("A") is not None or session.video is not None)
         if (Aspect.SOURCE | Aspect.OPTIONS | Aspect.LANES) & dirty:
             self.options.show_options(lane.options)
-        if (Aspect.STEPS | Aspect.CURSOR | Aspect.LANES | Aspect.STOPS) & dirty:
+            self.options.track.show_way(lane.way)
+        if (Aspect.STEPS | Aspect.CURSOR | Aspect.LANES | Aspect.STOPS | Aspect.FRAME) & dirty:
             self._paint_strip()
         if _IMAGES_SHOW & dirty:
             self._paint_images()
@@ -231,13 +252,12 @@ class MainWindow(QMainWindow):
         lanes = {name: session.lanes[name] for name in session.shown}
         self.timeline.show_lanes(lanes, session.places(), session.stop_places())
         for name, lane in lanes.items():
-            prefix = f"{name}   ·   " if session.comparing else ""
-            text = (
-                f"{prefix}{lane.cursor + 1} / {len(lane.steps)}   ·   {step_line(lane.step, session.moment)}"
-                if lane.step
-                else ""
-            )
-            self.headers[name].setText(text)
+            parts = [name] if session.comparing else []
+            if text := session.frame_note(name):
+                parts.append(text)
+            if lane.step:
+                parts += [f"{lane.cursor + 1} / {len(lane.steps)}", step_line(lane.step, session.moment)]
+            self.headers[name].setText("   ·   ".join(parts))
 
     def _paint_images(self) -> None:
         session = self.session
@@ -252,7 +272,9 @@ class MainWindow(QMainWindow):
     def _show_run(self) -> None:
         session = self.session
         name = "no model" if session.model is None else session.model.name
-        if session.busy:
+        if session.tracking:
+            state = f"tracking frame {session.tracked + 1} of {len(session.times)}, {session.rate:.0f} frames/s"
+        elif session.busy:
             state = "working…"
         elif session.lane.complete:
             last = session.lane.steps[-1]
@@ -315,6 +337,8 @@ class MainWindow(QMainWindow):
             for plot in self.findChildren(pg.PlotWidget):
                 follow_palette(plot, self.palette())
             self.menus.draw_icons()
+            self.panes.frame_bar.draw_icons()
+            self.panes.frames.follow_palette(self.palette())
             self.timeline.repaint_strips()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:

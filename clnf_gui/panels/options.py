@@ -24,6 +24,7 @@ from clnf_engine import FitOptions, Initial, preset
 from clnf_engine.options import Source
 from clnf_engine.presets import PRESETS
 from clnf_gui.panels.option_tree import OptionTree
+from clnf_gui.panels.track_options import TrackOptionsPanel
 from clnf_gui.theme import CHECKED_STYLE, LANE_COLOURS
 
 _CUSTOM = "custom"
@@ -53,6 +54,10 @@ class OptionsPanel(QWidget):
         layout.setContentsMargins(8, 8, 8, 8)
         layout.addWidget(self._lane_switch())
         layout.addWidget(self._initialization())
+        self.track = TrackOptionsPanel()
+        self.track.refused.connect(self._show_problem)
+        self.track.hide()
+        layout.addWidget(self.track)
         layout.addWidget(self._fit_options())
         layout.addStretch(1)
 
@@ -80,6 +85,10 @@ class OptionsPanel(QWidget):
         self.lane_row.setVisible(comparing)
         self.lane_buttons[active].setChecked(True)
         self.like_a.setVisible(active == "B")
+
+    def show_video(self, on: bool) -> None:
+        """Show the options of tracking, which only a video has."""
+        self.track.setVisible(on)
 
     # --- initialization -----------------------------------------------------------------------
 
@@ -164,7 +173,8 @@ class OptionsPanel(QWidget):
         for k, face in enumerate(faces):
             self.face.addItem(f"{k + 1}: {face.box[2]:.0f} × {face.box[3]:.0f} px")
         if not faces:
-            self.face.addItem("none found")
+            followed = base is not None and base.source in (Source.PREVIOUS, Source.DETECTOR)
+            self.face.addItem("not looked for" if followed else "none found")
         self.face.setEnabled(bool(faces))
         self.face.setCurrentIndex(next((k for k, face in enumerate(faces) if face is base), -1 if faces else 0))
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pyqtgraph as pg
+from numpy.typing import NDArray
 from PySide6.QtGui import QPalette
 
 _DECADES = np.arange(-40, 41)
 _FAR = 1e5
+_TICK_PX = 18
+"""Room that a number takes."""
 
 
 class DecadeAxis(pg.AxisItem):
@@ -19,6 +22,20 @@ class DecadeAxis(pg.AxisItem):
 
     def logTickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
         return [f"{10.0**value * scale:.3g}" for value in values]
+
+
+class SparseDecadeAxis(DecadeAxis):
+    """A log axis for little room: of 1, 3, 10, 30, … as many as can be read."""
+
+    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, NDArray[np.float64]]]:
+        for every in (1, 2, 4, 8, 16):
+            steps = np.arange(np.ceil(2 * minVal), np.floor(2 * maxVal) + 1)
+            steps = steps[steps % every == 0]
+            if len(steps) * _TICK_PX <= size or len(steps) <= 1:
+                break
+        if not len(steps):
+            return [(1.0, np.array([(minVal + maxVal) / 2]))]
+        return [(1.0, np.where(steps % 2 == 0, steps / 2, np.floor(steps / 2) + np.log10(3)))]
 
 
 def decade_lines(across: bool = True) -> pg.PlotCurveItem:
