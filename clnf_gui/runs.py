@@ -140,3 +140,4 @@ class Runs(Cursor):
             self._open.discard(kind)
             self.changed.emit(Aspect.BUSY)
             self.failed.emit(message, details)
+            self._go_on(kind)

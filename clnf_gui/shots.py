@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from clnf_engine.tracking.track import Past, check_first, track_frame
 from clnf_gui.lane import Lane, Origin
 
 _BATCH_SECONDS = 0.015
+_PATIENCE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,10 +127,38 @@ def take_shot(
     yield Shot(index, Image(source.path, frame.rgb, frame.gray), fits, faces)
 
 
+class Gate:
+    """Lets the tracking wait, for a moment, while something is on its way to the screen.
+
+    Attributes
+    ----------
+    watched : bool
+        Whether every frame is to be shown as it is tracked.
+    """
+
+    def __init__(self) -> None:
+        self.watched = False
+        self._open = threading.Event()
+        self._open.set()
+
+    def close(self) -> None:
+        """Let the tracking wait."""
+        self._open.clear()
+
+    def open(self) -> None:
+        """Let it go on."""
+        self._open.set()
+
+    def wait(self) -> None:
+        """Wait until the gate is open, but not for long."""
+        self._open.wait(_PATIENCE_SECONDS)
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """What is left of a lane's tracking."""
 
+    track: Results
     options: FitOptions
     tracking: TrackOptions
     first: Initial | None
@@ -139,13 +169,17 @@ Batch = list[tuple[str, FrameResult]]
 """Results with the names of their lanes."""
 
 
-def track_lanes(source: VideoSource, model: Model, tasks: Mapping[str, Task]) -> Iterator[Batch | VideoFileError]:
+def track_lanes(
+    source: VideoSource, model: Model, tasks: Mapping[str, Task], gate: Gate
+) -> Iterator[Batch | Shot | VideoFileError]:
     """Track in every lane; a frame is decoded once for all of them.
 
     Yields
     ------
     list of (str, FrameResult)
         What has come together in a few milliseconds.
+    Shot
+        Of the frame tracked last, while that is watched.
     VideoFileError
         At last, when some frames could not be decoded.
     """
@@ -156,15 +190,26 @@ def track_lanes(source: VideoSource, model: Model, tasks: Mapping[str, Task]) ->
     told = time.monotonic()
     try:
         for frame in source.frames(min(past.frame for past in pasts.values())):
+            gate.wait()
+            watched, fits = gate.watched, {}
             for name, task in tasks.items():
                 past = pasts[name]
                 if past.frame <= frame.index:
-                    result = track_frame(frame, model, task.options, task.tracking, task.first, past)
+                    began = time.perf_counter()
+                    steps: list[Step] = []
+                    result = track_frame(
+                        frame, model, task.options, task.tracking, task.first, past, steps if watched else None
+                    )
                     pasts[name] = past.after(result.index, result.params if result.success else None)
                     batch.append((name, result))
-            if time.monotonic() - told > _BATCH_SECONDS:
+                    seconds = time.perf_counter() - began
+                    fits[name] = LaneFit(task.track, result.initial, result.options, Origin.TRACKED, steps, seconds)
+            if watched or time.monotonic() - told > _BATCH_SECONDS:
                 yield batch
                 batch, told = [], time.monotonic()
+            if watched and len(fits) == len(tasks):
+                gate.close()
+                yield Shot(frame.index, Image(source.path, frame.rgb, frame.gray), fits)
     except VideoFileError as error:
         yield batch
         yield error

@@ -16,7 +16,7 @@ from clnf_engine.tracking.track import check_first, tracked_windows
 from clnf_gui.cursor import Aspect
 from clnf_gui.lane import Lane, Origin
 from clnf_gui.runs import Runs
-from clnf_gui.shots import Batch, Task, track_lanes
+from clnf_gui.shots import Batch, Gate, Shot, Task, track_lanes
 from clnf_gui.worker import Worker
 
 _TELL_MS = 100
@@ -34,8 +34,6 @@ class Tracks(Runs):
         Number of the frame that is shown, from 0.
     apart : Apart or None
         How far apart the lanes are, while two are compared.
-    chasing : bool
-        Whether the frame that was tracked last is the one to be shown.
     rate : float
         Frames per second of the tracking.
     """
@@ -45,8 +43,8 @@ class Tracks(Runs):
         self.video: VideoSource | None = None
         self.frame = 0
         self.apart: Apart | None = None
-        self.chasing = False
         self.rate = 0.0
+        self._gate = Gate()
         self._wanted = self._tracking = False
         self._told_of_damage = False
         self._begun, self._count = 0.0, 0
@@ -93,18 +91,23 @@ class Tracks(Runs):
     def start_tracking(self) -> None:
         """Track on from where tracking was stopped, and show how it goes; from now on every change tracks anew."""
         if self.can_track:
-            self._wanted = self.chasing = True
+            self._wanted = self._gate.watched = True
             self._track_on()
 
     def stop_tracking(self) -> None:
         """Stop; what was tracked stays."""
-        self._wanted = self.chasing = False
+        self._wanted = self._gate.watched = False
         self._pause_tracking()
         self.changed.emit(Aspect.TRACK)
 
+    @property
+    def chasing(self) -> bool:
+        """Whether every frame is shown as it is tracked; the tracking waits until it is."""
+        return self._gate.watched
+
     def set_chasing(self, on: bool) -> None:
-        """Let the frame shown be the one that was tracked last."""
-        self.chasing = on
+        """Let every frame be shown as it is tracked, or let the tracking run."""
+        self._gate.watched = on
         self.changed.emit(Aspect.TRACK)
 
     def set_tracking_options(self, tracking: TrackOptions) -> None:
@@ -150,7 +153,7 @@ class Tracks(Runs):
                 lane.tracking = replace(lane.tracking, initialization=Source.PREVIOUS)
             self._forget_track(lane)
         self.changed.emit(Aspect.OPTIONS)
-        self._wanted = self.chasing = True
+        self._wanted = self._gate.watched = True
         self._track_on()
 
     def _record(self) -> None:
@@ -183,24 +186,29 @@ class Tracks(Runs):
         source, model = self.video, self.model
         if self._wanted and source is not None and model is not None:
             tasks = {
-                name: Task(lane.options, lane.tracking, lane.first, lane.results.past)
+                name: Task(lane.results, lane.options, lane.tracking, lane.first, lane.results.past)
                 for name in self.shown
                 if (lane := self.lanes[name]).results is not None and not lane.followed
             }
             if tasks:
                 self._tracking, self._begun, self._count = True, time.monotonic(), 0
-                self._tracker.submit(_TRACK, lambda: track_lanes(source, model, tasks))
+                self._tracker.submit(_TRACK, lambda: track_lanes(source, model, tasks, self._gate))
         self.changed.emit(Aspect.TRACK)
 
     def _pause_tracking(self) -> None:
         self._tracker.cancel(_TRACK)
+        self._gate.open()
         self._tracking = False
 
     # --- answers ------------------------------------------------------------------------------
 
     @Slot(str, int, object)
-    def _on_tracked(self, kind: str, epoch: int, item: Batch | VideoFileError) -> None:
+    def _on_tracked(self, kind: str, epoch: int, item: Batch | Shot | VideoFileError) -> None:
         if not self._tracker.is_current(kind, epoch):
+            return
+        if isinstance(item, Shot):
+            self._gate.open()
+            self._set_tracked_shot(item)
             return
         if isinstance(item, VideoFileError):
             if not self._told_of_damage:
@@ -220,10 +228,15 @@ class Tracks(Runs):
         self.rate = self._count / max(time.monotonic() - self._begun, 1e-6)
         if not self._tell_timer.isActive():
             self._tell_timer.start(_TELL_MS)
-        self._show_tracked(arrived)
+        if arrived:
+            self._show_tracked(arrived)
+
+    def _set_tracked_shot(self, shot: Shot) -> None:
+        """Show a frame that has just been tracked, if that is still wished."""
+        raise NotImplementedError
 
     def _show_tracked(self, arrived: set[str]) -> None:
-        """Show the newest frame while chasing, or the lanes in which the frame that is shown has just been tracked."""
+        """Show the frame that is shown as it has just been tracked in these lanes."""
         raise NotImplementedError
 
     @Slot(str, int, float)
@@ -231,17 +244,15 @@ class Tracks(Runs):
         if self._tracker.is_current(kind, epoch):
             for lane in self._lanes():
                 lane.followed = True
-            self._tracking = False
+            self._tracking = self._gate.watched = False
             self._tell_timer.stop()
             self.changed.emit(Aspect.TRACK)
-            self._show_tracked(set())
-            self.chasing = False
             self.told.emit(f"tracked {self._count} frames in {seconds:.1f} s")
 
     @Slot(str, int, str, str)
     def _on_track_failed(self, kind: str, epoch: int, message: str, details: str) -> None:
         if self._tracker.is_current(kind, epoch):
-            self._wanted = self._tracking = self.chasing = False
+            self._wanted = self._tracking = self._gate.watched = False
             self.changed.emit(Aspect.TRACK)
             self.failed.emit(message, details)
 

@@ -101,7 +101,7 @@ class Video(Tracks):
         source, self.video = self.video, None
         self._tick_timer.stop()
         self._pause_tracking()
-        self._wanted = self.chasing = False
+        self._wanted = self._gate.watched = False
         self._worker.cancel(_SHOT)
         self._open.discard(_SHOT)
         self._pending.clear()
@@ -119,7 +119,7 @@ class Video(Tracks):
     def go_to_frame(self, index: int) -> None:
         """Show a frame; one out of range means the nearest end."""
         if self.video is not None:
-            self.chasing = False
+            self._gate.watched = False
             self._go_to(index)
             self._set_clock()
 
@@ -140,6 +140,7 @@ class Video(Tracks):
         elif source is not None:
             self._pending.clear()
             wishes = {name: Wish.of(self.lanes[name], index) for name in names if name in self.shown}
+            self._gate.close()
             self._submit(_SHOT, lambda: take_shot(source, index, model, wishes, self._worker.check))
 
     def _set_shot(self, shot: Shot) -> None:
@@ -169,17 +170,19 @@ class Video(Tracks):
         self.changed.emit(Aspect.FRAME | Aspect.START | Aspect.STEPS | Aspect.CURSOR)
 
     def _go_on(self, kind: str) -> None:
-        if kind == _SHOT and self._pending:
-            self._take_shot(set(self._pending))
+        if kind == _SHOT:
+            self._gate.open()
+            if self._pending:
+                self._take_shot(set(self._pending))
 
     def _show_tracked(self, arrived: set[str]) -> None:
-        if self.video_playing or (_SHOT in self._open and self.tracking):
-            return
-        newest = self.tracked - 1
-        if self.chasing and newest >= 0 and newest != self.wanted:
-            self._go_to(newest)
-        elif arrived and self.wanted == self.frame:
+        if self.wanted == self.frame and not self.video_playing and not self.chasing:
             self._take_shot(arrived)
+
+    def _set_tracked_shot(self, shot: Shot) -> None:
+        if self.chasing and _SHOT not in self._open and not self.video_playing:
+            self.wanted = shot.index
+            self._set_shot(shot)
 
     def frame_note(self, name: str) -> str:
         """Which frame a lane shows and what the fit of it is; "" without a video."""

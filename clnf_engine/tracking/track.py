@@ -209,9 +209,15 @@ def _results(
 
 
 def track_frame(
-    frame: Frame, model: Model, options: FitOptions, tracking: TrackOptions, first: Initial | None, past: Past
+    frame: Frame,
+    model: Model,
+    options: FitOptions,
+    tracking: TrackOptions,
+    first: Initial | None,
+    past: Past,
+    steps: list[Step] | None = None,
 ) -> FrameResult:
-    """One frame of `track`; the same arguments give the same bits."""
+    """One frame of `track`; the same arguments give the same bits. A list for `steps` is given those of the fit."""
     size = (frame.gray.shape[1], frame.gray.shape[0])
     initial = _start(frame.gray, model, tracking, first, past)
     if initial is None:
@@ -221,6 +227,8 @@ def track_frame(
     last: Step | None = None
     iterations = 0
     for step in fit_steps(frame.gray, model, initial, options):
+        if steps is not None:
+            steps.append(step)
         if step.iteration is not None:
             last, iterations = step, iterations + 1
     reason = _why_lost(model, step, tracking)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pyqtgraph.GraphicsScene.mouseEvents import MouseClickEvent, MouseDragEvent
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QPalette
+from PySide6.QtWidgets import QGraphicsItem
 
 from clnf_engine import State
 from clnf_engine.arrays import Floats
@@ -131,10 +132,12 @@ class FramesView(pg.GraphicsLayoutWidget):
             plot.addItem(decade_lines(), ignoreBounds=True)
         names = ("A",) if kind is FrameCurves.APART else tuple(LANE_COLOURS)
         for name in names:
-            pen = pg.mkPen(PURPLE if kind is FrameCurves.APART else LANE_COLOURS[name], width=1.2)
+            pen = pg.mkPen(PURPLE if kind is FrameCurves.APART else LANE_COLOURS[name], width=1)
             item = pg.PlotDataItem(pen=pen, connect="finite")
             item.setDownsampling(auto=True, method="peak")
             item.setClipToView(True)
+            # The cursor moves over it with every frame; kept as a picture it need not be drawn again.
+            item.curve.setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
             plot.addItem(item)
             self.curves[kind, name] = item
         if kind is FrameCurves.LIKELIHOOD:
@@ -148,6 +151,7 @@ class FramesView(pg.GraphicsLayoutWidget):
         heading = pg.LabelItem(_TITLES[kind], size="8pt", justify="left")
         heading.setParentItem(plot.vb)
         heading.anchor(itemPos=(0, 0), parentPos=(0, 0), offset=(2, -5))
+        heading.item.setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
         self.headings.append(heading)
 
     def follow_palette(self, palette: QPalette) -> None:
