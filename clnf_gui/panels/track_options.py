@@ -89,7 +89,8 @@ class TrackOptionsPanel(QGroupBox):
             self.refused.emit(str(error))
             return
         if changed != self._tracking:
-            self.tracking_chosen.emit(changed)
+            self._emit(tracked_windows=changed.tracked_windows)
 
     def _emit(self, **changes: Any) -> None:
-        self.tracking_chosen.emit(replace(self._tracking, **changes))
+        self._tracking = replace(self._tracking, **changes)  # now: the next change may come before the mirror
+        self.tracking_chosen.emit(self._tracking)
