@@ -21,6 +21,8 @@ from clnf_gui.worker import Worker
 
 _TELL_MS = 100
 """While tracking, the views hear of it this often."""
+_FRAMES_AT_ONCE = 200
+"""So many are compared without a pause."""
 _TRACK = "track"
 
 
@@ -50,6 +52,8 @@ class Tracks(Runs):
         self._begun, self._count = 0.0, 0
         self._tell_timer = QTimer(self, singleShot=True)
         self._tell_timer.timeout.connect(lambda: self.changed.emit(Aspect.TRACK))
+        self._compare_timer = QTimer(self, singleShot=True)
+        self._compare_timer.timeout.connect(self._compare)
         self._tracker = Worker("clnf-track")
         self._tracker.produced.connect(self._on_tracked)
         self._tracker.finished.connect(self._on_track_end)
@@ -58,6 +62,7 @@ class Tracks(Runs):
     def shut_down(self) -> None:
         """End the threads."""
         self._tell_timer.stop()
+        self._compare_timer.stop()
         self._tracker.shut_down()
         super().shut_down()
 
@@ -182,7 +187,7 @@ class Tracks(Runs):
             self.apart = None
         elif self.apart is None or (self.apart.a, self.apart.b) != (a, b):
             self.apart = Apart(a, b)
-            self.apart.update()
+            self._compare()
         source, model = self.video, self.model
         if self._wanted and source is not None and model is not None:
             tasks = {
@@ -194,6 +199,13 @@ class Tracks(Runs):
                 self._tracking, self._begun, self._count = True, time.monotonic(), 0
                 self._tracker.submit(_TRACK, lambda: track_lanes(source, model, tasks, self._gate))
         self.changed.emit(Aspect.TRACK)
+
+    def _compare(self) -> None:
+        """Compare what both lanes have come by, a little at a time."""
+        if self.apart is not None and not self.apart.update(_FRAMES_AT_ONCE):
+            self._compare_timer.start(0)
+        if self.apart is not None and not self._tell_timer.isActive():
+            self._tell_timer.start(_TELL_MS)
 
     def _pause_tracking(self) -> None:
         self._tracker.cancel(_TRACK)
@@ -222,8 +234,7 @@ class Tracks(Runs):
                 lane.results.append(result)
                 if result.index == self.frame and lane.origin in (Origin.ALONE, Origin.CHANGED):
                     arrived.add(name)
-        if self.apart is not None:
-            self.apart.update()
+        self._compare()
         self._count += len(item)
         self.rate = self._count / max(time.monotonic() - self._begun, 1e-6)
         if not self._tell_timer.isActive():

@@ -24,6 +24,8 @@ SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0)
 PARTING_PX = 1.0
 """Two trackings part where a landmark is farther apart."""
 
+_CACHE_BYTES = 1 << 25
+"""Of decoded frames; as many as a person who steps back soon comes by."""
 _SHOT = "shot"
 _TICK_MS = 4
 _CLOSE = "close"
@@ -281,7 +283,7 @@ class Video(Tracks):
 
 def opened_video(path: str | Path) -> Iterator[Opened]:
     """A video and its first frame that decodes."""
-    source = open_video(path)
+    source = open_video(path, _CACHE_BYTES)
     try:
         frame = next(source.frames())
     except BaseException:

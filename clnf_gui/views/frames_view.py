@@ -22,6 +22,8 @@ from clnf_gui.views.axes import SparseDecadeAxis, decade_lines
 _LANE_PX = 13
 _AXIS_PX = 46
 _LOST_COLOUR, _NO_FACE_COLOUR = "#e5302a", "#8a8f94"
+_SMOOTH_FRAMES = 2000
+"""Curves of more points are drawn without antialiasing, which would take too long and not be seen."""
 _TITLES = {
     FrameCurves.LIKELIHOOD: "log-likelihood",
     FrameCurves.UPDATE_NORM: "update norm ‖Δp‖",
@@ -214,7 +216,8 @@ class FramesView(pg.GraphicsLayoutWidget):
         if kind in _LOG:
             finite &= y > 0
             y = np.log10(y, out=np.full(len(y), np.nan), where=finite)
-        self.curves[kind, name].setData(frames[: len(y)], np.where(finite, y, np.nan))
+        smooth = len(y) <= _SMOOTH_FRAMES
+        self.curves[kind, name].setData(frames[: len(y)], np.where(finite, y, np.nan), antialias=smooth)
 
     def _lay_out(self, count: int, lanes: int, chosen: FrameCurves, comparing: bool) -> None:
         """Show the plots that are chosen, the lowest with the numbers of the frames."""

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pyqtgraph as pg
 import pytest
 from engine.tiny_model import start, tiny_model
 from engine.video_tools import as_rgb, decoding_threads, face_pictures, write_clip, write_folder
@@ -115,7 +116,8 @@ def window(qtbot: QtBot, empty: MainWindow, clip: Path) -> MainWindow:
 @pytest.fixture
 def tracked(qtbot: QtBot, window: MainWindow) -> MainWindow:
     """A window with the clip tracked in lane A."""
-    click_track(qtbot, window)
+    window.session.start_tracking()
+    window.session.set_chasing(False)
     settle(qtbot, window)
     return window
 
@@ -237,8 +239,10 @@ def test_what_is_no_video_changes_nothing(qtbot: QtBot, window: MainWindow, tmp_
 # --- tracking ---------------------------------------------------------------------------------------
 
 
-def test_a_tracking_is_the_engines_bit_for_bit(tracked: MainWindow, clip: Path) -> None:
-    results = expected(clip)
+def test_a_tracking_is_the_engines_bit_for_bit(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
+    click_track(qtbot, window)
+    settle(qtbot, window)
+    tracked, results = window, expected(clip)
     assert {result.state for result in results} == {State.DETECTED, State.TRACKED, State.LOST}
     assert_tracked(tracked, "A", results)
     view = tracked.panes.frames
@@ -299,7 +303,8 @@ def test_a_click_in_the_plots_goes_to_the_frame(qtbot: QtBot, tracked: MainWindo
         assert tracked.panes.frame_bar.number.value() == index + 1
 
 
-def test_dragging_in_the_plots_scrubs(qtbot: QtBot, tracked: MainWindow) -> None:
+def test_dragging_in_the_plots_scrubs(qtbot: QtBot, tracked: MainWindow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(pg.CONFIG_OPTIONS, "mouseRateLimit", 0)  # or moves of one moment are left out
     view = tracked.panes.frames
     box = view.plots[FrameCurves.JUMP].vb
     height = box.viewRect().center().y()

@@ -105,7 +105,9 @@ def test_two_trackings_part_where_a_landmark_differs(source: VideoSource) -> Non
     assert apart.end == 2
     for result in a[2:]:
         columns_a.append(result)
-    apart.update()
+    assert not apart.update(at_most=3)
+    assert apart.end == 5
+    assert apart.update()
     distances = [
         np.linalg.norm(x.landmarks - y.landmarks, axis=1).max() if x.success and y.success else np.nan
         for x, y in zip(a, b, strict=True)
