@@ -101,6 +101,7 @@ class Panes(QObject):
         lab.setChildrenCollapsible(False)
         self.frame_bar, self.frames = FrameBar(), FramesView()
         self.worst_choice, self.worst = WorstChoice(), NumberTable("Worst frames of the video")
+        self.worst.horizontalHeader().setStretchLastSection(True)
         upper, lower = Qt.DockWidgetArea.RightDockWidgetArea, Qt.DockWidgetArea.BottomDockWidgetArea
         selected = _AT_CURSOR | Aspect.SELECTION
         self.all = (
@@ -197,7 +198,7 @@ class Panes(QObject):
         if self._changed("frames", len(session.times), known, apart, limits, look.frame_curves):
             self.frames.show_tracks(len(session.times), tracks, apart, limits, look.frame_curves)
         if self._changed("worst", len(session.times), known, apart, look.worst):
-            columns = worst_columns(look.worst, tracks, apart, session.times)
+            columns = worst_columns(look.worst, tracks, apart)
             self._worst_frames = [number - 1 for number in columns.get("frame", [])]
             self.worst.show_columns(columns)
             self.worst.scrollToTop()

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 from PySide6.QtCore import QEventLoop, QTimer
 from PySide6.QtWidgets import QApplication, QDockWidget
 
-from clnf_engine import FitOptions, Phase, preset
+from clnf_engine import FitOptions, Phase, TrackOptions, preset
 from clnf_engine.library import DEFAULT_MODEL
+from clnf_engine.options import Source
 from clnf_gui.app import sample_portrait
 from clnf_gui.look import MapSource
 from clnf_gui.qt_setup import make_application
@@ -24,13 +28,18 @@ from clnf_gui.window import MainWindow
 _FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
 _SIZES = {"small": (1280, 720), "large": (1920, 1080)}
 _LANDMARK = 20
+_FRAMES = 180
+
+
+def _is_busy(session: Session) -> bool:
+    return session.busy or session.tracking or session.lab.busy
 
 
 def _settle(session: Session) -> None:
     """Let fits and tools end and layouts come to rest."""
     loop = QEventLoop()
     timer = QTimer(interval=60)
-    timer.timeout.connect(lambda: None if session.busy or session.lab.busy else loop.quit())
+    timer.timeout.connect(lambda: None if _is_busy(session) else loop.quit())
     timer.start()
     loop.exec()
     QApplication.processEvents()
@@ -50,6 +59,38 @@ def _raise(window: MainWindow, *titles: str) -> None:
     for dock in window.findChildren(QDockWidget):
         if dock.windowTitle() in titles:
             dock.raise_()
+
+
+def _moving_portrait(folder: Path) -> Path:
+    """The sample portrait moved, turned and scaled over time, as a folder of frames; twice somebody has passed."""
+    portrait = cv2.imread(sample_portrait())
+    height, width = portrait.shape[:2]
+    for k in range(_FRAMES):
+        turn = cv2.getRotationMatrix2D((width / 2, 0.35 * height), 9 * np.sin(k / 17), 1 + 0.12 * np.sin(k / 29))
+        turn[:, 2] += (320 - width / 2 + 70 * np.sin(k / 13), 190 - 0.35 * height + 25 * np.sin(k / 9))
+        picture = cv2.warpAffine(portrait, turn, (640, 480), borderMode=cv2.BORDER_REPLICATE)
+        if k % 90 in range(60, 64):
+            picture = cv2.GaussianBlur(np.roll(picture, 300, axis=1), (0, 0), 25)
+        cv2.imwrite(str(folder / f"{k + 1:03}.jpg"), picture)
+    return folder
+
+
+def _grab_videos(session: Session, window: MainWindow, theme: str, folder: Path) -> None:
+    """Two trackings of a video, one from the detector in every frame."""
+    session.set_comparing(False)
+    session.open_video(_moving_portrait(folder))
+    _settle(session)
+    session.set_comparing(True)
+    session.set_active("B")
+    session.set_options(FitOptions())
+    session.set_tracking_options(TrackOptions(initialization=Source.DETECTOR))
+    session.start_tracking()
+    session.set_chasing(False)
+    _settle(session)
+    session.go_to_parting()
+    for size, (width, height) in _SIZES.items():
+        window.resize(width, height)
+        _grab(window, f"video-{size}-{theme}")
 
 
 def main(theme: str) -> None:
@@ -86,7 +127,9 @@ def main(theme: str) -> None:
         _raise(window, "Lab")
         _grab(window, f"lab-{size}-{theme}")
         session.set_options(FitOptions())
-    window.close()
+    with tempfile.TemporaryDirectory() as folder:
+        _grab_videos(session, window, theme, Path(folder))
+        window.close()
 
 
 if __name__ == "__main__":

@@ -205,6 +205,9 @@ class FramesView(pg.GraphicsLayoutWidget):
             self.limits[name].setVisible(name in limits)
             self.limits[name].setValue(limits.get(name, 0.0))
         self._set_curve(FrameCurves.APART, "A", frames, np.full(0, np.nan) if apart is None else apart.distance)
+        for kind, plot in self.plots.items():
+            known = any(item.xData is not None and len(item.xData) for (k, _), item in self.curves.items() if k is kind)
+            plot.getAxis("left").setStyle(showValues=known)
         self._paint_marks()
 
     def _set_curve(self, kind: FrameCurves, name: str, frames: NDArray[np.intp], y: Floats) -> None:

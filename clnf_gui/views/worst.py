@@ -16,9 +16,7 @@ _COUNT = 20
 _MOST_LOST = 1000
 
 
-def worst_columns(
-    kind: Worst, tracks: Mapping[str, Results], apart: Apart | None, times: list[float]
-) -> dict[str, list[Any]]:
+def worst_columns(kind: Worst, tracks: Mapping[str, Results], apart: Apart | None) -> dict[str, list[Any]]:
     """The worst frames of a kind, the worst first; those that were lost in their order.
 
     Parameters
@@ -28,11 +26,9 @@ def worst_columns(
         By lane.
     apart : Apart or None
         Of two lanes.
-    times : list of float
-        Of all frames, seconds.
     """
     if kind is Worst.APART:
-        return {} if apart is None else _apart_columns(apart, times)
+        return {} if apart is None else _apart_columns(apart)
     rows: list[tuple[str, int, float]] = []
     title = ""
     for name, results in tracks.items():
@@ -51,7 +47,6 @@ def worst_columns(
         columns["lane"] = [name for name, _, _ in rows]
     columns[title] = [value for _, _, value in rows]
     columns["state"] = ["" if state is None else state.value.replace("_", " ") for state in states]
-    columns["time, s"] = [times[k] for _, k, _ in rows]
     return columns
 
 
@@ -70,7 +65,7 @@ def _worst_of(kind: Worst, results: Results) -> tuple[str, NDArray[np.intp], NDA
     return title, frames, values[frames]
 
 
-def _apart_columns(apart: Apart, times: list[float]) -> dict[str, list[Any]]:
+def _apart_columns(apart: Apart) -> dict[str, list[Any]]:
     one_only = np.flatnonzero(apart.one_only)[:_COUNT]
     frames = [*one_only.tolist(), *largest(apart.distance, _COUNT).tolist()]
     found = [("A" if apart.a.found[k] else "B") + " only" if apart.one_only[k] else "both" for k in frames]
@@ -79,5 +74,4 @@ def _apart_columns(apart: Apart, times: list[float]) -> dict[str, list[Any]]:
         "frame": [k + 1 for k in frames],
         "A − B, px": distances,
         "face in": found,
-        "time, s": [times[k] for k in frames],
     }
