@@ -161,7 +161,7 @@ def _fit(args: argparse.Namespace) -> int:
 
 def _fit_image(image: str, model: Model, options: FitOptions, args: argparse.Namespace) -> int:
     from clnf_engine.fitting import fit
-    from clnf_engine.io.atomic import write_file
+    from clnf_engine.io.files import write_file
     from clnf_engine.io.images import read_image
 
     gray = read_image(image).gray

@@ -10,7 +10,7 @@ from PySide6.QtGui import QAction, QGuiApplication
 from PySide6.QtWidgets import QDockWidget, QFileDialog, QInputDialog, QMainWindow, QMessageBox, QWidget
 
 from clnf_engine import ClnfError
-from clnf_engine.io.atomic import write_file
+from clnf_engine.io.files import write_file
 from clnf_engine.library import shipped_models
 from clnf_gui import about, settings
 from clnf_gui.commands import COMMANDS

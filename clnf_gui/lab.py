@@ -13,7 +13,7 @@ from PySide6.QtCore import QObject, Signal, Slot
 from clnf_engine import Model, Trace
 from clnf_engine.diagnostics.finding import Finding, Plot, Table
 from clnf_engine.diagnostics.tools import TOOLS, Tool, diagnose
-from clnf_engine.io.atomic import write_file
+from clnf_engine.io.files import write_file
 from clnf_gui.worker import Job, Worker
 
 _FILE = "file"

@@ -13,7 +13,7 @@ import numpy as np
 
 from clnf_engine import ClnfError, FitOptions, Initial, Phase, TrackOptions
 from clnf_engine.errors import FileError
-from clnf_engine.io.atomic import write_file
+from clnf_engine.io.files import write_file
 from clnf_engine.options import Source
 from clnf_engine.steps import Place
 from clnf_engine.stops import parse_stop

@@ -180,7 +180,7 @@ def _prepare_report(args: argparse.Namespace, sources: Sequence[str]) -> None:
 def _show(args: argparse.Namespace, investigation: Investigation) -> None:
     """Write the report and print what was found, in this order: a pipe may close early."""
     from clnf_engine.diagnostics.report_text import investigation_text
-    from clnf_engine.io.atomic import write_file
+    from clnf_engine.io.files import write_file
     from clnf_engine.report import json_text
 
     if args.report is not None:

@@ -12,6 +12,9 @@ from clnf_engine.diagnostics.finding import Finding, Plot, Table
 from clnf_engine.steps import Step, describe
 from clnf_engine.trace import Divergence, Trace, first_divergence, paired
 
+NOTICEABLE_PX = 1e-6
+"""Landmarks that are nearer differ by rounding."""
+
 SETTLED_FRACTION = 0.1
 """Growth is measured up to the moment the difference reaches this fraction of its largest value."""
 
@@ -93,7 +96,15 @@ class DivergenceFinding(Finding):
         step = found.step_a or found.step_b
         assert step is not None
         what = f"{found.array} differs by {found.difference:.3g}" if found.array else "one run has no such step"
-        return f"Yes, at {describe(step)}: {what}; the runs end {self.final_distance:.3g} px apart.{self._growth()}"
+        return f"Yes, at {describe(step)}: {what}; {self._landmarks()}.{self._growth()}"
+
+    def _landmarks(self) -> str:
+        beyond = np.flatnonzero(self.growth.distance > NOTICEABLE_PX)
+        end = f"end {self.final_distance:.3g} px apart"
+        if beyond.size == 0:
+            return f"the landmarks {end}"
+        where = describe(self.growth.steps[beyond[0]])
+        return f"the landmarks part by more than {NOTICEABLE_PX:g} px at {where} and {end}"
 
     def _growth(self) -> str:
         factor = self.growth.factor

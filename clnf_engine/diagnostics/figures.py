@@ -120,10 +120,11 @@ def _bars(axes: Axes, plot: Plot, across: bool) -> None:
     for k, (label, values) in enumerate(plot.series.items()):
         at = plot.x + (k - (len(plot.series) - 1) / 2) * thickness
         colour = _SERIES[k % len(_SERIES)]
+        lengths = np.nan_to_num(values - foot)  # a gap is a bar of no length: its name keeps its place
         if across:
-            axes.barh(at, values - foot, thickness, left=foot, color=colour, label=label)
+            axes.barh(at, lengths, thickness, left=foot, color=colour, label=label)
         else:
-            axes.bar(at, values - foot, thickness, bottom=foot, color=colour, label=label)
+            axes.bar(at, lengths, thickness, bottom=foot, color=colour, label=label)
     names, numbers = (axes.yaxis, axes.xaxis) if across else (axes.xaxis, axes.yaxis)
     if plot.ticks:
         every = 1 if across else _every(plot, 40)

@@ -21,6 +21,10 @@ LANDMARK_LIMIT_PX = 0.5
 """Final landmarks that differ by more end elsewhere, image px."""
 
 
+_PER_CELL = 40
+"""Places per cell along a section; the table has ten."""
+
+
 @dataclass(frozen=True)
 class Bandwidth:
     """The bandwidth of a stage's kernel, reference px: as used, and as the stage's scale asks for."""
@@ -32,6 +36,25 @@ class Bandwidth:
     def right(self) -> bool:
         """Whether they are the same."""
         return self.stage.sigma == self.asked
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """The mean-shift of one landmark along a row of its map, through where it stood in the run's last iteration.
+
+    Attributes
+    ----------
+    landmark : int
+    x : (k,) float64
+        Places, cells.
+    table, exact : (k,) float64
+        The shift along the row by either kernel, reference px; where it falls through zero the landmark would rest.
+    """
+
+    landmark: int
+    x: Floats
+    table: Floats
+    exact: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +70,8 @@ class KernelFinding(Finding):
         of the run, reference px.
     final_distance : float
         Largest distance between a final landmark of the fit with the table and with the exact kernel, image px.
+    section : Section or None
+        Of the landmark that differs most; None without mean-shifts.
     """
 
     question: ClassVar[str] = "Does the kernel change where the fit ends?"
@@ -57,6 +82,7 @@ class KernelFinding(Finding):
     bandwidths: tuple[Bandwidth, ...]
     shift_difference: Floats
     final_distance: float
+    section: Section | None
 
     @property
     def answer(self) -> bool | None:
@@ -98,12 +124,18 @@ class KernelFinding(Finding):
         )
 
     def plots(self) -> tuple[Plot, ...]:
-        """Differences per landmark."""
+        """Differences per landmark; the mean-shift along a row of the map that differs most."""
         x = np.arange(len(self.shift_difference), dtype=np.float64)
         series = {"table − exact": self.shift_difference}
         names = tuple(map(str, range(len(x))))
         title = "Table against exact kernel"
-        return (Plot(title, "landmark", "reference px", x, series, names, style=Style.BARS),)
+        bars = Plot(title, "landmark", "reference px", x, series, names, style=Style.BARS)
+        if self.section is None:
+            return (bars,)
+        section = self.section
+        series = {"table": section.table, "exact": section.exact}
+        title = f"Mean-shift of landmark {section.landmark} along a row of its map"
+        return bars, Plot(title, "x, cells", "shift x, reference px", section.x, series)
 
 
 def kernel_check(trace: Trace, model: Model) -> KernelFinding:
@@ -139,35 +171,48 @@ def kernel_check(trace: Trace, model: Model) -> KernelFinding:
         for kernel in (Kernel.TABLE, Kernel.EXACT)
     ]
     distance = landmark_distance(*ends)
-    return read_only_fields(KernelFinding(bandwidths, difference, distance))
+    return read_only_fields(KernelFinding(bandwidths, difference, distance, _section(trace, int(difference.argmax()))))
 
 
-def mean_shift_field(
-    responses: ResponseMaps, landmark: int, sigma: float, kernel: Kernel, per_cell: int = 2
-) -> tuple[Floats, Floats]:
-    """The mean-shift of one landmark from a grid of places in its map.
+def _section(trace: Trace, landmark: int) -> Section | None:
+    step = next((step for step in reversed(trace.steps) if step.mean_shift is not None), None)
+    if step is None or step.mean_shift is None or step.responses is None or step.stage is None:
+        return None
+    x = np.arange((step.responses.window - 1) * _PER_CELL + 1) / _PER_CELL
+    places = np.stack([x, np.full_like(x, step.mean_shift.position[landmark, 1])], axis=-1)
+    table, exact = (
+        mean_shift_field(step.responses, landmark, places, step.stage.sigma, kernel)[:, 0]
+        for kernel in (Kernel.TABLE, Kernel.EXACT)
+    )
+    return Section(landmark, x, table, exact)
+
+
+def mean_shift_field(responses: ResponseMaps, landmark: int, positions: Floats, sigma: float, kernel: Kernel) -> Floats:
+    """The mean-shift that one landmark would have from other places in its map.
 
     Parameters
     ----------
     responses : ResponseMaps
     landmark : int
+    positions : (…, 2) float64
+        (x, y) in cells.
     sigma : float
         Reference px.
     kernel : Kernel
-    per_cell : int
-        Places per cell and axis.
 
     Returns
     -------
-    positions, shifts : (g, g, 2) float64
-        In cells; row, column, (x, y).
+    (…, 2) float64
+        Reference px.
     """
-    side = (responses.window - 1) * per_cell + 1
-    axis = np.arange(side) / per_cell
-    positions = np.stack(np.meshgrid(axis, axis), axis=-1)
-    count = side * side
-    maps = np.broadcast_to(responses.final[landmark], (count, responses.window, responses.window))
-    everywhere = replace(responses, final=maps, visible=np.ones(count, dtype=bool))
-    points = positions.reshape(count, 2).astype(responses.final.dtype)
+    points = positions.reshape(-1, 2).astype(responses.final.dtype)
+    maps = np.broadcast_to(responses.final[landmark], (len(points), responses.window, responses.window))
+    everywhere = replace(responses, final=maps, visible=np.ones(len(points), dtype=bool))
     shifts = mean_shift(points, everywhere, sigma, kernel).reference
-    return positions, shifts.reshape(side, side, 2).astype(np.float64)
+    return shifts.reshape(positions.shape).astype(np.float64)
+
+
+def map_grid(window: int, per_cell: int) -> Floats:
+    """Places all over a map, (g, g, 2) float64 with g = (window − 1)·per_cell + 1: row, column, (x, y) in cells."""
+    axis = np.arange((window - 1) * per_cell + 1) / per_cell
+    return np.stack(np.meshgrid(axis, axis), axis=-1)

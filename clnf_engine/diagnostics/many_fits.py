@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from clnf_engine.arrays import Floats
 from clnf_engine.diagnostics.finding import Progress
@@ -110,6 +111,7 @@ _face: tuple[NDArray[np.uint8], Model] | None = None
 def _begin(image: NDArray[np.uint8], model: Model) -> None:
     global _face  # noqa: PLW0603  # how a process pool hands its processes what all jobs need
     _face = image, model
+    threadpool_limits(1)  # a BLAS thread per processor in every process would only wait for the others
     if hasattr(os, "nice"):
         os.nice(_NICE)
 

@@ -25,6 +25,7 @@ from av.video.stream import VideoStream
 
 from clnf_engine.arrays import read_only_fields
 from clnf_engine.errors import VideoFileError
+from clnf_engine.io.files import require_file
 from clnf_engine.io.frames import Develop, Frame
 
 # Without these flags the pixels would depend on the processor.
@@ -132,9 +133,7 @@ class Clip:
                 yield number, partial(self._developed, number, frame)
 
     def _open(self) -> None:
-        if not self.path.is_file():
-            problem = "a folder; expected a video" if self.path.is_dir() else "no such file"
-            raise VideoFileError(self.path, "", problem)
+        require_file(self.path, "a video", VideoFileError)
         try:
             self._container = av.open(f"file:{self.path}")  # so that no name is taken for an address
         except (av.error.FFmpegError, OSError) as error:

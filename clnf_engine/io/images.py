@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from clnf_engine.arrays import Array, read_only_fields
 from clnf_engine.errors import ImageFileError
+from clnf_engine.io.files import read_file
 
 MAX_PIXELS = 1 << 28
 """Largest image that is read, pixels; the photos of 200-megapixel phones pass."""
@@ -67,7 +68,9 @@ def read_image(path: str | os.PathLike[str]) -> Image:
         When the file is missing, empty, truncated, damaged, too large or not an image.
     """
     path = Path(path)
-    data = _read_bytes(path)
+    data = read_file(path, "an image", _MAX_FILE_BYTES, ImageFileError)
+    if not data:
+        raise ImageFileError(path, "", "the file is empty; expected an image")
     if data.startswith(_PNG):
         _check_png(path, data)
     elif data.startswith(_JPEG):
@@ -82,23 +85,6 @@ def read_image(path: str | os.PathLike[str]) -> Image:
 
 def _converted(pixels: NDArray[np.uint8], code: int) -> NDArray[np.uint8]:
     return cv2.cvtColor(pixels, code).astype(np.uint8, copy=False)
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        if not path.is_file():
-            problem = (
-                "a folder; expected an image" if path.is_dir() else "not a file" if path.exists() else "no such file"
-            )
-            raise ImageFileError(path, "", problem)
-        size = path.stat().st_size
-        if size > _MAX_FILE_BYTES:
-            raise ImageFileError(path, "", f"{size} bytes; expected at most {_MAX_FILE_BYTES}")
-        if size == 0:
-            raise ImageFileError(path, "", "the file is empty; expected an image")
-        return path.read_bytes()
-    except OSError as error:
-        raise ImageFileError(path, "", f"cannot be read ({error.strerror})") from error
 
 
 def _decode(path: Path, data: bytes) -> Array:

@@ -22,6 +22,7 @@ import numpy as np
 
 from clnf_engine.arrays import Floats
 from clnf_engine.errors import LandmarkFileError
+from clnf_engine.io.files import read_file
 
 MAX_POINTS = 10_000
 """Most points a file may hold."""
@@ -82,16 +83,9 @@ def pts_text(points: Floats) -> str:
 
 
 def _lines(path: Path) -> _Lines:
+    data = read_file(path, "a .pts file", _MAX_FILE_BYTES, LandmarkFileError)
     try:
-        if not path.is_file():
-            problem = "a folder; expected a .pts file" if path.is_dir() else "not a file" if path.exists() else ""
-            raise LandmarkFileError(path, "", problem or "no such file")
-        size = path.stat().st_size
-        if size > _MAX_FILE_BYTES:
-            raise LandmarkFileError(path, "", f"{size} bytes; expected a .pts file of at most {_MAX_FILE_BYTES}")
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise LandmarkFileError(path, "", f"cannot be read ({error.strerror})") from error
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise LandmarkFileError(path, "", "expected a .pts file, found binary data") from None
     numbered = enumerate((line.strip() for line in text.splitlines()), start=1)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from clnf_engine.arrays import read_only
 from clnf_engine.errors import ModelFileError
+from clnf_engine.io.files import read_file
 from clnf_engine.pdm import PDM
 
 TYPES: dict[int, np.dtype[Any]] = {4: np.dtype("<i4"), 5: np.dtype("<f4"), 6: np.dtype("<f8")}
@@ -39,15 +40,7 @@ def read_bytes(path: Path) -> bytes:
     ModelFileError
         When it is missing, too large or unreadable.
     """
-    try:
-        if not is_file(path):
-            raise ModelFileError(path, "", "not a file" if os.path.exists(path) else "no such file")
-        size = path.stat().st_size
-        if size > _MAX_FILE_BYTES:
-            raise ModelFileError(path, "", f"{size} bytes; expected at most {_MAX_FILE_BYTES}")
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(path, "", f"cannot be read ({error.strerror})") from error
+    return read_file(path, "a model file", _MAX_FILE_BYTES, ModelFileError)
 
 
 def _read_text(path: Path) -> str:
@@ -71,11 +64,6 @@ def entries(path: Path) -> Iterator[tuple[int, str, str]]:
             yield number, key, value[0].strip() if value else ""
 
 
-def is_file(path: Path) -> bool:
-    """Whether there is a file of this name; a name that cannot be one has none."""
-    return os.path.isfile(path)
-
-
 def sibling(path: Path, line: int, value: str) -> Path:
     """The file that a line of another file names.
 
@@ -87,7 +75,7 @@ def sibling(path: Path, line: int, value: str) -> Path:
     if not value:
         raise ModelFileError(path, f"line {line}", "expected a file name after the key")
     found = path.parent / value.replace("\\", "/")
-    if not is_file(found):
+    if not os.path.isfile(found):
         raise ModelFileError(path, f"line {line}", f"names {value}, but there is no file {found}")
     return found
 

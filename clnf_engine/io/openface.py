@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clnf_engine.arrays import read_only
 from clnf_engine.errors import ModelFileError
-from clnf_engine.io.atomic import atomic_write
+from clnf_engine.io.files import atomic_write
 from clnf_engine.io.model_binary import patch_scale_bytes, read_patch_scale
 from clnf_engine.io.model_text import entries, read_pdm, read_triangulations, sibling, text_matrix
 from clnf_engine.model import Model, ModelPart, PatchScale

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from clnf_engine.arrays import Array, read_only
 from clnf_engine.errors import ClnfError, TraceFileError
 from clnf_engine.initial import Initial
-from clnf_engine.io.atomic import write_file
+from clnf_engine.io.files import write_file
 from clnf_engine.options import FitOptions, Source
 from clnf_engine.steps import MeanShift, Phase, ResponseMaps, Stage, Step
 

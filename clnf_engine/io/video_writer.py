@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from clnf_engine.errors import FileError
-from clnf_engine.io.atomic import replacing
+from clnf_engine.io.files import replacing
 
 _BEST = "libx264"
 _TIME_BASE = Fraction(1, 60_000)

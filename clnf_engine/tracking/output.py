@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clnf_engine.arrays import Floats
 from clnf_engine.errors import ClnfError, FileError
-from clnf_engine.io.atomic import replacing
+from clnf_engine.io.files import replacing
 from clnf_engine.io.video import VideoSource
 from clnf_engine.io.video_writer import write_video
 from clnf_engine.model import Model

@@ -151,7 +151,7 @@ def _faces(folder: str) -> tuple[Face, ...]:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from clnf_engine.io.atomic import atomic_write
+    from clnf_engine.io.files import atomic_write
     from clnf_engine.library import load_model
     from clnf_engine.training.annotations import select
     from clnf_engine.training.evaluate import Start, csv_text, evaluate, save_curve, table_text

@@ -20,7 +20,7 @@ from clnf_engine.arrays import Floats, read_only
 from clnf_engine.errors import ClnfError
 from clnf_engine.fitting import fit
 from clnf_engine.initial import Initial, box_around, initial_from_box, initials_from_detector, perturbed
-from clnf_engine.io.atomic import atomic_write
+from clnf_engine.io.files import atomic_write
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
 from clnf_engine.training.annotations import Face

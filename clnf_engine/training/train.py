@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from clnf_engine.arrays import Floats
 from clnf_engine.errors import ClnfError, FileError
-from clnf_engine.io.atomic import atomic_write
+from clnf_engine.io.files import atomic_write
 from clnf_engine.io.openface import write_model
 from clnf_engine.model import Model
 from clnf_engine.pdm import PDM

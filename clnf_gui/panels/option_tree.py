@@ -115,6 +115,8 @@ class OptionTree(ParameterTree):
                 self.rows[name].setValue(value)
                 self.rows[name].setDefault(default)
                 self.rows[name].setOpts(title=f"● {title}" if value != default else title)
+                for item in self.rows[name].items:  # pyqtgraph lights it for every value that was ever set
+                    item.defaultBtn.setVisible(value != default)
             count = len(active(options))
             self.deviations.setOpts(title=f"{_GROUP_TITLE}: {count} on" if count else _GROUP_TITLE)
         self._mirroring = False

@@ -74,6 +74,8 @@ class FindingPlot(QWidget):
 
     def _name_axes(self, figure: Plot) -> None:
         item = self.plot.plotItem
+        for axis in ("left", "bottom"):
+            item.getAxis(axis).enableAutoSIPrefix(False)  # "(x0.001)" after a unit that has a name
         if self._lying:
             item.invertY(True)
             item.setLabel("bottom", figure.y_label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pyqtgraph as pg
@@ -11,7 +12,8 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QPainter
 from PySide6.QtWidgets import QSplitter, QStyleOptionGraphicsItem, QWidget
 
-from clnf_engine import FitOptions, Model, Step
+from clnf_engine import FitOptions, Kernel, Model, ResponseMaps, Step
+from clnf_engine.diagnostics.kernel import map_grid, mean_shift_field
 from clnf_engine.mean_shift import kernel_maps
 from clnf_engine.sigma import sigma_matrices
 from clnf_gui.theme import BACKDROP, SELECTION
@@ -21,6 +23,8 @@ _TILE = 132
 """Side of a panel, pixels of the composed picture; whole multiples of 11 cells stay sharp."""
 _TITLE = 24
 _GAP = 10
+_PER_CELL = 4
+"""Places per cell at which the mean-shift field is shown."""
 _VIRIDIS = pg.colormap.get("viridis").getLookupTable(nPts=256)[:, :3].astype(np.uint8)
 _GREY = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
 
@@ -62,6 +66,7 @@ def panels(step: Step, landmark: int, model: Model, options: FitOptions) -> list
         kernel = kernel_maps(position, maps.window, stage.sigma, options.kernel)[0]
         result.append(Panel("kernel", kernel, is_map=True))
         result.append(Panel("product", maps.final[landmark] * kernel, is_map=True))
+    result += _field_panels(maps, landmark, stage.sigma, options.kernel)
     sigma = sigma_matrices(model.scales[stage.patch_scale], stage.view, maps.window, maps.raw.dtype)
     if sigma is not None and stage.sigma_transform:
         result.append(Panel("diag Sigma", sigma[landmark].diagonal().reshape(maps.window, -1)))
@@ -70,6 +75,16 @@ def panels(step: Step, landmark: int, model: Model, options: FitOptions) -> list
     result.append(Panel("NCC", _strip(maps.neuron_ncc[landmark, :neurons])))
     result.append(Panel("outputs", _strip(maps.neuron_output[landmark, :neurons])))
     return result
+
+
+@lru_cache(maxsize=8)
+def _field_panels(maps: ResponseMaps, landmark: int, sigma: float, kernel: Kernel) -> tuple[Panel, ...]:
+    """How far the mean-shift moves the landmark from everywhere in its map; what the kernel table does to that."""
+    places = map_grid(maps.window, _PER_CELL)
+    shifts, exact = (mean_shift_field(maps, landmark, places, sigma, k) for k in (kernel, Kernel.EXACT))
+    length, difference = (np.linalg.norm(field, axis=-1) for field in (shifts, shifts - exact))
+    found = (Panel("shift, px", length), Panel("table − exact", difference))
+    return found[:1] if kernel is Kernel.EXACT else found
 
 
 def numbers(step: Step, landmark: int, model: Model) -> dict[str, float]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shiboken6
 from PySide6.QtWidgets import QTreeWidget
+from pytestqt.qtbot import QtBot
 
+from clnf_engine import FitOptions
 from clnf_gui.panels.option_tree import OptionTree
 
 
@@ -15,3 +17,12 @@ def test_no_wrapper_outlives_the_tree(qapp: object) -> None:
     assert shiboken6.isValid(root)
     shiboken6.delete(tree)
     assert not shiboken6.isValid(root)
+
+
+def test_only_what_differs_can_be_put_back(qtbot: QtBot) -> None:
+    tree = OptionTree()
+    qtbot.addWidget(tree)
+    for options in (FitOptions(sigma=2, euler_transposed=True), FitOptions(), FitOptions(sigma=3)):
+        tree.show_options(options, FitOptions())
+        lit = {name for name, row in tree.rows.items() for item in row.items if not item.defaultBtn.isHidden()}
+        assert lit == {name for name in tree.rows if getattr(options, name) != getattr(FitOptions(), name)}

@@ -25,6 +25,7 @@ def test_runs_part_where_an_option_first_acts() -> None:
     assert found.answer is True
     assert "at stage 1 (0.25, window 11), rigid 1: mean_shift.kernel_sum differs" in found.verdict
     assert found.final_distance == np.linalg.norm(run().landmarks - run(sigma=2).landmarks, axis=1).max()
+    assert "the landmarks part by more than 1e-06 px at stage 1 (0.25, window 11), rigid 1 and end" in found.verdict
     tolerant = divergence(run(), run(sigma=2), tolerance=1e9)
     assert tolerant.answer is False and "equal within 1e+09" in tolerant.verdict
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clnf_engine import Kernel
-from clnf_engine.diagnostics.kernel import kernel_check, mean_shift_field
+from clnf_engine.diagnostics.kernel import kernel_check, map_grid, mean_shift_field
 
 from ..tiny_model import tiny_model
 from .lab_tools import no_stage, run
@@ -19,6 +19,20 @@ def test_the_table_does_not_matter() -> None:
     assert found.final_distance == np.linalg.norm(a - b, axis=1).max()
     assert 0 < found.shift_difference.max() < 0.1, "positions are rounded by up to 0.05 cells per axis"
     assert [b.asked for b in found.bandwidths] == pytest.approx([1.5, 1.5 + 0.25 * np.log2(1.4)])
+
+
+def test_the_section_goes_through_the_landmark() -> None:
+    """There, the shift is that of the last iteration; the table follows the exact kernel in steps."""
+    trace = run()
+    found = kernel_check(trace, tiny_model())
+    section, step = found.section, trace.steps[-2]
+    assert section is not None and step.mean_shift is not None
+    assert section.landmark == found.shift_difference.argmax() and section.x[-1] == 8
+    x = step.mean_shift.position[section.landmark, 0]
+    assert np.interp(x, section.x, section.table) == pytest.approx(
+        step.mean_shift.reference[section.landmark, 0], abs=0.05
+    )
+    assert 0 < np.abs(section.table - section.exact).max() < 0.1
 
 
 def test_a_stale_bandwidth_is_found() -> None:
@@ -36,7 +50,8 @@ def test_the_field_is_the_mean_shift() -> None:
     step = next(step for step in run().steps if step.responses is not None)
     assert step.responses is not None
     maps = step.responses.final
-    positions, shifts = mean_shift_field(step.responses, 30, 1.5, Kernel.EXACT, per_cell=1)
+    positions = map_grid(11, 1)
+    shifts = mean_shift_field(step.responses, 30, positions, 1.5, Kernel.EXACT)
     assert positions.shape == shifts.shape == (11, 11, 2)
     i, j = np.mgrid[0:11, 0:11]
     for row, column in ((0, 0), (5, 5), (10, 3)):

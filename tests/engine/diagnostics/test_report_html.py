@@ -223,3 +223,13 @@ def test_figures_do_not_depend_on_the_user_s_settings() -> None:
         assert plot_svg(plot, "name") == expected
     assert "currentColor" in expected
     assert plot_svg(plot, "other").replace("other-", "name-") == expected
+
+
+@pytest.mark.parametrize("ticks", [("a", "b", "c"), ("long name a", "long name b", "long name c")])
+@pytest.mark.parametrize("log_y", [False, True])
+def test_a_bar_without_a_value_keeps_its_place(ticks: tuple[str, ...], log_y: bool) -> None:
+    """Its name stays, and no path of the figure holds what is not a number."""
+    values = {"one": np.array([1.0, np.nan, np.nan]), "two": np.array([np.nan, 20.0, np.nan])}
+    svg = plot_svg(Plot("title", "x", "y", np.arange(3.0), values, ticks, log_y, Style.BARS), "name")
+    assert not re.findall(r' d="[^"]*nan[^"]*"', svg)
+    assert all(f">{tick}<" in svg for tick in ticks)

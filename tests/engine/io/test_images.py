@@ -238,7 +238,7 @@ def test_missing_file_folder_and_oversized_file(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(ImageFileError, match="a folder; expected an image"):
         read_image(tmp_path)
     monkeypatch.setattr(images, "_MAX_FILE_BYTES", 100)
-    with pytest.raises(ImageFileError, match="expected at most 100"):
+    with pytest.raises(ImageFileError, match="expected an image of at most 100"):
         read_image(stored(tmp_path, encoded(".png", photo())))
 
 

@@ -250,7 +250,7 @@ def test_a_pdm_file_by_hand(tmp_path: Path) -> None:
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     refused(tmp_path / "none.txt", "no such file")
-    refused(tmp_path, "not a file")
+    refused(tmp_path, "a folder; expected a model file")
     refused(tmp_path / ("x" * 300))
     refused(tmp_path / "none", read=load_model)
     refused(tmp_path / "none.txt", read=load_model)

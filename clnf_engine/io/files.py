@@ -1,4 +1,4 @@
-"""Write a file whole or not at all."""
+"""Read a file that a person named; write one whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,42 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from clnf_engine.errors import FileError
+
+
+def read_file(path: str | os.PathLike[str], expected: str, max_bytes: int, error: type[FileError] = FileError) -> bytes:
+    """The whole content of a file of sane size.
+
+    Parameters
+    ----------
+    path : path-like
+    expected : str
+        What it should be, for the error: "an image".
+    max_bytes : int
+    error : type of FileError
+        To raise.
+
+    Raises
+    ------
+    FileError
+        Of the type `error`, when the file is missing, too large or unreadable.
+    """
+    require_file(path, expected, error)
+    try:
+        size = os.path.getsize(path)
+        if size > max_bytes:
+            raise error(path, "", f"{size} bytes; expected {expected} of at most {max_bytes}")
+        return Path(path).read_bytes()
+    except OSError as problem:
+        raise error(path, "", f"cannot be read ({problem.strerror})") from problem
+
+
+def require_file(path: str | os.PathLike[str], expected: str, error: type[FileError]) -> None:
+    """Raise `error` unless there is a file of this name; `expected` as for `read_file`."""
+    # Unlike Path's, these functions say no to a name that no file can have.
+    if not os.path.isfile(path):
+        if os.path.isdir(path):
+            raise error(path, "", f"a folder; expected {expected}")
+        raise error(path, "", "not a file" if os.path.exists(path) else "no such file")
 
 
 @contextmanager
