@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Slot
 
-from clnf_engine import ClnfError, FitOptions, TrackOptions, VideoSource, initial_from_box, initial_from_landmarks
+from clnf_engine import (
+    ClnfError,
+    FitOptions,
+    Initial,
+    TrackOptions,
+    VideoSource,
+    initial_from_box,
+    initial_from_landmarks,
+)
 from clnf_engine.errors import VideoFileError
 from clnf_engine.options import Source
 from clnf_engine.tracking.results import Apart, Results
@@ -136,7 +143,7 @@ class Tracks(Runs):
         self.changed.emit(Aspect.OPTIONS)
         self._retrack(self.active)
 
-    def _shown_as(self, source: Source, lane: Lane) -> Any:
+    def _shown_as(self, source: Source, lane: Lane) -> Initial | None:
         """A start of a kind, made from the fit that is shown; None without one."""
         if self.model is None or lane.initial is None or not lane.steps:
             return None
@@ -235,7 +242,7 @@ class Tracks(Runs):
                 if result.index == self.frame and lane.origin in (Origin.ALONE, Origin.CHANGED):
                     arrived.add(name)
         self._compare()
-        self._count += len(item)
+        self._count += len({result.index for _, result in item})
         self.rate = self._count / max(time.monotonic() - self._begun, 1e-6)
         if not self._tell_timer.isActive():
             self._tell_timer.start(_TELL_MS)

@@ -137,11 +137,14 @@ class Video(Tracks):
     def _take_shot(self, names: Iterable[str]) -> None:
         """Let a thread decode the frame that is wanted and fit it in these lanes, once the frame before is done."""
         source, model, index = self.video, self.model, self.wanted
-        if source is not None and _SHOT in self._open:
-            self._pending.update(names)
-        elif source is not None:
+        shown = [name for name in names if name in self.shown]
+        if source is None or not shown:
+            return
+        if _SHOT in self._open:
+            self._pending.update(shown)
+        else:
             self._pending.clear()
-            wishes = {name: Wish.of(self.lanes[name], index) for name in names if name in self.shown}
+            wishes = {name: Wish.of(self.lanes[name], index) for name in shown}
             self._gate.close()
             self._submit(_SHOT, lambda: take_shot(source, index, model, wishes, self._worker.check))
 
@@ -182,9 +185,13 @@ class Video(Tracks):
             self._take_shot(arrived)
 
     def _set_tracked_shot(self, shot: Shot) -> None:
-        if self.chasing and _SHOT not in self._open and not self.video_playing:
+        if not self.chasing or self.video_playing or _SHOT in self._open:
+            return
+        if set(shot.fits) == set(self.shown):
             self.wanted = shot.index
             self._set_shot(shot)
+        else:  # another lane has been tracked before
+            self._go_to(shot.index)
 
     def frame_note(self, name: str) -> str:
         """Which frame a lane shows and what the fit of it is; "" without a video."""
@@ -220,6 +227,11 @@ class Video(Tracks):
             else:
                 self._tick_timer.stop()
             self.changed.emit(Aspect.TRACK | Aspect.PLAYING)
+
+    def set_playing(self, on: bool) -> None:
+        if on:
+            self.set_video_playing(False)
+        super().set_playing(on)
 
     def set_video_speed(self, speed: float) -> None:
         """How fast frames are played, times real time."""
@@ -258,7 +270,8 @@ class Video(Tracks):
             if (b.begin, b.first) != (a.begin, a.first):
                 b.begin, b.first = a.begin, a.first
                 self._forget_track(b)
-            self._take_shot("B")
+            b.steps, b.complete = [], False
+            self._take_shot(("B",))
         self._track_on()
 
     def go_to_parting(self) -> None:

@@ -547,6 +547,34 @@ def test_two_trackings_are_compared(qtbot: QtBot, tracked: MainWindow, clip: Pat
     assert not tracked.actions_by_id["parting"].isEnabled()
 
 
+def test_while_the_other_lane_is_tracked_both_show_the_frame(qtbot: QtBot, tracked: MainWindow, clip: Path) -> None:
+    session, results = tracked.session, expected(clip)
+    press(qtbot, tracked, "compare")
+    session.set_active("B")
+    session.set_options(FitOptions(reg_factor=5.0))
+    session.set_chasing(True)
+    seen = set()
+
+    def check(_: object) -> None:
+        if session.frame not in AWAY and session.frame and session.lanes["A"].complete:
+            seen.add(session.frame)
+            assert np.array_equal(session.lanes["A"].steps[-1].landmarks, results[session.frame].landmarks)
+
+    session.changed.connect(check)
+    settle(qtbot, tracked)
+    assert len(seen) > 2
+
+
+def test_steps_and_frames_do_not_play_at_once(tracked: MainWindow) -> None:
+    session = tracked.session
+    tracked.actions_by_id["play_video"].trigger()
+    tracked.actions_by_id["play"].trigger()
+    assert (session.playing, session.video_playing) == (True, False)
+    tracked.actions_by_id["play_video"].trigger()
+    assert (session.playing, session.video_playing) == (False, True)
+    tracked.actions_by_id["play_video"].trigger()
+
+
 def test_the_same_tracking_does_not_part(qtbot: QtBot, tracked: MainWindow) -> None:
     session, told = tracked.session, []
     session.lanes["B"].options = FitOptions()
