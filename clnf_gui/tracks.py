@@ -30,6 +30,8 @@ _TELL_MS = 100
 """While tracking, the views hear of it this often."""
 _FRAMES_AT_ONCE = 200
 """So many are compared without a pause."""
+SHOT = "shot"
+"""Kind of the jobs that fit a frame to be shown; the tracking waits for them."""
 _TRACK = "track"
 
 
@@ -61,6 +63,8 @@ class Tracks(Runs):
         self._tell_timer.timeout.connect(lambda: self.changed.emit(Aspect.TRACK))
         self._compare_timer = QTimer(self, singleShot=True)
         self._compare_timer.timeout.connect(self._compare)
+        self._gate_timer = QTimer(self, singleShot=True)
+        self._gate_timer.timeout.connect(self._open_gate)
         self._tracker = Worker("clnf-track")
         self._tracker.produced.connect(self._on_tracked)
         self._tracker.finished.connect(self._on_track_end)
@@ -70,6 +74,8 @@ class Tracks(Runs):
         """End the threads."""
         self._tell_timer.stop()
         self._compare_timer.stop()
+        self._gate_timer.stop()
+        self._gate.open()
         self._tracker.shut_down()
         super().shut_down()
 
@@ -206,6 +212,16 @@ class Tracks(Runs):
                 self._tracking, self._begun, self._count = True, time.monotonic(), 0
                 self._tracker.submit(_TRACK, lambda: track_lanes(source, model, tasks, self._gate))
         self.changed.emit(Aspect.TRACK)
+
+    def give_way(self) -> None:
+        """Let the tracking wait until the window has been painted."""
+        if self._tracking:
+            self._gate.close()
+            self._gate_timer.start(0)
+
+    def _open_gate(self) -> None:
+        if SHOT not in self._open:
+            self._gate.open()
 
     def _compare(self) -> None:
         """Compare what both lanes have come by, a little at a time."""

@@ -17,16 +17,15 @@ from clnf_engine.tracking.results import Results
 from clnf_gui.cursor import ALL_ASPECTS, Aspect
 from clnf_gui.lane import Origin
 from clnf_gui.shots import Shot, Wish, take_shot
-from clnf_gui.tracks import Tracks
+from clnf_gui.tracks import SHOT, Tracks
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Of playing, times real time."""
 PARTING_PX = 1.0
 """Two trackings part where a landmark is farther apart."""
 
-_CACHE_BYTES = 1 << 25
-"""Of decoded frames; as many as a person who steps back soon comes by."""
-_SHOT = "shot"
+_KEPT_FRAMES = 12
+"""A person who steps back comes by those before; more would only take memory."""
 _TICK_MS = 4
 _CLOSE = "close"
 
@@ -104,8 +103,8 @@ class Video(Tracks):
         self._tick_timer.stop()
         self._pause_tracking()
         self._wanted = self._gate.watched = False
-        self._worker.cancel(_SHOT)
-        self._open.discard(_SHOT)
+        self._worker.cancel(SHOT)
+        self._open.discard(SHOT)
         self._pending.clear()
         self.times, self.frame, self.wanted, self.apart = [], 0, 0, None
         if source is not None:
@@ -140,13 +139,13 @@ class Video(Tracks):
         shown = [name for name in names if name in self.shown]
         if source is None or not shown:
             return
-        if _SHOT in self._open:
+        if SHOT in self._open:
             self._pending.update(shown)
         else:
             self._pending.clear()
             wishes = {name: Wish.of(self.lanes[name], index) for name in shown}
             self._gate.close()
-            self._submit(_SHOT, lambda: take_shot(source, index, model, wishes, self._worker.check))
+            self._submit(SHOT, lambda: take_shot(source, index, model, wishes, self._worker.check))
 
     def _set_shot(self, shot: Shot) -> None:
         if shot.image is None:
@@ -175,7 +174,7 @@ class Video(Tracks):
         self.changed.emit(Aspect.FRAME | Aspect.START | Aspect.STEPS | Aspect.CURSOR)
 
     def _go_on(self, kind: str) -> None:
-        if kind == _SHOT:
+        if kind == SHOT:
             self._gate.open()
             if self._pending:
                 self._take_shot(set(self._pending))
@@ -185,7 +184,7 @@ class Video(Tracks):
             self._take_shot(arrived)
 
     def _set_tracked_shot(self, shot: Shot) -> None:
-        if not self.chasing or self.video_playing or _SHOT in self._open:
+        if not self.chasing or self.video_playing or SHOT in self._open:
             return
         if set(shot.fits) == set(self.shown):
             self.wanted = shot.index
@@ -245,7 +244,7 @@ class Video(Tracks):
 
     def _tick(self) -> None:
         """Wish for the frame that is due, unless the one before is still on its way."""
-        if not self.video_playing or _SHOT in self._open:
+        if not self.video_playing or SHOT in self._open:
             return
         began, at = self._clock
         due = bisect_right(self.times, at + (time.monotonic() - began) * self.speed) - 1
@@ -296,7 +295,8 @@ class Video(Tracks):
 
 def opened_video(path: str | Path) -> Iterator[Opened]:
     """A video and its first frame that decodes."""
-    source = open_video(path, _CACHE_BYTES)
+    source = open_video(path)
+    source.kept_frames = _KEPT_FRAMES
     try:
         frame = next(source.frames())
     except BaseException:

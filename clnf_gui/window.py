@@ -197,6 +197,7 @@ class MainWindow(QMainWindow):
     def repaint_now(self) -> None:
         """Repaint everything that has changed; hidden views are left for when they are seen again."""
         self._repaint_timer.stop()
+        self.session.give_way()
         dirty, self._dirty = self._dirty, Aspect(0)
         self._painted_at = time.monotonic()
         session, lane = self.session, self.session.lane

@@ -20,7 +20,7 @@ from clnf_engine.io.clip import Clip
 from clnf_engine.io.frames import Develop, Folder, Frame, Reader
 
 CACHE_BYTES = 1 << 27
-"""What the frames that a source keeps may take up, unless it is opened with another limit."""
+"""What the frames that a source keeps may take up."""
 
 _AHEAD = 8
 """Frames that are decoded ahead."""
@@ -29,15 +29,13 @@ _BEHIND = 8
 """Frames kept before one that was sought backwards, so that the next step back is there already."""
 
 
-def open_video(path: str | os.PathLike[str], cache_bytes: int | None = None) -> VideoSource:
+def open_video(path: str | os.PathLike[str]) -> VideoSource:
     """Open a video file, or a folder of images in the natural order of their names.
 
     Parameters
     ----------
     path : path-like
         Anything FFmpeg reads, or a folder.
-    cache_bytes : int, optional
-        What the frames that are kept may take up, `CACHE_BYTES` by default; one is always kept.
 
     Raises
     ------
@@ -45,15 +43,22 @@ def open_video(path: str | os.PathLike[str], cache_bytes: int | None = None) -> 
         When there is no such file, or no frame in it.
     """
     path = Path(path)
-    return VideoSource(path, Folder(path) if path.is_dir() else Clip(path), cache_bytes)
+    return VideoSource(path, Folder(path) if path.is_dir() else Clip(path))
 
 
 class VideoSource:
-    """The frames of a video, from `open_video`. Threads may share it. Close it, or use it in a ``with`` statement."""
+    """The frames of a video, from `open_video`. Threads may share it. Close it, or use it in a ``with`` statement.
 
-    def __init__(self, path: Path, reader: Reader, cache_bytes: int | None = None) -> None:
+    Attributes
+    ----------
+    path : Path
+    kept_frames : int or None
+        So many frames are kept, if `CACHE_BYTES` suffice; by default as many as do.
+    """
+
+    def __init__(self, path: Path, reader: Reader) -> None:
         self.path = path
-        self._cache_bytes = cache_bytes
+        self.kept_frames: int | None = None
         self._reader = reader
         self._lock = threading.Lock()
         self._cache: OrderedDict[int, Frame] = OrderedDict()
@@ -148,8 +153,8 @@ class VideoSource:
 
     def _keep(self, frame: Frame) -> None:
         self._cache[frame.index] = frame
-        room = CACHE_BYTES if self._cache_bytes is None else self._cache_bytes
-        limit = max(1, room // (frame.rgb.nbytes + frame.gray.nbytes))
+        limit = max(1, CACHE_BYTES // (frame.rgb.nbytes + frame.gray.nbytes))
+        limit = limit if self.kept_frames is None else min(limit, self.kept_frames)
         while len(self._cache) > limit:
             self._cache.popitem(last=False)
 

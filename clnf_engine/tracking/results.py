@@ -1,4 +1,4 @@
-"""The results of all frames in columns, to plot, search and compare: a frame takes about 0.7 kB."""
+"""The results of all frames in columns, to plot, search and compare: a frame takes about 0.5 kB."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ class Results:
         self.likelihood, self.update_norm, self.shape_change, self.jump = (np.full(frames, np.nan) for _ in range(4))
         self.found = np.zeros(frames, dtype=bool)
         # Zeros take no memory until they are written.
-        self._params, self._starts = np.zeros((frames, m)), np.zeros((frames, m))
+        self._params = np.zeros((frames, m))
+        self._before = np.full(frames, _NO_FIT, dtype=np.int32)
+        """Number of the frame whose parameters a fit started from; of other starts, `_odd_starts` keeps them."""
         self._boxes, self._times = np.zeros((frames, 4)), np.zeros(frames)
         self._sizes, self._iterations = np.zeros((frames, 2), dtype=np.int32), np.zeros(frames, dtype=np.int32)
         self._state, self._source = (np.full(frames, _NO_FIT, dtype=np.int8) for _ in range(2))
@@ -59,8 +61,10 @@ class Results:
         self._option = np.zeros(frames, dtype=np.int16)
         self._options: list[FitOptions] = []
         self._messages: dict[int, str] = {}
+        self._odd_starts: dict[int, Floats] = {}
         self._odd_landmarks: dict[int, Floats] = {}
-        self._last_found: Floats | None = None
+        self._last: tuple[int, Floats] | None = None
+        """Number and landmarks of the last frame with a face."""
 
     def __len__(self) -> int:
         """Number of frames of the video."""
@@ -86,16 +90,20 @@ class Results:
             column[k] = np.nan if value is None else value
         if result.initial is not None and result.params is not None and result.landmarks is not None:
             initial = result.initial
-            self._starts[k], self._boxes[k] = initial.params, initial.box
+            self._boxes[k] = initial.box
+            if self._last is not None and np.array_equal(self._params[self._last[0]], initial.params):
+                self._before[k] = self._last[0]
+            else:
+                self._odd_starts[k] = initial.params
             self._source[k] = _SOURCES.index(initial.source)
             self._seeds[k] = _NO_SEED if initial.seed is None else initial.seed
             self._params[k] = result.params
             if not np.array_equal(landmarks(self._pdm, result.params), result.landmarks):
                 self._odd_landmarks[k] = result.landmarks
         if result.success and result.landmarks is not None:
-            if self._last_found is not None:
-                self.jump[k] = largest_movement(self._last_found, result.landmarks)
-            self.found[k], self._last_found = True, result.landmarks
+            if self._last is not None:
+                self.jump[k] = largest_movement(self._last[1], result.landmarks)
+            self.found[k], self._last = True, (k, result.landmarks)
         self.past = self.past.after(k, result.params if result.success else None)
 
     def _number(self, options: FitOptions) -> int:
@@ -118,7 +126,7 @@ class Results:
             seed = int(self._seeds[index])
             x, y, width, height = self._boxes[index].tolist()
             initial = Initial(
-                self._starts[index],
+                self._params[self._before[index]] if index not in self._odd_starts else self._odd_starts[index],
                 _SOURCES[self._source[index]],
                 (x, y, width, height),
                 None if seed == _NO_SEED else seed,
