@@ -155,6 +155,7 @@ class Changes(Video):
 
     def _restart(self) -> None:
         """Refit the active lane, and B too where it starts like A."""
+        self.set_chasing(False)
         self.changed.emit(Aspect.START)
         for name in self.shown:
             if name == self.active or self.lanes[name].initial is None:
@@ -162,7 +163,7 @@ class Changes(Video):
                     self.lanes[name].origin = Origin.BY_HAND
                 self._refit(name)
 
-    # --- options and look -------------------------------------------------------------
+    # --- options and look -------------------------------------------------------------------------
 
     def set_options(self, options: FitOptions) -> None:
         """Refit the active lane with other options; the cursor keeps its place."""

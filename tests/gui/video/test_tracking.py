@@ -1,32 +1,22 @@
-"""Videos through clicks and keys: opened, tracked, scrubbed, played, compared, and closed at any moment."""
+"""Tracking in the window is the engine's, bit for bit; changed, compared, undone, kept and interrupted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields, replace
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyqtgraph as pg
 import pytest
 from engine.tiny_model import start, tiny_model
-from engine.video_tools import as_rgb, decoding_threads, face_pictures, write_clip, write_folder
-from numpy.typing import NDArray
-from PySide6.QtCore import QPointF, Qt
-from PySide6.QtTest import QTest
+from engine.video_tools import write_clip
 from PySide6.QtWidgets import QApplication, QFileDialog
 from pytestqt.qtbot import QtBot
 
 from clnf_engine import (
     FitOptions,
-    FrameResult,
-    Initial,
     State,
-    Trace,
     TrackOptions,
     first_divergence,
-    frame_trace,
     load_model,
     open_video,
     track,
@@ -35,208 +25,31 @@ from clnf_engine.cli import main as clnf
 from clnf_engine.options import Source
 from clnf_engine.tracking.results import Apart, Results
 from clnf_engine.tracking.track import Past
-from clnf_gui import shots
 from clnf_gui.lane import Origin
 from clnf_gui.look import FrameCurves, Worst
 from clnf_gui.session import Session
 from clnf_gui.session_file import read_session, write_session
 from clnf_gui.window import MainWindow
 
-from .conftest import TIMEOUT_MS, set_option
-from .test_panes import click_row
-from .test_window import drag
+from ..conftest import TIMEOUT_MS, set_option
+from .conftest import (
+    AWAY,
+    COUNT,
+    assert_shows,
+    assert_tracked,
+    choose_worst,
+    click_frame,
+    click_track,
+    clip_pictures,
+    expected,
+    open_file,
+    painted_points,
+    press,
+    same,
+    settle,
+)
 
-COUNT = 24
-AWAY = range(10, 13)
-"""Frames without the face."""
-
-
-def clip_pictures() -> list[NDArray[np.uint8]]:
-    pictures = [as_rgb(picture) for picture in face_pictures(COUNT)]
-    noise = np.random.default_rng(2).normal(128, 60, pictures[0].shape)
-    for k in AWAY:
-        pictures[k] = np.clip(noise, 0, 255).astype(np.uint8)
-    return pictures
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_clip(tmp_path_factory.mktemp("clip") / "face.mp4", clip_pictures(), crf="12")
-
-
-@pytest.fixture(autouse=True)
-def detector(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sees the face of the first frame in all of them."""
-    monkeypatch.setattr("clnf_engine.initial.detect_faces", lambda _: [start().box])
-
-
-@pytest.fixture(autouse=True)
-def no_decoding_survives() -> Iterator[None]:
-    yield
-    assert not decoding_threads()
-
-
-@pytest.fixture
-def empty(qtbot: QtBot, session: Session, model_file: Path) -> Iterator[MainWindow]:
-    """A window with the tiny model and no image."""
-    made = MainWindow(session)
-    made.resize(1280, 720)
-    made.show()
-    qtbot.waitExposed(made)
-    session.open_model(model_file)
-    qtbot.waitUntil(lambda: session.model is not None, timeout=TIMEOUT_MS)
-    yield made
-    made.close()
-    made.deleteLater()
-
-
-def settle(qtbot: QtBot, window: MainWindow) -> None:
-    """Until nothing is under way, and all of it is painted."""
-    session = window.session
-    qtbot.waitUntil(lambda: not session.busy and not session.tracking, timeout=TIMEOUT_MS)
-    window.repaint_now()
-    QApplication.processEvents()
-    window.repaint_now()
-
-
-def open_file(qtbot: QtBot, window: MainWindow, path: Path) -> None:
-    window.dialogs.open_file(str(path))
-    qtbot.waitUntil(lambda: window.session.video is not None, timeout=TIMEOUT_MS)
-    settle(qtbot, window)
-
-
-@pytest.fixture
-def window(qtbot: QtBot, empty: MainWindow, clip: Path) -> MainWindow:
-    """A window with the clip open."""
-    open_file(qtbot, empty, clip)
-    empty.setFocus(Qt.FocusReason.OtherFocusReason)
-    return empty
-
-
-@pytest.fixture
-def tracked(qtbot: QtBot, window: MainWindow) -> MainWindow:
-    """A window with the clip tracked in lane A."""
-    window.session.start_tracking()
-    window.session.set_chasing(False)
-    settle(qtbot, window)
-    return window
-
-
-def click_track(qtbot: QtBot, window: MainWindow) -> None:
-    assert window.panes.frame_bar.track.isEnabled()
-    qtbot.mouseClick(window.panes.frame_bar.track, Qt.MouseButton.LeftButton)
-
-
-def press(qtbot: QtBot, window: MainWindow, name: str) -> None:
-    """Do what a command's key does."""
-    window.actions_by_id[name].trigger()
-    settle(qtbot, window)
-
-
-def click_frame(qtbot: QtBot, window: MainWindow, index: int) -> None:
-    """Click where a frame is in the plots."""
-    view = window.panes.frames
-    plot = view.plots[FrameCurves.LIKELIHOOD]
-    QApplication.processEvents()
-    height = plot.vb.viewRect().center().y()
-    position = view.mapFromScene(plot.vb.mapViewToScene(QPointF(index + 1, height)))
-    QTest.mouseMove(view.viewport(), position)
-    QTest.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, position)
-    settle(qtbot, window)
-
-
-def painted_points(window: MainWindow, lane: str = "A") -> NDArray[np.float64]:
-    return np.stack(window.image_views[lane].point_item.getData(), axis=1)
-
-
-def same(a: object, b: object) -> bool:
-    if isinstance(a, (FrameResult, Initial)):
-        return all(same(getattr(a, field.name), getattr(b, field.name)) for field in fields(a))
-    return np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
-
-
-@cache
-def expected(
-    clip: Path, options: FitOptions | None = None, tracking: TrackOptions | None = None, first: Initial | None = None
-) -> list[FrameResult]:
-    """What the engine makes of a clip."""
-    with open_video(clip) as source:
-        return list(track(source, tiny_model(), options, tracking, first))
-
-
-def assert_tracked(window: MainWindow, lane: str, results: list[FrameResult]) -> None:
-    found = window.session.lanes[lane].results
-    assert found is not None
-    assert found.end == COUNT
-    assert all(same(a, b) for a, b in zip(results, found, strict=True))
-
-
-def assert_shows(window: MainWindow, clip: Path, index: int, result: FrameResult) -> None:
-    """The picture painted is that of the frame, the points are those of its tracked fit, and so is the whole run."""
-    session = window.session
-    assert (session.frame, session.wanted) == (index, index)
-    with open_video(clip) as source:
-        assert np.array_equal(window.image_views["A"].image_item.image, source.frame(index).rgb)
-        trace = frame_trace(source, tiny_model(), result)
-    shown = session.trace("A")
-    assert isinstance(shown, Trace)
-    assert first_divergence(replace(shown, model_name=trace.model_name), trace) is None
-    assert shown.options == result.options
-    assert np.array_equal(painted_points(window), session.lanes["A"].step.landmarks)
-    assert np.array_equal(shown.landmarks, result.landmarks)
-
-
-# --- opening ----------------------------------------------------------------------------------------
-
-
-def test_a_video_opens_on_its_first_frame_with_a_fit(window: MainWindow, clip: Path) -> None:
-    session = window.session
-    with open_video(clip) as source:
-        assert np.array_equal(window.image_views["A"].image_item.image, source.frame(0).rgb)
-    assert session.lane.origin is Origin.ALONE
-    assert session.lane.complete
-    assert session.step.responses is not None, "the atlas has something to show"
-    assert "frame 1, not tracked yet" in window.headers["A"].text()
-    assert window.panes.frames.isVisible()
-    assert window.options.track.isVisible()
-    assert window.windowTitle().startswith(clip.name)
-
-
-def test_a_folder_of_images_is_a_video(qtbot: QtBot, empty: MainWindow, tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "frames", face_pictures(3))
-    open_file(qtbot, empty, folder)
-    assert len(empty.session.times) == 3
-    press(qtbot, empty, "last_frame")
-    assert empty.session.frame == 2
-
-
-def test_an_image_takes_the_place_of_a_video(
-    qtbot: QtBot, tracked: MainWindow, photo: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session, source = tracked.session, tracked.session.video
-    tracked.dialogs.open_file(str(photo))
-    qtbot.waitUntil(lambda: session.video is None and session.lane.complete, timeout=TIMEOUT_MS)
-    settle(qtbot, tracked)
-    qtbot.waitUntil(lambda: not session._unclosed, timeout=TIMEOUT_MS)
-    with pytest.raises(ValueError, match="closed"):
-        source.frame(0)
-    assert not tracked.options.track.isVisible()
-    assert tracked.headers["A"].text().startswith("2 / ")
-    assert tracked.panes.frames.bars["A"].getData()[0] is None or not len(tracked.panes.frames.bars["A"].getData()[0])
-    assert not tracked.actions_by_id["track"].isEnabled()
-
-
-def test_what_is_no_video_changes_nothing(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
-    bad = tmp_path / "bad.mp4"
-    bad.write_bytes(b"nothing")
-    before = window.session.video
-    window.dialogs.open_file(str(bad))
-    qtbot.waitUntil(window.message_bar.isVisible, timeout=TIMEOUT_MS)
-    assert "bad.mp4" in window.message_bar.text.text()
-    assert window.session.video is before
-
-
-# --- tracking ---------------------------------------------------------------------------------------
+# --- tracking -------------------------------------------------------------------------------------
 
 
 def test_a_tracking_is_the_engines_bit_for_bit(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
@@ -291,130 +104,7 @@ def test_a_frame_that_is_tracked_while_it_is_shown_is_shown_as_tracked(qtbot: Qt
     assert "frame 2, tracked" in window.headers["A"].text()
 
 
-# --- going to a frame -------------------------------------------------------------------------------
-
-
-def test_a_click_in_the_plots_goes_to_the_frame(qtbot: QtBot, tracked: MainWindow, clip: Path) -> None:
-    results = expected(clip)
-    for index in (17, 3, 11, 23, 0):
-        click_frame(qtbot, tracked, index)
-        assert_shows(tracked, clip, index, results[index])
-        assert {line.value() for line in tracked.panes.frames.cursors} == {index + 1}
-        assert tracked.panes.frame_bar.number.value() == index + 1
-
-
-def test_dragging_in_the_plots_scrubs(qtbot: QtBot, tracked: MainWindow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(pg.CONFIG_OPTIONS, "mouseRateLimit", 0)  # or moves of one moment are left out
-    view = tracked.panes.frames
-    box = view.plots[FrameCurves.JUMP].vb
-    height = box.viewRect().center().y()
-    a, b = (view.mapFromScene(box.mapViewToScene(QPointF(k, height))) for k in (3, 20))
-    QTest.mouseMove(view.viewport(), a)
-    QTest.mousePress(view.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, a)
-    for share in (0.3, 0.6, 1.0):
-        drag(view.viewport(), QPointF(a) + share * QPointF(b - a))
-    QTest.mouseRelease(view.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, b)
-    settle(qtbot, tracked)
-    assert tracked.session.frame == 19
-
-
-def test_the_wheel_zooms_and_a_double_click_shows_all(tracked: MainWindow) -> None:
-    view = tracked.panes.frames
-    view.strip.vb.setXRange(5, 14, padding=0)
-    tracked.session.go_to_frame(20)
-    tracked.repaint_now()
-    low, high = view.strip.vb.viewRange()[0]
-    assert low < 21 < high, "the cursor stays in sight"
-    assert high - low == pytest.approx(9)
-    view.strip.vb.unzoomed.emit()
-    assert view.strip.vb.viewRange()[0] == pytest.approx([0.5, COUNT + 0.5])
-
-
-def test_only_the_newest_wish_for_a_frame_counts(
-    qtbot: QtBot, tracked: MainWindow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    taken = []
-    take = shots.take_shot
-    monkeypatch.setattr(
-        "clnf_gui.video.take_shot", lambda source, index, *rest: taken.append(index) or take(source, index, *rest)
-    )
-    for index in (*range(COUNT), 5, 15, 7):
-        tracked.session.go_to_frame(index)
-    settle(qtbot, tracked)
-    assert tracked.session.frame == 7
-    assert taken == [0, 7]
-
-
-def test_frames_by_key_and_number(qtbot: QtBot, tracked: MainWindow) -> None:
-    session = tracked.session
-    for name, index in (("last_frame", COUNT - 1), ("frame", COUNT - 1), ("frame_back", COUNT - 2), ("first_frame", 0)):
-        press(qtbot, tracked, name)
-        assert session.frame == index
-    QTest.keyClick(tracked, Qt.Key.Key_Period)
-    settle(qtbot, tracked)
-    assert session.frame == 1
-    press(qtbot, tracked, "go_to_frame")
-    number = tracked.panes.frame_bar.number
-    QTest.keyClicks(number, "13")
-    QTest.keyClick(number, Qt.Key.Key_Return)
-    settle(qtbot, tracked)
-    assert session.frame == 12
-
-
-def test_the_place_in_the_fit_is_kept_from_frame_to_frame(qtbot: QtBot, tracked: MainWindow) -> None:
-    session = tracked.session
-    click_frame(qtbot, tracked, 4)
-    session.move_to((1, session.step.phase, 2))
-    press(qtbot, tracked, "frame")
-    assert session.step.place == (1, session.step.phase, 2)
-
-
-def test_a_frame_without_a_face_says_so(qtbot: QtBot, window: MainWindow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clnf_engine.initial.detect_faces", lambda _: [])
-    press(qtbot, window, "frame")
-    assert len(painted_points(window)) == 0
-    assert "no face found" in window.headers["A"].text()
-    assert window.options.isEnabled()
-    window.session.start_from_box(start().box)
-    settle(qtbot, window)
-    assert len(painted_points(window)) == 68
-    assert window.session.lane.origin is Origin.BY_HAND
-
-
-# --- worst frames -----------------------------------------------------------------------------------
-
-
-def choose_worst(window: MainWindow, kind: Worst) -> None:
-    combo = window.panes.worst_choice
-    combo.setCurrentIndex(combo.findData(str(kind)))
-    combo.activated.emit(combo.currentIndex())
-    window.repaint_now()
-
-
-def test_a_click_on_a_worst_frame_goes_there(qtbot: QtBot, tracked: MainWindow, clip: Path) -> None:
-    results = expected(clip)
-    columns = Results(COUNT, tiny_model())
-    for result in results:
-        columns.append(result)
-    likelihood = [result.likelihood for result in results]
-    first = {
-        Worst.JUMP: int(np.nanargmax(columns.jump)),
-        Worst.LIKELIHOOD: int(np.argmin(likelihood)),
-        Worst.UNSETTLED: int(np.argmax([result.shape_change for result in results])),
-        Worst.LOST: AWAY[0],
-    }
-    for kind, index in first.items():
-        choose_worst(tracked, kind)
-        assert tracked.panes.worst.cell(0, "frame") == str(index + 1)
-        click_row(tracked.panes.worst, 0)
-        settle(qtbot, tracked)
-        assert tracked.session.frame == index
-    assert tracked.panes.worst.cell(0, "state") == "lost"
-    choose_worst(tracked, Worst.APART)
-    assert tracked.panes.worst.model().rowCount() == 0
-
-
-# --- options ----------------------------------------------------------------------------------------
+# --- options --------------------------------------------------------------------------------------
 
 
 def test_another_option_tracks_anew_and_undo_brings_it_back(qtbot: QtBot, tracked: MainWindow, clip: Path) -> None:
@@ -506,7 +196,7 @@ def test_tracking_from_a_frame_and_its_start(qtbot: QtBot, tracked: MainWindow, 
     assert_tracked(tracked, "A", expected(clip))
 
 
-# --- comparing --------------------------------------------------------------------------------------
+# --- comparing ------------------------------------------------------------------------------------
 
 
 def test_two_trackings_are_compared(qtbot: QtBot, tracked: MainWindow, clip: Path) -> None:
@@ -584,33 +274,7 @@ def test_the_same_tracking_does_not_part(qtbot: QtBot, tracked: MainWindow) -> N
     assert told[-1] == "A and B stay within 1 px of each other"
 
 
-# --- playing ----------------------------------------------------------------------------------------
-
-
-def test_playing_ends_with_the_last_frame(qtbot: QtBot, tracked: MainWindow) -> None:
-    session, seen = tracked.session, []
-    press(qtbot, tracked, "first_frame")
-    for _ in range(2):
-        tracked.actions_by_id["faster"].trigger()
-    assert session.speed == 4.0
-    session.changed.connect(lambda _: seen.append(session.frame))
-    tracked.actions_by_id["play_video"].trigger()
-    assert session.video_playing
-    qtbot.waitUntil(lambda: not session.video_playing, timeout=TIMEOUT_MS)
-    settle(qtbot, tracked)
-    assert session.frame == COUNT - 1
-    assert seen == sorted(seen), "never back"
-    assert len(set(seen)) > 3
-    press(qtbot, tracked, "slower")
-    assert session.speed == tracked.panes.frame_bar.speed.currentData() == 2.0
-
-
-def test_closing_while_playing(tracked: MainWindow) -> None:
-    tracked.session.set_video_playing(True)
-    tracked.close()
-
-
-# --- damage, closing, files -------------------------------------------------------------------------
+# --- damage, closing, files -----------------------------------------------------------------------
 
 
 def test_of_a_truncated_video_what_decodes_is_tracked(
@@ -697,7 +361,7 @@ def test_copied_python_names_the_frame(qtbot: QtBot, tracked: MainWindow, clip: 
     assert first_divergence(namespace["trace"], tracked.session.trace("A")) is None
 
 
-# --- a real video -----------------------------------------------------------------------------------
+# --- a real video ---------------------------------------------------------------------------------
 
 
 def test_a_real_video(qtbot: QtBot, session: Session, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
