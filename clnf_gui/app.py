@@ -59,7 +59,8 @@ def _screenshot(window: MainWindow, session: Session, path: str) -> int:
     if not session.lanes["A"].complete:
         sys.stderr.write("clnf-gui: there is no finished fit to take a picture of\n")
         return 1
-    session.move_cursor(len(session.lane.steps) - 2)
+    if session.video is None:
+        session.move_cursor(len(session.lane.steps) - 2)
     window.repaint_now()
     QApplication.processEvents()
     if not window.grab().save(path):

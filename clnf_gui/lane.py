@@ -6,7 +6,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from clnf_engine import FitOptions, Initial, Step, TrackOptions
+from clnf_engine import FitOptions, Initial, Phase, Step, TrackOptions
 from clnf_engine.steps import Place, place_order
 from clnf_engine.tracking.results import Results
 
@@ -89,6 +89,8 @@ class Lane:
         self.begin, self.followed, self.origin = 0, False, Origin.IMAGE
 
     def show(self, place: Place) -> None:
-        """Move the cursor to a place, or to the nearest moment before it where the run does not come by it."""
+        """Move the cursor to a place, or to the nearest moment before it, of no skipped stage, if there is no such."""
         after = bisect_right(self.steps, place_order(place), key=lambda step: place_order(step.place))
         self.cursor = max(after - 1, 0)
+        while self.cursor and self.steps[self.cursor].phase is Phase.SKIPPED and self.steps[self.cursor].place != place:
+            self.cursor -= 1

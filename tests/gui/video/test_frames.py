@@ -13,9 +13,7 @@ from PySide6.QtCore import QPointF, Qt
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
-from clnf_engine import (
-    open_video,
-)
+from clnf_engine import FitOptions, Phase, open_video
 from clnf_engine.tracking.results import Results
 from clnf_gui import shots
 from clnf_gui.lane import Origin
@@ -164,6 +162,17 @@ def test_the_place_in_the_fit_is_kept_from_frame_to_frame(qtbot: QtBot, tracked:
     session.move_to((1, session.step.phase, 2))
     press(qtbot, tracked, "frame")
     assert session.step.place == (1, session.step.phase, 2)
+
+
+def test_a_stage_that_a_small_face_skips_does_not_empty_the_maps(qtbot: QtBot, tracked: MainWindow) -> None:
+    session = tracked.session
+    session.move_to((1, Phase.NONRIGID, 5))
+    session.set_options(FitOptions(windows=(11, 0, 0, 0)))
+    settle(qtbot, tracked)
+    click_frame(qtbot, tracked, 4)
+    assert session.lane.steps[-2].phase is Phase.SKIPPED
+    assert session.step.place[:2] == (0, Phase.NONRIGID)
+    assert session.step.responses is not None
 
 
 def test_a_frame_without_a_face_says_so(qtbot: QtBot, window: MainWindow, monkeypatch: pytest.MonkeyPatch) -> None:
