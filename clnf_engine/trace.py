@@ -214,3 +214,9 @@ def _difference(a: Array | None, b: Array | None) -> float:
         difference = np.abs(a.astype(np.float64) - b)
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     return float(np.where(same, 0.0, difference).max(initial=0.0))
+
+
+def landmark_distance(a: Floats, b: Floats) -> float:
+    """Largest distance between a landmark and itself in another shape, both (n, 2) float64; px."""
+    with np.errstate(invalid="ignore", over="ignore"):  # a trace of another program may hold anything
+        return float(np.linalg.norm(a - b, axis=1).max())

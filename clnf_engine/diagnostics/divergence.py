@@ -10,7 +10,7 @@ import numpy as np
 from clnf_engine.arrays import Floats, read_only_fields
 from clnf_engine.diagnostics.finding import Finding, Plot, Table
 from clnf_engine.steps import Step, describe
-from clnf_engine.trace import Divergence, Trace, first_divergence, paired
+from clnf_engine.trace import Divergence, Trace, first_divergence, landmark_distance, paired
 
 NOTICEABLE_PX = 1e-6
 """Landmarks that are nearer differ by rounding."""
@@ -148,9 +148,3 @@ def divergence(a: Trace, b: Trace, tolerance: float = 0.0) -> DivergenceFinding:
         raise ValueError(f"the runs have {len(a.landmarks)} and {len(b.landmarks)} landmarks; expected the same number")
     distance = landmark_distance(a.landmarks, b.landmarks)
     return DivergenceFinding(first_divergence(a, b, tolerance), growth(a, b), distance, tolerance)
-
-
-def landmark_distance(a: Floats, b: Floats) -> float:
-    """Largest distance between a landmark and itself in another shape, both (n, 2) float64; image px."""
-    with np.errstate(invalid="ignore", over="ignore"):  # a trace of another program may hold anything
-        return float(np.linalg.norm(a - b, axis=1).max())

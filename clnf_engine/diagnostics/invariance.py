@@ -7,13 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from clnf_engine.diagnostics.divergence import landmark_distance
 from clnf_engine.diagnostics.finding import Finding, Progress, Table, no_progress
 from clnf_engine.fitting import fit
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions, Normalization
 from clnf_engine.steps import Step
-from clnf_engine.trace import Trace
+from clnf_engine.trace import Trace, landmark_distance
 
 EXACT_POWERS = (10, -40)
 """Gains of 2 to these powers only change exponents: the fit must be the same bit for bit."""

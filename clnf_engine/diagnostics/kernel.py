@@ -8,14 +8,13 @@ from typing import ClassVar
 import numpy as np
 
 from clnf_engine.arrays import Floats, read_only_fields
-from clnf_engine.diagnostics.divergence import landmark_distance
 from clnf_engine.diagnostics.finding import Finding, Plot, Style, Table
 from clnf_engine.fitting import adapted_sigma, fit
 from clnf_engine.mean_shift import TABLE_STEP, mean_shift
 from clnf_engine.model import Model
 from clnf_engine.options import Kernel
 from clnf_engine.steps import ResponseMaps, Stage
-from clnf_engine.trace import Trace
+from clnf_engine.trace import Trace, landmark_distance
 
 LANDMARK_LIMIT_PX = 0.5
 """Final landmarks that differ by more end elsewhere, image px."""

@@ -8,14 +8,14 @@ from typing import ClassVar
 import numpy as np
 
 from clnf_engine.arrays import Array, DType, Floats, read_only_fields
-from clnf_engine.diagnostics.divergence import Growth, growth, landmark_distance
+from clnf_engine.diagnostics.divergence import Growth, growth
 from clnf_engine.diagnostics.finding import Finding, Plot, Progress, Table, no_progress
 from clnf_engine.fitting import fit
 from clnf_engine.mean_shift import mean_shift
 from clnf_engine.model import Model
 from clnf_engine.options import Precision
 from clnf_engine.steps import Step, describe
-from clnf_engine.trace import Trace
+from clnf_engine.trace import Trace, landmark_distance
 
 PEAKS: Floats = 10.0 ** np.arange(0, -46, -1, dtype=np.float64)
 """Maxima that every map is scaled to, one after the other."""

@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 
 from clnf_engine.arrays import Floats
-from clnf_engine.diagnostics.divergence import landmark_distance
 from clnf_engine.diagnostics.finding import Finding, Table
 from clnf_engine.diagnostics.jacobian import POSES, posed
 from clnf_engine.model import Model
@@ -16,7 +15,7 @@ from clnf_engine.nu_rlms import fit_update
 from clnf_engine.pdm import landmarks, params_from_landmarks, rotation_matrix
 from clnf_engine.response import frames
 from clnf_engine.steps import Phase
-from clnf_engine.trace import Trace
+from clnf_engine.trace import Trace, landmark_distance
 
 
 @dataclass(frozen=True)

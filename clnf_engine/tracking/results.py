@@ -12,6 +12,7 @@ from clnf_engine.initial import Initial
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions, Source
 from clnf_engine.pdm import landmarks
+from clnf_engine.trace import landmark_distance
 from clnf_engine.tracking.track import FrameResult, Past, State
 
 _STATES = tuple(State)
@@ -102,7 +103,7 @@ class Results:
                 self._odd_landmarks[k] = result.landmarks
         if result.success and result.landmarks is not None:
             if self._last is not None:
-                self.jump[k] = largest_movement(self._last[1], result.landmarks)
+                self.jump[k] = landmark_distance(self._last[1], result.landmarks)
             self.found[k], self._last = True, (k, result.landmarks)
         self.past = self.past.after(k, result.params if result.success else None)
 
@@ -190,7 +191,7 @@ class Apart:
         last = end if at_most is None else min(end, self._next + at_most)
         for k in range(self._next, last):
             if self.a.found[k] and self.b.found[k]:
-                self.distance[k] = largest_movement(self.a.landmarks(k), self.b.landmarks(k))
+                self.distance[k] = landmark_distance(self.a.landmarks(k), self.b.landmarks(k))
             self.one_only[k] = self.a.found[k] != self.b.found[k]
             self._next = k + 1
         return last == end
@@ -199,11 +200,6 @@ class Apart:
         """The first frame with a landmark more than `tolerance` px apart, or with one face only; None without any."""
         apart = np.flatnonzero(self.one_only | (self.distance > tolerance))
         return int(apart[0]) if apart.size else None
-
-
-def largest_movement(before: Floats, after: Floats) -> float:
-    """The distance, px, between the two places of the landmark that moves farthest; both are (n, 2), image px."""
-    return float(np.sqrt(((after - before) ** 2).sum(axis=1)).max())
 
 
 def largest(values: Floats, count: int) -> NDArray[np.intp]:

@@ -11,7 +11,8 @@ import pytest
 from clnf_engine import FitOptions, FrameResult, Initial, State, TrackOptions, open_video, track
 from clnf_engine.io.video import VideoSource
 from clnf_engine.options import Source
-from clnf_engine.tracking.results import Apart, Results, largest, largest_movement
+from clnf_engine.trace import landmark_distance
+from clnf_engine.tracking.results import Apart, Results, largest
 
 from ..tiny_model import start, tiny_model
 from ..video_tools import write_folder
@@ -85,7 +86,7 @@ def test_a_jump_is_the_largest_movement_since_the_last_face(source: VideoSource)
 
 def test_the_movement_is_that_of_the_farthest_landmark() -> None:
     before = np.zeros((3, 2))
-    assert largest_movement(before, np.array([[0.0, 1.0], [3.0, 4.0], [-2.0, 0.0]])) == 5.0
+    assert landmark_distance(before, np.array([[0.0, 1.0], [3.0, 4.0], [-2.0, 0.0]])) == 5.0
 
 
 def test_the_largest_come_first_and_unknown_ones_not_at_all() -> None:
