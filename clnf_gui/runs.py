@@ -18,7 +18,11 @@ _LIVE_SECONDS = 0.1
 
 
 class Runs(Cursor):
-    """Fits the image with the model in every lane; an answer to an old question is dropped."""
+    """Fits the image with the model in every lane; an answer to an old question is dropped.
+
+    The Session is this class and those that build on it, one for each matter. What one of them leaves to a later one
+    raises NotImplementedError and names it; Qt's metaclass and that of abstract classes exclude each other.
+    """
 
     failed = Signal(str, str)
     """A sentence for the person, and details (may be empty)."""
@@ -92,7 +96,7 @@ class Runs(Cursor):
             lane.clear()
 
     def _receive(self, kind: str, item: Any) -> None:
-        """Take what a job that is no fit has produced."""
+        """Take what a job that is no fit has produced; `Session` does."""
         raise NotImplementedError(kind)
 
     @Slot(str, int, object)

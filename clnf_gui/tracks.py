@@ -175,7 +175,7 @@ class Tracks(Runs):
         self._track_on()
 
     def _record(self) -> None:
-        """Remember how things are, for undo."""
+        """Remember how things are, for undo; `Changes` does."""
         raise NotImplementedError
 
     def _forget_track(self, lane: Lane) -> None:
@@ -266,11 +266,11 @@ class Tracks(Runs):
             self._show_tracked(arrived)
 
     def _set_tracked_shot(self, shot: Shot) -> None:
-        """Show a frame that has just been tracked, if that is still wished."""
+        """Show a frame that has just been tracked, if that is still wished; `Video` does."""
         raise NotImplementedError
 
     def _show_tracked(self, arrived: set[str]) -> None:
-        """Show the frame that is shown as it has just been tracked in these lanes."""
+        """Show the frame that is shown as it has just been tracked in these lanes; `Video` does."""
         raise NotImplementedError
 
     @Slot(str, int, float)

@@ -94,7 +94,7 @@ class Video(Tracks):
         self.wanted = frame.index if at is None else min(max(at, 0), len(source) - 1)
 
     def _set_picture(self, image: Image) -> None:
-        """Show another image, with nothing known of it."""
+        """Show another image, with nothing known of it; `Session` does."""
         raise NotImplementedError
 
     def _close_video(self) -> None:
