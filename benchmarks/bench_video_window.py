@@ -78,7 +78,7 @@ def _painted(window: MainWindow) -> Iterator[set[int]]:
 
     def counted() -> None:
         repaint()
-        frames.add(window.session.frame)
+        frames.add(window.session.scene.frame)
 
     window._repaint_timer.timeout.disconnect()
     window._repaint_timer.timeout.connect(counted)
@@ -102,10 +102,10 @@ def _scrub(app: QApplication, window: MainWindow, count: int) -> list[float]:
     """Go to random frames; the times until each is painted."""
     session, times, rng = window.session, [], random.Random(1)
     for _ in range(count):
-        index = (session.frame + rng.randrange(1, len(session.times))) % len(session.times)
+        index = (session.scene.frame + rng.randrange(1, len(session.scene.times))) % len(session.scene.times)
         start = time.perf_counter()
-        session.go_to_frame(index)
-        _wait(app, lambda index=index: session.frame == index)
+        session.frames.go_to(index)
+        _wait(app, lambda index=index: session.scene.frame == index)
         window.repaint_now()
         app.processEvents()
         times.append(time.perf_counter() - start)
@@ -116,32 +116,32 @@ def _measure(app: QApplication, window: MainWindow) -> None:
     session = window.session
     with _painted(window) as frames, _gaps() as gaps:
         start = time.perf_counter()
-        session.start_tracking()
-        _wait(app, lambda: not session.tracking)
+        session.tracker.start()
+        _wait(app, lambda: not session.tracker.tracking)
         seconds = time.perf_counter() - start
-    n = len(session.times)
+    n = len(session.scene.times)
     print(f"tracking shown live: {len(frames) / seconds:.0f} frames/s painted, {n / seconds:.0f} tracked (at least 30)")
     print(f"longest time without a heartbeat while tracking: {1000 * max(gaps):.0f} ms (at most 50)", flush=True)
     _report("scrub to a random frame, painted", _scrub(app, window, _SCRUBS), "at most 150 ms")
-    session.set_video_speed(4.0)
-    session.go_to_frame(0)
+    session.frames.set_speed(4.0)
+    session.frames.go_to(0)
     _wait(app, lambda: not session.busy)
     with _painted(window) as frames:
         start = time.perf_counter()
-        session.set_video_playing(True)
-        _wait(app, lambda: not session.video_playing)
+        session.frames.set_playing(True)
+        _wait(app, lambda: not session.frames.playback.on)
         seconds = time.perf_counter() - start
     print(f"playing a tracked video as fast as it goes: {len(frames) / seconds:.0f} frames/s painted (at least 30)")
     session.set_comparing(True)
-    session.start_tracking()
-    session.set_chasing(False)
+    session.tracker.start()
+    session.tracker.set_chasing(False)
     _wait(app, lambda: session.lanes["B"].results.end > 0)
     with _gaps() as gaps:
         times = _scrub(app, window, _SCRUBS)
-    during = "while lane B is tracked" if session.tracking else "lane B was tracked meanwhile"
+    during = "while lane B is tracked" if session.tracker.tracking else "lane B was tracked meanwhile"
     _report(f"scrub to a random frame, two lanes, {during}", times, "at most 150 ms")
     print(f"longest time without a heartbeat meanwhile: {1000 * max(gaps):.0f} ms (at most 50)", flush=True)
-    _wait(app, lambda: not session.tracking and not session.busy)
+    _wait(app, lambda: not session.tracker.tracking and not session.busy)
     session.set_comparing(False)
 
 
@@ -157,10 +157,10 @@ def _soak(app: QApplication, window: MainWindow, folder: Path, frames: int) -> N
         session.open_video(long)
         _wait(app, lambda: session.video is not None and str(session.video.path) == long and not session.busy)
         session.set_comparing(True)
-        session.start_tracking()
-        session.set_chasing(False)
+        session.tracker.start()
+        session.tracker.set_chasing(False)
         with _gaps() as gaps:
-            _wait(app, lambda: not session.tracking)
+            _wait(app, lambda: not session.tracker.tracking)
         after = _memory_mb()
         scrubs = _scrub(app, window, _SCRUBS)
         print(

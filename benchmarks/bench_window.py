@@ -57,14 +57,14 @@ def _measure(app: QApplication, window: MainWindow, layout: str) -> None:
     times = []
     for k in range(240):
         start = time.perf_counter()
-        session.move_by_step(1 if (k // 30) % 2 == 0 else -1)
+        session.cursor.move_by_step(1 if (k // 30) % 2 == 0 else -1)
         _paint(app, window)
         times.append(time.perf_counter() - start)
     _report(f"step to painted, both lanes, {layout}", times, "at most 16 ms")
-    places = session.places()
+    places = session.cursor.places()
     start = time.perf_counter()
     for place in places * 4:
-        session.move_to(place)
+        session.cursor.move_to(place)
         _paint(app, window)
     rate = 4 * len(places) / (time.perf_counter() - start)
     print(f"scrubbing {len(places)} places, {layout}: {rate:.0f} steps/s (at least 60)")
@@ -111,7 +111,7 @@ def main() -> None:
     _wait_for_fit(app, session)
     session.select(30)
     _paint(app, window)
-    places = session.places()
+    places = session.cursor.places()
     _measure(app, window, "docks in tabs")
     gaps: list[float] = []
     clock = QElapsedTimer()
@@ -132,7 +132,7 @@ def main() -> None:
     _wait_for_fit(app, session)
     before = _memory_mb()
     for k in range(arguments.steps):
-        session.move_to(places[k % len(places)])
+        session.cursor.move_to(places[k % len(places)])
         _paint(app, window)
     after_steps = _memory_mb()
     for k in range(arguments.changes):

@@ -70,7 +70,7 @@ class Actions:
         self.speed.setAccessibleName("Speed of playing")
         self.speed.setToolTip("Speed of playing")
         self.speed.setValue(8.0)
-        self.speed.valueChanged.connect(self._session.set_speed)
+        self.speed.valueChanged.connect(self._session.cursor.set_speed)
         toolbar.insertWidget(self._by_id["compare"], self.speed)
         button = toolbar.widgetForAction(self._by_id["open_model"])
         if isinstance(button, QToolButton):
@@ -107,7 +107,7 @@ class Actions:
             action.setEnabled(possible and (not command.needs_steps or bool(self._session.lane.steps)))
             if command.checked is not None:
                 action.setChecked(command.checked(self._session))
-        self._by_id["play"].setIcon(icon("pause" if self._session.playing else "play"))
+        self._by_id["play"].setIcon(icon("pause" if self._session.cursor.playback.on else "play"))
 
     def draw_icons(self) -> None:
         """Draw every icon in the colours of the palette."""

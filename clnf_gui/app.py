@@ -60,7 +60,7 @@ def _screenshot(window: MainWindow, session: Session, path: str) -> int:
         sys.stderr.write("clnf-gui: there is no finished fit to take a picture of\n")
         return 1
     if session.video is None:
-        session.move_cursor(len(session.lane.steps) - 2)
+        session.cursor.move_cursor(len(session.lane.steps) - 2)
     window.repaint_now()
     QApplication.processEvents()
     if not window.grab().save(path):

@@ -10,7 +10,7 @@ from PySide6.QtGui import QKeySequence
 
 from clnf_gui.look import MapKind, MapSource
 from clnf_gui.session import Session
-from clnf_gui.video import SPEEDS
+from clnf_gui.session.frames import SPEEDS
 
 
 class Dialogs(Protocol):
@@ -190,15 +190,15 @@ def _has_video(session: Session) -> bool:
 
 
 def _track(session: Session, _: Dialogs) -> None:
-    if session.tracking:
-        session.stop_tracking()
+    if session.tracker.tracking:
+        session.tracker.stop()
     else:
-        session.start_tracking()
+        session.tracker.start()
 
 
 def _change_speed(session: Session, direction: int) -> None:
-    at = SPEEDS.index(session.speed) + direction
-    session.set_video_speed(SPEEDS[min(max(at, 0), len(SPEEDS) - 1)])
+    at = SPEEDS.index(session.frames.speed) + direction
+    session.frames.set_speed(SPEEDS[min(max(at, 0), len(SPEEDS) - 1)])
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -219,7 +219,7 @@ COMMANDS: tuple[Command, ...] = (
         "File",
         "Export report of the Lab…",
         lambda _, d: d.ask_lab_report_path(),
-        can=lambda s: bool(s.findings()),
+        can=lambda s: bool(s.results()),
     ),
     Command(
         "export_track",
@@ -232,42 +232,42 @@ COMMANDS: tuple[Command, ...] = (
     Command("quit", "File", "Quit", lambda _, d: d.close_window(), "Ctrl+Q"),
     Command("undo", "Edit", "Undo", lambda s, _: s.undo(), "Ctrl+Z", "undo", can=lambda s: s.history.can_undo),
     Command("redo", "Edit", "Redo", lambda s, _: s.redo(), "Ctrl+Shift+Z", "redo", can=lambda s: s.history.can_redo),
-    Command("first", "Step", "To the start", lambda s, _: s.move_cursor(0), "Home", "first", True),
-    Command("stage_back", "Step", "Stage back", lambda s, _: s.move_by_stage(-1), "PgUp", "stage-back", True),
-    Command("phase_back", "Step", "Phase back", lambda s, _: s.move_by_phase(-1), "Up", "phase-back", True),
-    Command("step_back", "Step", "Step back", lambda s, _: s.move_by_step(-1), "Left", "step-back", True),
+    Command("first", "Step", "To the start", lambda s, _: s.cursor.move_cursor(0), "Home", "first", True),
+    Command("stage_back", "Step", "Stage back", lambda s, _: s.cursor.move_by_stage(-1), "PgUp", "stage-back", True),
+    Command("phase_back", "Step", "Phase back", lambda s, _: s.cursor.move_by_phase(-1), "Up", "phase-back", True),
+    Command("step_back", "Step", "Step back", lambda s, _: s.cursor.move_by_step(-1), "Left", "step-back", True),
     Command(
         "play",
         "Step",
         "Play",
-        lambda s, _: s.set_playing(not s.playing),
+        lambda s, _: s.cursor.set_playing(not s.cursor.playback.on),
         "Space",
         "play",
         True,
-        checked=lambda s: s.playing,
+        checked=lambda s: s.cursor.playback.on,
     ),
-    Command("step", "Step", "Step", lambda s, _: s.move_by_step(1), "Right", "step", True),
-    Command("phase", "Step", "Phase forward", lambda s, _: s.move_by_phase(1), "Down", "phase", True),
-    Command("stage", "Step", "Stage forward", lambda s, _: s.move_by_stage(1), "PgDown", "stage", True),
-    Command("into_back", "Step", "Step into, back", lambda s, _: s.step_into(-1), "Shift+Left", "", True),
-    Command("into", "Step", "Step into", lambda s, _: s.step_into(1), "Shift+Right", "", True),
-    Command("run", "Step", "Run", lambda s, _: s.run(), "Ctrl+R", "run", True),
-    Command("end", "Step", "To the end", lambda s, _: s.move_cursor(len(s.lane.steps)), "End", "last", True),
+    Command("step", "Step", "Step", lambda s, _: s.cursor.move_by_step(1), "Right", "step", True),
+    Command("phase", "Step", "Phase forward", lambda s, _: s.cursor.move_by_phase(1), "Down", "phase", True),
+    Command("stage", "Step", "Stage forward", lambda s, _: s.cursor.move_by_stage(1), "PgDown", "stage", True),
+    Command("into_back", "Step", "Step into, back", lambda s, _: s.cursor.step_into(-1), "Shift+Left", "", True),
+    Command("into", "Step", "Step into", lambda s, _: s.cursor.step_into(1), "Shift+Right", "", True),
+    Command("run", "Step", "Run", lambda s, _: s.cursor.run(), "Ctrl+R", "run", True),
+    Command("end", "Step", "To the end", lambda s, _: s.cursor.move_cursor(len(s.lane.steps)), "End", "last", True),
     Command(
         "loop",
         "Step",
         "Play in a loop",
-        lambda s, _: s.set_looping(not s.looping),
+        lambda s, _: s.cursor.set_looping(not s.cursor.looping),
         "Ctrl+Shift+P",
-        checked=lambda s: s.looping,
+        checked=lambda s: s.cursor.looping,
     ),
     Command(
         "follow",
         "Step",
         "Follow a running fit",
-        lambda s, _: s.set_following(not s.following),
+        lambda s, _: s.cursor.set_following(not s.cursor.following),
         "Ctrl+F",
-        checked=lambda s: s.following,
+        checked=lambda s: s.cursor.following,
     ),
     Command("stops", "Step", "Stop when…", lambda _, d: d.ask_stops(), "Ctrl+B", "stop"),
     Command(
@@ -298,8 +298,8 @@ COMMANDS: tuple[Command, ...] = (
         "Track, or stop tracking",
         _track,
         "F8",
-        checked=lambda s: s.tracking,
-        can=lambda s: s.tracking or s.can_track,
+        checked=lambda s: s.tracker.tracking,
+        can=lambda s: s.tracker.tracking or s.tracker.can_track,
     ),
     Command(
         "track_from_here",
@@ -314,18 +314,23 @@ COMMANDS: tuple[Command, ...] = (
         "play_video",
         "Video",
         "Play the video",
-        lambda s, _: s.set_video_playing(not s.video_playing),
+        lambda s, _: s.frames.set_playing(not s.frames.playback.on),
         "K",
-        checked=lambda s: s.video_playing,
+        checked=lambda s: s.frames.playback.on,
         can=_has_video,
     ),
     Command("slower", "Video", "Slower", lambda s, _: _change_speed(s, -1), "[", can=_has_video),
     Command("faster", "Video", "Faster", lambda s, _: _change_speed(s, 1), "]", can=_has_video),
-    Command("frame_back", "Video", "Frame back", lambda s, _: s.go_by_frames(-1), ",", can=_has_video),
-    Command("frame", "Video", "Next frame", lambda s, _: s.go_by_frames(1), ".", can=_has_video),
-    Command("first_frame", "Video", "First frame", lambda s, _: s.go_to_frame(0), "Ctrl+Home", can=_has_video),
+    Command("frame_back", "Video", "Frame back", lambda s, _: s.frames.go_by(-1), ",", can=_has_video),
+    Command("frame", "Video", "Next frame", lambda s, _: s.frames.go_by(1), ".", can=_has_video),
+    Command("first_frame", "Video", "First frame", lambda s, _: s.frames.go_to(0), "Ctrl+Home", can=_has_video),
     Command(
-        "last_frame", "Video", "Last frame", lambda s, _: s.go_to_frame(len(s.times) - 1), "Ctrl+End", can=_has_video
+        "last_frame",
+        "Video",
+        "Last frame",
+        lambda s, _: s.frames.go_to(len(s.scene.times) - 1),
+        "Ctrl+End",
+        can=_has_video,
     ),
     Command("go_to_frame", "Video", "Go to frame", lambda _, d: d.edit_frame(), "Ctrl+G", can=_has_video),
     Command(
@@ -334,7 +339,7 @@ COMMANDS: tuple[Command, ...] = (
         "Go to the frame where A and B part",
         lambda s, _: s.go_to_parting(),
         "Shift+D",
-        can=lambda s: s.apart is not None,
+        can=lambda s: s.tracker.apart is not None,
     ),
     Command("lab", "Lab", "Show or hide the Lab", lambda _, d: d.toggle_lab(), "Ctrl+Shift+L", "lab"),
     Command(

@@ -19,7 +19,7 @@ from clnf_gui.panels.palette import Palette
 from clnf_gui.panels.stop_dialog import StopDialog
 from clnf_gui.panes import Panes, in_sight
 from clnf_gui.session import Session
-from clnf_gui.session_file import read_session, write_session
+from clnf_gui.session.document import read_session, write_session
 from clnf_gui.views.image_view import ImageView
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
@@ -151,13 +151,13 @@ class WindowDialogs:
         self._save("Export report", ".html", "HTML (*.html)", _writer(lambda: self.report().encode()))
 
     def ask_lab_report_path(self) -> None:
-        session, subject, findings = self._session, self._session.subject(), self._session.findings()
+        session, subject, results = self._session, self._session.subject(), self._session.results()
         if subject is not None and session.image is not None and subject.model.path is not None:
             image, model = session.image.path.resolve(), subject.model.path.resolve()
-            still = session.still
+            still = session.scene.frame
             path = self._ask_path("Export report of the Lab", ".html", "HTML (*.html)")
             if path is not None:
-                session.lab.write(path, lambda: lab_report(subject, findings, image, model, still))
+                session.lab.write(path, lambda: lab_report(subject, results, image, model, still))
 
     def report(self) -> str:
         """The HTML report of the Step under the cursor."""
@@ -197,15 +197,15 @@ class WindowDialogs:
             return
         image, model = session.image.path.resolve(), session.model.path.resolve()
         step = session.step
-        place = session.place if step is None else step.place
-        QGuiApplication.clipboard().setText(python_source(trace, image, model, place, session.still))
+        place = session.cursor.place if step is None else step.place
+        QGuiApplication.clipboard().setText(python_source(trace, image, model, place, session.scene.frame))
         session.told.emit("copied a program that repeats this run")
 
     # --- reading ------------------------------------------------------------------------------
 
     def ask_stops(self) -> None:
-        dialog = StopDialog(self._session.stops, self._window)
-        dialog.stops_chosen.connect(self._session.set_stops)
+        dialog = StopDialog(self._session.cursor.stops, self._window)
+        dialog.stops_chosen.connect(self._session.cursor.set_stops)
         dialog.show()
 
     def show_palette(self) -> None:

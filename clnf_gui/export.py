@@ -16,13 +16,12 @@ from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QWidget
 
 from clnf_engine import FitOptions, Initial, Model, Trace, VideoSource
-from clnf_engine.diagnostics.finding import Finding
 from clnf_engine.diagnostics.tools import Tool
 from clnf_engine.steps import Place, Step, describe
 from clnf_engine.tracking.journal import Row, columns, run_name
 from clnf_engine.tracking.results import Results
-from clnf_gui.lab import Subject
-from clnf_gui.lane import Lane
+from clnf_gui.session.lab import Result, Subject
+from clnf_gui.session.lanes import Lane
 from clnf_gui.views.tables import statistics_columns, step_columns
 
 _SCALE = 2
@@ -65,7 +64,7 @@ def steps_csv(trace: Trace) -> str:
 
 def tracking_csv(results: Results, source: VideoSource, model: Model, lane: Lane) -> Callable[[], bytes]:
     """Makes the file that ``clnf track`` writes, of what a lane has tracked."""
-    options, tracking, first = lane.options, lane.tracking, lane.first
+    options, tracking, first = lane.options, lane.tracking, lane.chosen.first
 
     def make() -> bytes:
         run = run_name(source, model, options, tracking, first)
@@ -93,17 +92,19 @@ def python_source(trace: Trace, image: Path, model: Path, place: Place, frame: i
 
 def lab_source(subject: Subject, image: Path, model: Path, names: Iterable[str], frame: int | None = None) -> str:
     """A program that repeats the runs the Lab looks at, and what its tools of these names found."""
-    other = "None" if subject.other is None else _fit(subject.other)
+    runs = ", ".join(_fit(trace) for trace in subject.runs.values())
     return "\n".join(
         [
             *_HEAD,
             "from clnf_engine.diagnostics.tools import diagnose, tools_named",
             "",
             *_sources(image, model, frame),
-            f"trace, other = {_fit(subject.trace)}, {other}",
+            f"runs = dict(zip({list(subject.runs)!r}, [{runs}]))",
             'if __name__ == "__main__":  # some tools use several processes',
-            f"    for tool, finding in diagnose(trace, model, other, tools_named({list(names)!r})):",
-            "        print(tool.title, finding.verdict)",
+            f"    for tool in tools_named({list(names)!r}):",
+            f"        first, *others = runs.values() if tool.compares else [runs[{subject.active!r}]]",
+            "        for _, finding in diagnose(first, model, *others, tools=[tool]):",
+            "            print(tool.title, finding.verdict)",
             "",
         ]
     )
@@ -127,18 +128,28 @@ def _fit(trace: Trace) -> str:
 
 
 def lab_report(
-    subject: Subject, findings: Sequence[tuple[Tool, Finding]], image: Path, model: Path, frame: int | None = None
+    subject: Subject, results: Sequence[tuple[Tool, Result]], image: Path, model: Path, frame: int | None = None
 ) -> bytes:
     """One self-contained HTML page with what the Lab found."""
     from clnf_engine.diagnostics.investigation import Investigation
     from clnf_engine.diagnostics.report_html import report_html
 
-    runs = {"A": subject.trace} if subject.other is None else {"A": subject.trace, "B": subject.other}
     note = ""
-    if subject.other is None and any(tool.compares for tool, _ in findings):
+    if len(subject.runs) > 1:
+        asked = {name: [tool.title for tool, found in results if found.lanes == (name,)] for name in subject.runs}
+        note = " ".join(f"Asked of lane {name}: {', '.join(titles)}." for name, titles in asked.items() if titles)
+    elif any(tool.compares for tool, _ in results):
         note = "Where two runs are compared, B is the same fit with another normalization."
-    source = lab_source(subject, image, model, [tool.name for tool, _ in findings], frame)
-    return report_html(Investigation(f"Diagnosis of {image.name}", source, runs, tuple(findings), note)).encode()
+    source = lab_source(subject, image, model, [tool.name for tool, _ in results], frame)
+    return report_html(
+        Investigation(
+            f"Diagnosis of {image.name}",
+            source,
+            subject.runs,
+            tuple((tool, found.finding) for tool, found in results),
+            note,
+        )
+    ).encode()
 
 
 def _params(initial: Initial) -> str:

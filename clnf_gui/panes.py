@@ -10,14 +10,14 @@ from PySide6.QtWidgets import QPlainTextEdit, QSplitter, QVBoxLayout, QWidget
 
 from clnf_engine.diagnostics.magnitudes import magnitudes
 from clnf_gui.commands import command
-from clnf_gui.cursor import Aspect
-from clnf_gui.lab import Activity, Record
 from clnf_gui.panels.curve_choice import CurveChoice
 from clnf_gui.panels.frame_bar import FrameBar
 from clnf_gui.panels.lab_tools import LabTools, state_text
 from clnf_gui.panels.map_choice import MapChoice
 from clnf_gui.panels.worst_choice import WorstChoice
 from clnf_gui.session import Session
+from clnf_gui.session.aspect import Aspect
+from clnf_gui.session.lab import Activity, Record
 from clnf_gui.views.convergence import ConvergenceView
 from clnf_gui.views.finding_view import FindingView
 from clnf_gui.views.frames_view import FramesView
@@ -120,8 +120,8 @@ class Panes(QObject):
         )
         self.atlas.landmark_clicked.connect(session.select)
         self.magnitudes.landmark_clicked.connect(session.select)
-        self.convergence.place_clicked.connect(session.move_to)
-        self.steps.row_clicked.connect(session.move_cursor)
+        self.convergence.place_clicked.connect(session.cursor.move_to)
+        self.steps.row_clicked.connect(session.cursor.move_cursor)
         self.tools.tool_chosen.connect(session.lab.choose)
         self.tools.run_wanted.connect(session.diagnose)
         self.tools.cancel_wanted.connect(session.lab.cancel)
@@ -129,13 +129,13 @@ class Panes(QObject):
         self.map_choice.look_chosen.connect(session.set_look)
         self.curve_choice.look_chosen.connect(session.set_look)
         self.frame_bar.command_wanted.connect(self.command_wanted)
-        self.frame_bar.frame_wanted.connect(session.go_to_frame)
-        self.frame_bar.speed_chosen.connect(session.set_video_speed)
-        self.frame_bar.chasing_chosen.connect(session.set_chasing)
+        self.frame_bar.frame_wanted.connect(session.frames.go_to)
+        self.frame_bar.speed_chosen.connect(session.frames.set_speed)
+        self.frame_bar.chasing_chosen.connect(session.tracker.set_chasing)
         for choice in (self.frame_bar, self.worst_choice):
             choice.look_chosen.connect(session.set_look)
-        self.frames.frame_wanted.connect(session.go_to_frame)
-        self.worst.row_clicked.connect(lambda row: session.go_to_frame(self._worst_frames[row]))
+        self.frames.frame_wanted.connect(session.frames.go_to)
+        self.worst.row_clicked.connect(lambda row: session.frames.go_to(self._worst_frames[row]))
         session.told.connect(self.log.appendPlainText)
         session.failed.connect(lambda message, details: self.log.appendPlainText(f"{message}\n{details}".rstrip()))
 
@@ -185,26 +185,26 @@ class Panes(QObject):
         look = session.look
         self.curve_choice.show_look(look)
         if self._changed("convergence", tuple(map(tuple, runs.values())), session.active, look.curves, look.target):
-            self.convergence.show_runs(runs, session.places(), session.lane.options.convergence_px, look)
+            self.convergence.show_runs(runs, session.cursor.places(), session.lane.options.convergence_px, look)
         if session.step is not None:
             self.convergence.show_cursor(session.step.place)
 
     def _paint_frames(self, session: Session) -> None:
-        look, tracks, apart = session.look, session.all_results(), session.apart
+        look, tracks, apart = session.look, session.tracker.all_results(), session.tracker.apart
         self.frame_bar.show_session(session)
         self.worst_choice.show_look(look)
         known = tuple((name, results, results.end) for name, results in tracks.items())
         limits = {name: session.lanes[name].tracking.min_likelihood for name in tracks}
-        if self._changed("frames", len(session.times), known, apart, limits, look.frame_curves):
-            self.frames.show_tracks(len(session.times), tracks, apart, limits, look.frame_curves)
-        if self._changed("worst", len(session.times), known, apart, look.worst):
+        if self._changed("frames", len(session.scene.times), known, apart, limits, look.frame_curves):
+            self.frames.show_tracks(len(session.scene.times), tracks, apart, limits, look.frame_curves)
+        if self._changed("worst", len(session.scene.times), known, apart, look.worst):
             columns = worst_columns(look.worst, tracks, apart)
             self._worst_frames = [number - 1 for number in columns.get("frame", [])]
             self.worst.show_columns(columns)
             self.worst.scrollToTop()
-        self.frames.show_frame(session.wanted)
-        listed = session.wanted in self._worst_frames and not session.tracking
-        self.worst.show_row(self._worst_frames.index(session.wanted) if listed else None)
+        self.frames.show_frame(session.frames.wanted)
+        listed = session.frames.wanted in self._worst_frames and not session.tracker.tracking
+        self.worst.show_row(self._worst_frames.index(session.frames.wanted) if listed else None)
 
     def _paint_lab(self, session: Session) -> None:
         lab, now = session.lab, session.subject()
@@ -213,12 +213,13 @@ class Panes(QObject):
         found = record.result
         self.finding.show_finding(
             record.tool.question,
+            "" if found is None else found.verdict(session.comparing),
             None if found is None else found.finding,
             () if found is None else found.tables,
             () if found is None else found.plots,
             _lab_note(record, record.is_stale(now)),
         )
-        self.finding.show_cursor(session.selection, session.place)
+        self.finding.show_cursor(session.selection, session.cursor.place)
 
     def _paint_magnitudes(self, session: Session) -> None:
         step, model = session.step, session.model

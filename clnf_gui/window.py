@@ -21,7 +21,6 @@ from PySide6.QtWidgets import (
 )
 
 from clnf_gui.actions import Actions
-from clnf_gui.cursor import ALL_ASPECTS, Aspect
 from clnf_gui.dialogs import WindowDialogs
 from clnf_gui.panels.message_bar import MessageBar
 from clnf_gui.panels.options import OptionsPanel
@@ -29,6 +28,7 @@ from clnf_gui.panels.timeline import Timeline
 from clnf_gui.panes import Pane, Panes, in_sight
 from clnf_gui.pins import Pins
 from clnf_gui.session import Session
+from clnf_gui.session.aspect import ALL_ASPECTS, Aspect
 from clnf_gui.views.axes import follow_palette
 from clnf_gui.views.image_view import ImageView
 from clnf_gui.views.readout import cell_line, landmark_line, step_line
@@ -165,7 +165,7 @@ class MainWindow(QMainWindow):
         session.changed.connect(self._mark_dirty)
         session.failed.connect(self.message_bar.show_message)
         session.told.connect(self._tell)
-        self.timeline.scrubbed.connect(session.move_to)
+        self.timeline.scrubbed.connect(session.cursor.move_to)
         for name, view in self.image_views.items():
             view.landmark_clicked.connect(session.select)
             view.hovered.connect(partial(self._show_pixel, name))
@@ -224,13 +224,12 @@ class MainWindow(QMainWindow):
                 for widget in (self.image_views[name], self.headers[name]):
                     widget.setVisible(name in session.shown)
         if (Aspect.SOURCE | Aspect.START | Aspect.LANES) & dirty:
-            like_a = session.active == "B" and lane.initial is None
-            base = session.lanes["A"].base_initial if like_a else lane.base_initial
-            self.options.show_initial(session.initial(session.active), base, session.faces, like_a)
-            self.options.setEnabled(session.initial("A") is not None or session.video is not None)
+            like_a = session.active == "B" and lane.chosen.start is None and session.video is None
+            self.options.show_initial(session.start(session.active), session.scene.faces, like_a)
+            self.options.setEnabled(session.start("A") is not None or session.video is not None)
         if (Aspect.SOURCE | Aspect.OPTIONS | Aspect.LANES) & dirty:
             self.options.show_options(lane.options)
-            self.options.track.show_way(lane.way)
+            self.options.track.show_way(lane.chosen.way)
         if (Aspect.STEPS | Aspect.CURSOR | Aspect.LANES | Aspect.STOPS | Aspect.FRAME) & dirty:
             self._paint_strip()
         if _IMAGES_SHOW & dirty:
@@ -251,32 +250,33 @@ class MainWindow(QMainWindow):
         """Repaint the timeline and the line about each lane's Step."""
         session = self.session
         lanes = {name: session.lanes[name] for name in session.shown}
-        self.timeline.show_lanes(lanes, session.places(), session.stop_places())
+        self.timeline.show_lanes(lanes, session.cursor.places(), session.cursor.stop_places())
         for name, lane in lanes.items():
             parts = [name] if session.comparing else []
-            if text := session.frame_note(name):
+            if text := session.lanes[name].frame_note(session.scene.frame):
                 parts.append(text)
             if lane.step:
-                parts += [f"{lane.cursor + 1} / {len(lane.steps)}", step_line(lane.step, session.moment)]
+                parts += [f"{lane.cursor + 1} / {len(lane.steps)}", step_line(lane.step, session.cursor.moment)]
             self.headers[name].setText("   ·   ".join(parts))
 
     def _paint_images(self) -> None:
         session = self.session
         for name in session.shown:
             lane, view = session.lanes[name], self.image_views[name]
-            view.show_step(lane.steps, lane.cursor, session.look, session.moment)
+            view.show_step(lane.steps, lane.cursor, session.look, session.cursor.moment)
             view.show_selection(session.selection)
-            view.show_truth(session.truth, session.look)
-            initial = session.initial(name)
-            view.show_box(initial.box if initial is not None and session.look.show_box else None)
+            view.show_truth(session.scene.truth, session.look)
+            start = session.start(name)
+            view.show_box(start.initial.box if start is not None and session.look.show_box else None)
 
     def _show_run(self) -> None:
         session = self.session
         name = "no model" if session.model is None else session.model.name
-        if session.tracking:
-            state = f"tracking frame {session.tracked + 1} of {len(session.times)}, {session.rate:.0f} frames/s"
+        if session.tracker.tracking:
+            tracker, count = session.tracker, len(session.scene.times)
+            state = f"tracking frame {tracker.tracked + 1} of {count}, {tracker.rate:.0f} frames/s"
         elif session.busy:
-            state = "working…"
+            state = f"{session.opener.what or 'working'}…"
         elif session.lane.complete:
             last = session.lane.steps[-1]
             outcome = "fitted" if last.success else f"failed: {last.message}"

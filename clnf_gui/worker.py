@@ -67,6 +67,16 @@ class Worker(QObject):
         self._thread.quit()
         self._thread.wait()
 
+    def retire(self) -> None:
+        """Make every job stale and let the thread end by itself, which `shut_down` waits for."""
+        self._epochs.clear()
+        self._thread.quit()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the thread has ended."""
+        return self._thread.isFinished()
+
     def report(self, done: int, total: int) -> None:
         """Tell how far the running job is; for the job itself to call.
 

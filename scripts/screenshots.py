@@ -32,7 +32,7 @@ _FRAMES = 180
 
 
 def _is_busy(session: Session) -> bool:
-    return session.busy or session.tracking or session.lab.busy
+    return session.busy or session.tracker.tracking or session.lab.busy
 
 
 def _settle(session: Session) -> None:
@@ -84,8 +84,8 @@ def _grab_videos(session: Session, window: MainWindow, theme: str, folder: Path)
     session.set_active("B")
     session.set_options(FitOptions())
     session.set_tracking_options(TrackOptions(initialization=Source.DETECTOR))
-    session.start_tracking()
-    session.set_chasing(False)
+    session.tracker.start()
+    session.tracker.set_chasing(False)
     _settle(session)
     session.go_to_parting()
     for size, (width, height) in _SIZES.items():
@@ -106,7 +106,7 @@ def main(theme: str) -> None:
     for size, (width, height) in _SIZES.items():
         window.resize(width, height)
         session.set_comparing(False)
-        session.move_to((0, Phase.NONRIGID, 2))
+        session.cursor.move_to((0, Phase.NONRIGID, 2))
         _raise(window, "Response maps", "Convergence")
         _grab(window, f"single-{size}-{theme}")
         _raise(window, "Landmark", "Magnitudes")
@@ -115,7 +115,7 @@ def main(theme: str) -> None:
         session.set_active("B")
         session.set_options(FitOptions(sigma_off=True))
         session.set_look(replace(session.look, map_source=MapSource.B))
-        session.move_to((1, Phase.NONRIGID, 3))
+        session.cursor.move_to((1, Phase.NONRIGID, 3))
         _raise(window, "Response maps", "Convergence")
         _grab(window, f"compare-{size}-{theme}")
         session.set_look(replace(session.look, map_source=MapSource.A))

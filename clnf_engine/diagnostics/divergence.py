@@ -87,8 +87,14 @@ class DivergenceFinding(Finding):
         return self.divergence is not None
 
     @property
+    def parting(self) -> Step | None:
+        """The first iteration of the first run whose landmarks are apart by more than `NOTICEABLE_PX`."""
+        beyond = np.flatnonzero(self.growth.distance > NOTICEABLE_PX)
+        return self.growth.steps[beyond[0]] if beyond.size else None
+
+    @property
     def verdict(self) -> str:
-        """Where, in which array, and how far apart the runs end."""
+        """Where the landmarks part by more than rounding, where the first value differs, and how the runs end."""
         found = self.divergence
         if found is None:
             same = f"equal within {self.tolerance:g}" if self.tolerance else "identical, bit for bit"
@@ -96,15 +102,15 @@ class DivergenceFinding(Finding):
         step = found.step_a or found.step_b
         assert step is not None
         what = f"{found.array} differs by {found.difference:.3g}" if found.array else "one run has no such step"
-        return f"Yes, at {describe(step)}: {what}; {self._landmarks()}.{self._growth()}"
+        return f"{self._landmarks()}. The first difference is at {describe(step)}: {what}.{self._growth()}"
 
     def _landmarks(self) -> str:
-        beyond = np.flatnonzero(self.growth.distance > NOTICEABLE_PX)
-        end = f"end {self.final_distance:.3g} px apart"
-        if beyond.size == 0:
-            return f"the landmarks {end}"
-        where = describe(self.growth.steps[beyond[0]])
-        return f"the landmarks part by more than {NOTICEABLE_PX:g} px at {where} and {end}"
+        """Whether and where the landmarks part; a difference of the maps alone, such as their scale, moves none."""
+        if self.parting is None:
+            end = f"end {self.final_distance:.3g} px apart"
+            return f"Yes, but the landmarks never part by more than {NOTICEABLE_PX:g} px and {end}"
+        where = f"Yes: the landmarks part by more than {NOTICEABLE_PX:g} px at {describe(self.parting)}"
+        return f"{where} and end {self.final_distance:.3g} px apart"
 
     def _growth(self) -> str:
         factor = self.growth.factor

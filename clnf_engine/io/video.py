@@ -52,13 +52,11 @@ class VideoSource:
     Attributes
     ----------
     path : Path
-    kept_frames : int or None
-        So many frames are kept, if `CACHE_BYTES` suffice; by default as many as do.
     """
 
     def __init__(self, path: Path, reader: Reader) -> None:
         self.path = path
-        self.kept_frames: int | None = None
+        self._kept_frames: int | None = None
         self._reader = reader
         self._lock = threading.Lock()
         self._cache: OrderedDict[int, Frame] = OrderedDict()
@@ -66,6 +64,10 @@ class VideoSource:
         self._next = -1
         self._feeds: weakref.WeakSet[_Feed] = weakref.WeakSet()
         self._closed = False
+
+    def keep_frames(self, count: int | None) -> None:
+        """Keep so many frames, if `CACHE_BYTES` suffice; None, as at first, keeps as many as do."""
+        self._kept_frames = count
 
     def __len__(self) -> int:
         """Number of frames, with those that are damaged."""
@@ -154,7 +156,7 @@ class VideoSource:
     def _keep(self, frame: Frame) -> None:
         self._cache[frame.index] = frame
         limit = max(1, CACHE_BYTES // (frame.rgb.nbytes + frame.gray.nbytes))
-        limit = limit if self.kept_frames is None else min(limit, self.kept_frames)
+        limit = limit if self._kept_frames is None else min(limit, self._kept_frames)
         while len(self._cache) > limit:
             self._cache.popitem(last=False)
 

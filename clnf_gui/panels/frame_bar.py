@@ -11,7 +11,7 @@ from clnf_gui.commands import command
 from clnf_gui.icons import icon
 from clnf_gui.look import FrameCurves, Look
 from clnf_gui.session import Session
-from clnf_gui.video import SPEEDS
+from clnf_gui.session.frames import SPEEDS
 
 _CURVES = {
     FrameCurves.ALL: "all curves",
@@ -106,22 +106,26 @@ class FrameBar(QWidget):
 
     def show_session(self, session: Session) -> None:
         """Mirror the Session."""
-        self._look, count = session.look, len(session.times)
+        self._look, count = session.look, len(session.scene.times)
         for widget in (*self.buttons.values(), self.speed, self.number, self.curves):
             widget.setEnabled(count > 0)
-        self.buttons["play_video"].setChecked(session.video_playing)
-        self.buttons["play_video"].setIcon(icon("pause" if session.video_playing else "play"))
-        self.speed.setCurrentIndex(self.speed.findData(session.speed))
+        self.buttons["play_video"].setChecked(session.frames.playback.on)
+        self.buttons["play_video"].setIcon(icon("pause" if session.frames.playback.on else "play"))
+        self.speed.setCurrentIndex(self.speed.findData(session.frames.speed))
         blocked = self.number.blockSignals(True)
         self.number.setMaximum(max(count, 1))
-        self.number.setValue(session.wanted + 1)
+        self.number.setValue(session.frames.wanted + 1)
         self.number.blockSignals(blocked)
-        self.time.setText(f"of {count}, {_clock(session.times[session.wanted])}" if count else "")
-        begun = session.tracked > min((results.begin for results in session.all_results().values()), default=0)
-        self.track.setText("Stop" if session.tracking else "Track on" if begun and session.can_track else "Track")
-        self.track.setEnabled(session.tracking or session.can_track)
-        self.chasing.setEnabled(session.tracking)
-        self.chasing.setChecked(session.chasing)
+        self.time.setText(f"of {count}, {_clock(session.scene.times[session.frames.wanted])}" if count else "")
+        begun = session.tracker.tracked > min(
+            (results.begin for results in session.tracker.all_results().values()), default=0
+        )
+        self.track.setText(
+            "Stop" if session.tracker.tracking else "Track on" if begun and session.tracker.can_track else "Track"
+        )
+        self.track.setEnabled(session.tracker.tracking or session.tracker.can_track)
+        self.chasing.setEnabled(session.tracker.tracking)
+        self.chasing.setChecked(session.tracker.chasing)
         self.state.setText(state_text(session))
         self.curves.setCurrentIndex(self.curves.findData(str(session.look.frame_curves)))
 
@@ -130,12 +134,12 @@ def state_text(session: Session) -> str:
     """How far the tracking is."""
     if session.video is None:
         return f"No video. {command('open_image').keys} opens one."
-    done, count = session.tracked, len(session.times)
-    if session.tracking:
-        return f"{100 * done // count} %, {session.rate:.0f} frames/s"
-    if not session.can_track:
+    done, count = session.tracker.tracked, len(session.scene.times)
+    if session.tracker.tracking:
+        return f"{100 * done // count} %, {session.tracker.rate:.0f} frames/s"
+    if not session.tracker.can_track:
         return "all tracked"
-    if any(results.end > results.begin for results in session.all_results().values()):
+    if any(results.end > results.begin for results in session.tracker.all_results().values()):
         return f"stopped at frame {done}"
     return f"not tracked yet: {command('track').keys}"
 

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from clnf_gui.commands import command
-from clnf_gui.lab import Activity, Record, Subject
+from clnf_gui.session.lab import Activity, Record, Subject
 
 _MARGINS = 36
 _ANSWERS = {True: "yes", False: "no", None: "cannot be told"}

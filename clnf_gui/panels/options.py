@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QButtonGroup,
@@ -25,6 +26,7 @@ from clnf_engine.options import Source
 from clnf_engine.presets import PRESETS
 from clnf_gui.panels.option_tree import OptionTree
 from clnf_gui.panels.track_options import TrackOptionsPanel
+from clnf_gui.session.choices import Start
 from clnf_gui.theme import CHECKED_STYLE, LANE_COLOURS
 
 _CUSTOM = "custom"
@@ -146,10 +148,9 @@ class OptionsPanel(QWidget):
         form.addRow("Now", self.source)
         return group
 
-    def show_initial(
-        self, initial: Initial | None, base: Initial | None, faces: tuple[Initial, ...], like_a: bool = False
-    ) -> None:
+    def show_initial(self, start: Start | None, faces: tuple[Initial, ...], like_a: bool = False) -> None:
         """Mirror a lane's start; `like_a` when it is that of lane A."""
+        base, initial = (None, None) if start is None else (start.base, start.initial)
         self.like_a.setEnabled(not like_a)
         self._quietly(self.face, lambda: self._fill_faces(base, faces))
         if base is not None:
@@ -176,7 +177,9 @@ class OptionsPanel(QWidget):
             followed = base is not None and base.source in (Source.PREVIOUS, Source.DETECTOR)
             self.face.addItem("not looked for" if followed else "none found")
         self.face.setEnabled(bool(faces))
-        self.face.setCurrentIndex(next((k for k, face in enumerate(faces) if face is base), -1 if faces else 0))
+        self.face.setCurrentIndex(
+            next((k for k, face in enumerate(faces) if _same_start(face, base)), -1 if faces else 0)
+        )
 
     def _emit_box(self) -> None:
         self.box_chosen.emit(tuple(spin.value() for spin in self.box))
@@ -236,3 +239,8 @@ class OptionsPanel(QWidget):
         blocked = widget.blockSignals(True)
         change()
         widget.blockSignals(blocked)
+
+
+def _same_start(face: Initial, base: Initial | None) -> bool:
+    """Whether a start is that of a face, detected now or when it was saved."""
+    return base is not None and base.source is face.source and np.array_equal(base.params, face.params)

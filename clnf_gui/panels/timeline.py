@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from clnf_engine import Step
 from clnf_engine.steps import Place, describe
-from clnf_gui.lane import Lane
+from clnf_gui.session.lanes import Lane
 from clnf_gui.theme import step_colour
 
 _MARGIN = 8

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QGroupBox,
 
 from clnf_engine import ClnfError, TrackOptions
 from clnf_engine.options import Source
-from clnf_gui.lane import Way
+from clnf_gui.session.choices import Way
 
 _KINDS = {
     Source.PREVIOUS: "the frame before",

@@ -109,14 +109,20 @@ class FindingView(QSplitter):
         self.plots.show_pages([])
 
     def show_finding(
-        self, question: str, finding: Finding | None, tables: Sequence[Table], plots: Sequence[Plot], note: str
+        self,
+        question: str,
+        verdict: str,
+        finding: Finding | None,
+        tables: Sequence[Table],
+        plots: Sequence[Plot],
+        note: str,
     ) -> None:
-        """Paint a finding, or that there is none yet; `note` is said about either."""
+        """Paint a finding and its verdict, or that there is none yet; `note` is said about either."""
         words = f"<p>{escape(question)}</p>"
         if note:
             words += f'<p style="color: {VERMILION}">{escape(note)}</p>' if finding else f"<p>{escape(note)}</p>"
         if finding is not None:
-            words += f'<p style="font-weight: bold">{escape(finding.verdict)}</p>'
+            words += f'<p style="font-weight: bold">{escape(verdict)}</p>'
             words += f'<p style="font-size: small">{escape(finding.provenance)}</p>'
         if words != self._words:
             self._words = words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -79,6 +80,7 @@ def fitted(qtbot: QtBot, session: Session, model_file: Path, photo: Path, box: t
     session.open_image(photo)
     wait_for_fit(qtbot, session)
     session.start_from_box(box)
+    session.set_look(replace(session.look, show_box=False))
     wait_for_fit(qtbot, session)
     return session
 

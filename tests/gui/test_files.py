@@ -48,7 +48,7 @@ def busy_session(qtbot: QtBot, window: MainWindow) -> None:
     wait_for_fit(qtbot, session)
     session.set_look(Look(map_kind=MapKind.RAW, show_ghost=False, pinned=(3, 40), manual_range=(0.5, 2.0), target=0.25))
     session.select(12)
-    session.move_to((1, Phase.NONRIGID, 2))
+    session.cursor.move_to((1, Phase.NONRIGID, 2))
 
 
 def test_a_session_saved_closed_and_opened_again_is_identical(
@@ -152,7 +152,7 @@ def test_any_view_is_exported_at_twice_its_size(
 
 def test_the_report_is_one_file_that_names_the_step(window: MainWindow, save_to: object, tmp_path: Path) -> None:
     session = window.session
-    session.move_to((0, Phase.NONRIGID, 3))
+    session.cursor.move_to((0, Phase.NONRIGID, 3))
     session.select(40)
     save_to(tmp_path / "report.html")
     window.actions_by_id["export_report"].trigger()
@@ -168,7 +168,7 @@ def test_copy_as_python_repeats_the_run_bit_for_bit(qtbot: QtBot, window: MainWi
     session.set_options(FitOptions(normalization=Normalization.MINMAX, windows=(9, 7), sigma=1.3))
     session.perturb(seed=2, amount=0.02)
     wait_for_fit(qtbot, session)
-    session.move_to((1, Phase.RIGID, 2))
+    session.cursor.move_to((1, Phase.RIGID, 2))
     window.actions_by_id["copy_python"].trigger()
     program = tmp_path / "repeat.py"
     program.write_text(QGuiApplication.clipboard().text())

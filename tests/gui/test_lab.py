@@ -25,9 +25,9 @@ from clnf_engine.diagnostics.finding import Finding, Plot, Style, Table
 from clnf_engine.diagnostics.tools import TOOLS, Tool
 from clnf_engine.options import option_defaults
 from clnf_engine.steps import Place
-from clnf_gui import lab as lab_module
-from clnf_gui.lab import Activity
 from clnf_gui.session import Session
+from clnf_gui.session import lab as lab_module
+from clnf_gui.session.lab import Activity
 from clnf_gui.views.finding_plot import FindingPlot
 from clnf_gui.views.number_table import NumberTable
 from clnf_gui.window import MainWindow
@@ -366,8 +366,10 @@ def test_lane_b_concerns_the_tools_that_compare(qtbot: QtBot, slow: Slow, lab: M
     assert state(lab, "slow") == "yes, out of date"
     press(qtbot, lab.panes.tools.run_all)
     wait_for_lab(qtbot, lab)
-    other = lab.session.lab.records["slow"].result.subject.other
-    assert other.options == lab.session.lanes["B"].options
+    runs = lab.session.lab.records["slow"].result.basis.runs
+    assert {name: made.options for name, made in runs.items()} == {
+        name: lane.options for name, lane in lab.session.lanes.items()
+    }
     assert state(lab, "slow") == "yes"
 
 
@@ -382,7 +384,7 @@ def test_a_row_about_a_landmark_selects_it_and_one_about_a_step_goes_there(qtbot
     assert lab.session.selection == 30
     click_row(table(lab), 1)
     assert lab.session.step.place == PLACE
-    lab.session.move_cursor(0)
+    lab.session.cursor.move_cursor(0)
     table(lab).sortByColumn(1, Qt.SortOrder.AscendingOrder)
     click_row(table(lab), 0)
     assert lab.session.step.place == PLACE
@@ -426,7 +428,7 @@ def test_a_row_of_the_ablation_opens_b_with_exactly_that_deviation(qtbot: QtBot,
         assert session.active == "B"
         assert session.lanes["A"].options == options
         assert session.lanes["B"].options == replace(without_deviations(options), **{name: value})
-        assert session.lanes["A"].initial is session.initial("B")
+        assert session.lanes["A"].initial is session.start("B").initial
         assert state(window, "ablation") == ("yes" if finding.answer else "no")
         assert window.options.tree.deviations.opts["title"] == "Deviations from OpenFace: 1 on"
     window.actions_by_id["undo"].trigger()

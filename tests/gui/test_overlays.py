@@ -36,46 +36,48 @@ def run(window: MainWindow, command: str) -> None:
 
 def test_stepping_into_shows_mean_shift_then_solve_then_update(window: MainWindow) -> None:
     session, view = window.session, window.image_views["A"]
-    session.move_to((0, Phase.RIGID, 1))
+    session.cursor.move_to((0, Phase.RIGID, 1))
     seen = []
     for _ in range(3):
         run(window, "into")
         step = session.step
-        seen.append((step.place, session.moment))
+        seen.append((step.place, session.cursor.moment))
         n = len(step.landmarks)
         shafts = segments(view.shift_item)[:n]
         assert np.allclose(shafts[:, 0], step.landmarks_before)
-        if session.moment is Moment.UPDATE:
+        if session.cursor.moment is Moment.UPDATE:
             assert np.array_equal(painted(window), step.landmarks)
         else:
             assert np.array_equal(painted(window), step.landmarks_before)
-        ends = step.landmarks if session.moment is Moment.SOLVE else step.landmarks_before + step.mean_shift.image
+        ends = (
+            step.landmarks if session.cursor.moment is Moment.SOLVE else step.landmarks_before + step.mean_shift.image
+        )
         assert np.allclose(shafts[:, 1], ends)
-        assert session.moment is Moment.UPDATE or str(session.moment) in window.headers["A"].text()
+        assert session.cursor.moment is Moment.UPDATE or str(session.cursor.moment) in window.headers["A"].text()
     place = (0, Phase.RIGID, 2)
     assert seen == [(place, Moment.MEAN_SHIFT), (place, Moment.SOLVE), (place, Moment.UPDATE)]
 
 
 def test_stepping_into_goes_back_the_same_way(window: MainWindow) -> None:
     session = window.session
-    session.move_to((0, Phase.RESPONSES, None))
+    session.cursor.move_to((0, Phase.RESPONSES, None))
     forwards = []
     for _ in range(12):
-        forwards.append((session.step.place, session.moment))
+        forwards.append((session.step.place, session.cursor.moment))
         run(window, "into")
     backwards = []
     for _ in range(12):
         run(window, "into_back")
-        backwards.append((session.step.place, session.moment))
+        backwards.append((session.step.place, session.cursor.moment))
     assert backwards == forwards[::-1]
 
 
 def test_an_ordinary_step_shows_whole_iterations(window: MainWindow) -> None:
     session = window.session
-    session.move_to((0, Phase.RIGID, 1))
+    session.cursor.move_to((0, Phase.RIGID, 1))
     run(window, "into")
     run(window, "step")
-    assert (session.step.place, session.moment) == ((0, Phase.RIGID, 3), Moment.UPDATE)
+    assert (session.step.place, session.cursor.moment) == ((0, Phase.RIGID, 3), Moment.UPDATE)
 
 
 def test_the_fit_follows_the_dragged_box(qtbot: QtBot, window: MainWindow, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,14 +121,14 @@ def drag(view: object, position: QPoint) -> None:
 def test_a_drag_is_one_undo(qtbot: QtBot, window: MainWindow) -> None:
     session, view = window.session, window.image_views["A"]
     run(window, "box")
-    before = session.lane.initial
+    before = session.start("A").initial
     for shift in (1.0, 2.0, 3.0):
         view.box_dragged.emit((before.box[0] + shift, *before.box[1:]))
     view.box_released.emit()
     wait_for_fit(qtbot, session)
     assert session.lane.initial.box[0] == before.box[0] + 3.0
     run(window, "undo")
-    assert session.lane.initial is before
+    assert session.start("A").initial is before
 
 
 def test_undo_and_redo_of_options_and_look(qtbot: QtBot, window: MainWindow) -> None:
@@ -171,7 +173,7 @@ def test_search_windows_are_the_maps_outlines(window: MainWindow) -> None:
 
 def test_the_trail_shows_the_shapes_before(window: MainWindow) -> None:
     session, view = window.session, window.image_views["A"]
-    session.move_to((0, Phase.RIGID, 4))
+    session.cursor.move_to((0, Phase.RIGID, 4))
     run(window, "trail")
     segments_per_shape = len(segments(view.contour_item))
     assert len(segments(view.trail_item)) == 3 * segments_per_shape
@@ -216,19 +218,19 @@ def test_numbers_appear_only_when_they_can_be_read(window: MainWindow) -> None:
 def test_playing_in_a_loop_begins_again(qtbot: QtBot, window: MainWindow) -> None:
     session = window.session
     run(window, "loop")
-    session.set_speed(1000.0)
-    session.move_cursor(len(session.lane.steps) - 2)
+    session.cursor.set_speed(1000.0)
+    session.cursor.move_cursor(len(session.lane.steps) - 2)
     seen = []
     session.changed.connect(lambda _: seen.append(session.step.phase))
     run(window, "play")
     qtbot.waitUntil(lambda: Phase.END in seen and seen[-1] is Phase.RIGID, timeout=TIMEOUT_MS)
-    assert session.playing
-    session.set_playing(False)
+    assert session.cursor.playback.on
+    session.cursor.set_playing(False)
 
 
 def test_following_stays_at_the_newest_step(qtbot: QtBot, window: MainWindow) -> None:
     session = window.session
-    session.move_to((0, Phase.RIGID, 1))
+    session.cursor.move_to((0, Phase.RIGID, 1))
     run(window, "follow")
     session.set_options(FitOptions(sigma=2.0))
     wait_for_fit(qtbot, session)

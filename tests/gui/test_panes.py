@@ -38,7 +38,7 @@ def test_the_inspector_asks_for_a_landmark_then_shows_all_of_it(window: MainWind
     session, view = window.session, window.panes.inspector
     show(window, "Landmark")
     assert view.panels == []
-    session.move_to((0, Phase.NONRIGID, 2))
+    session.cursor.move_to((0, Phase.NONRIGID, 2))
     session.select(30)
     window.repaint_now()
     step = session.step
@@ -70,7 +70,7 @@ def test_the_inspectors_pixels_are_the_values_colours(window: MainWindow) -> Non
     session, view = window.session, window.panes.inspector
     show(window, "Landmark")
     session.select(30)
-    session.move_to((0, Phase.NONRIGID, 2))
+    session.cursor.move_to((0, Phase.NONRIGID, 2))
     window.repaint_now()
     titles = {text.split(" ≤")[0]: (x, y) for text, x, y in view.titles._titles}
     viridis = pg.colormap.get("viridis").getLookupTable(nPts=256)[:, :3]
@@ -94,15 +94,15 @@ def test_the_inspector_follows_the_cursor(window: MainWindow) -> None:
     session, view = window.session, window.panes.inspector
     show(window, "Landmark")
     session.select(5)
-    session.move_to((0, Phase.RESPONSES, None))
+    session.cursor.move_to((0, Phase.RESPONSES, None))
     window.repaint_now()
     assert "kernel" not in {panel.title for panel in view.panels}  # no iteration, no position
-    session.move_to((1, Phase.RIGID, 1))
+    session.cursor.move_to((1, Phase.RIGID, 1))
     window.repaint_now()
     found = {panel.title: panel.values for panel in view.panels}
     assert found["final"].shape == (9, 9)
     assert "kernel" in found
-    session.move_to((None, Phase.END, None))
+    session.cursor.move_to((None, Phase.END, None))
     window.repaint_now()
     assert view.panels == []
     assert view.image_item.image is None
@@ -159,7 +159,7 @@ def test_statistics_have_a_row_per_stage_and_kind(window: MainWindow) -> None:
 
 def test_parameters_are_those_of_the_step(qtbot: QtBot, window: MainWindow) -> None:
     session, view = window.session, window.panes.parameters
-    session.move_to((None, Phase.END, None))
+    session.cursor.move_to((None, Phase.END, None))
     show(window, "Parameters")
     step, pdm = session.step, session.model.pdm
     assert np.array_equal(view.bars.opts["height"], step.params_local / np.sqrt(pdm.variances))
@@ -167,7 +167,7 @@ def test_parameters_are_those_of_the_step(qtbot: QtBot, window: MainWindow) -> N
     assert sorted(line.value() for line in view.limits) == [-3.0, 3.0]
     session.set_options(FitOptions(clamp_sigmas=0.001))
     wait_for_fit(qtbot, session)
-    session.move_to((1, Phase.NONRIGID, 5))
+    session.cursor.move_to((1, Phase.NONRIGID, 5))
     window.repaint_now()
     clamped = session.step.clamped
     assert clamped.any()
@@ -206,7 +206,7 @@ def test_colours_can_span_the_whole_run_or_a_range_of_ones_own(window: MainWindo
     choose_range("run")
     expected = (min(m.min() for m in finals), max(m.max() for m in finals))
     assert tuple(atlas.image_item.levels) == expected
-    session.move_to((1, Phase.RESPONSES, None))
+    session.cursor.move_to((1, Phase.RESPONSES, None))
     window.repaint_now()
     assert tuple(atlas.image_item.levels) == expected
     assert not choice.bounds[0].isVisible()
@@ -219,7 +219,7 @@ def test_colours_can_span_the_whole_run_or_a_range_of_ones_own(window: MainWindo
 
 def test_arrows_can_be_made_longer_and_shorter(window: MainWindow) -> None:
     session, view = window.session, window.image_views["A"]
-    session.move_to((0, Phase.RIGID, 2))
+    session.cursor.move_to((0, Phase.RIGID, 2))
     for command, factor in (("longer_shifts", 1.5), ("longer_shifts", 2.25), ("shorter_shifts", 1.5)):
         window.actions_by_id[command].trigger()
         window.repaint_now()
@@ -234,7 +234,7 @@ def test_a_pinned_inspector_stays_and_follows_the_cursor(window: MainWindow) -> 
     window.repaint_now()
     window.actions_by_id["pin"].trigger()
     session.select(5)
-    session.move_to((1, Phase.NONRIGID, 2))
+    session.cursor.move_to((1, Phase.NONRIGID, 2))
     window.repaint_now()
     view = window.pins.docks[30].widget()
     found = {panel.title: panel.values for panel in view.panels}

@@ -10,9 +10,8 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from clnf_engine import FitOptions, Normalization, Phase, first_divergence, fit
-from clnf_gui import runs
-from clnf_gui.cursor import Aspect
-from clnf_gui.session import Session
+from clnf_gui.session import Session, fits
+from clnf_gui.session.aspect import Aspect
 
 from .conftest import TIMEOUT_MS, wait_for_fit
 
@@ -32,13 +31,11 @@ def test_opening_starts_on_the_first_response_maps(fitted: Session) -> None:
 def test_no_face_means_a_box_in_the_middle_and_a_sentence(
     qtbot: QtBot, session: Session, model_file: Path, photo: Path
 ) -> None:
-    messages = []
-    session.failed.connect(lambda message, _: messages.append(message))
     session.open_model(model_file)
     session.open_image(photo)
     wait_for_fit(qtbot, session)
-    assert len(messages) == 1
-    assert str(photo) in messages[0]
+    assert session.note.startswith(f"{photo.name}: no face found")
+    assert session.look.show_box, "the box that the sentence is about is in sight"
     height, width = session.image.gray.shape
     x, y, w, h = session.lane.initial.box
     assert (x + w / 2, y + h / 2) == (width / 2, height / 2)
@@ -46,7 +43,7 @@ def test_no_face_means_a_box_in_the_middle_and_a_sentence(
 
 def test_the_cursor_keeps_its_place_through_a_refit(qtbot: QtBot, fitted: Session) -> None:
     place = (1, Phase.NONRIGID, 4)
-    fitted.move_cursor([step.place for step in fitted.lane.steps].index(place))
+    fitted.cursor.move_cursor([step.place for step in fitted.lane.steps].index(place))
     fitted.set_options(replace(fitted.lane.options, normalization=Normalization.PEAK))
     wait_for_fit(qtbot, fitted)
     assert fitted.step.place == place
@@ -56,7 +53,7 @@ def test_the_cursor_keeps_its_place_through_a_refit(qtbot: QtBot, fitted: Sessio
 def test_a_place_that_does_not_exist_is_stood_in_for_and_remembered(qtbot: QtBot, fitted: Session) -> None:
     place = (0, Phase.NONRIGID, 5)
     places = [step.place for step in fitted.lane.steps]
-    fitted.move_cursor(places.index(place))
+    fitted.cursor.move_cursor(places.index(place))
     fitted.set_options(replace(fitted.lane.options, max_iterations=2))
     wait_for_fit(qtbot, fitted)
     assert fitted.step.place == (0, Phase.NONRIGID, 2)
@@ -76,18 +73,18 @@ def test_only_the_newest_request_counts(qtbot: QtBot, fitted: Session) -> None:
 
 def test_a_stale_step_is_dropped_even_when_it_arrives_late(qtbot: QtBot, fitted: Session) -> None:
     steps = list(fitted.lane.steps)
-    fitted._on_produced("A", -1, steps[3])
-    fitted._on_finished("A", -1, 99.0)
+    fitted.fits._on_produced("A", -1, steps[3])
+    fitted.fits._on_finished("A", -1, 99.0)
     assert fitted.lane.steps == steps
     assert fitted.lane.seconds != 99.0
 
 
 def test_moving_by_phase_and_stage(fitted: Session) -> None:
-    fitted.move_cursor(0)
+    fitted.cursor.move_cursor(0)
     seen = []
     while not seen or fitted.step.place != seen[-1]:
         seen.append(fitted.step.place)
-        fitted.move_by_phase(1)
+        fitted.cursor.move_by_phase(1)
     assert seen == [
         (None, Phase.INITIAL, None),
         (0, Phase.RESPONSES, None),
@@ -98,33 +95,33 @@ def test_moving_by_phase_and_stage(fitted: Session) -> None:
         (1, Phase.NONRIGID, 1),
         (None, Phase.END, None),
     ]
-    fitted.move_by_step(-1)
-    fitted.move_by_step(-1)
-    fitted.move_by_phase(-1)
+    fitted.cursor.move_by_step(-1)
+    fitted.cursor.move_by_step(-1)
+    fitted.cursor.move_by_phase(-1)
     assert fitted.step.place == (1, Phase.NONRIGID, 1)
-    fitted.move_by_stage(-1)
+    fitted.cursor.move_by_stage(-1)
     assert fitted.step.place == (1, Phase.RESPONSES, None)
-    fitted.move_by_stage(-1)
+    fitted.cursor.move_by_stage(-1)
     assert fitted.step.place == (0, Phase.RESPONSES, None)
-    fitted.move_by_stage(1)
+    fitted.cursor.move_by_stage(1)
     assert fitted.step.place == (1, Phase.RESPONSES, None)
 
 
 def test_the_cursor_stops_at_both_ends(fitted: Session) -> None:
-    fitted.move_cursor(-5)
+    fitted.cursor.move_cursor(-5)
     assert fitted.lane.cursor == 0
-    fitted.move_by_step(-1)
+    fitted.cursor.move_by_step(-1)
     assert fitted.lane.cursor == 0
-    fitted.move_cursor(10_000)
+    fitted.cursor.move_cursor(10_000)
     assert fitted.step.phase is Phase.END
 
 
 def test_playing_reaches_the_end_and_stops(qtbot: QtBot, fitted: Session) -> None:
-    fitted.set_speed(1000.0)
-    fitted.move_cursor(10_000)
-    fitted.set_playing(True)
+    fitted.cursor.set_speed(1000.0)
+    fitted.cursor.move_cursor(10_000)
+    fitted.cursor.set_playing(True)
     assert fitted.lane.cursor == 0
-    qtbot.waitUntil(lambda: not fitted.playing, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: not fitted.cursor.playback.on, timeout=TIMEOUT_MS)
     assert fitted.step.phase is Phase.END
 
 
@@ -165,7 +162,7 @@ def test_an_exception_in_a_fit_is_told_and_the_next_fit_works(
         raise RuntimeError("a fault of our own")
 
     with monkeypatch.context() as patch, qtbot.waitSignal(fitted.failed, timeout=TIMEOUT_MS) as failure:
-        patch.setattr(runs, "fit_steps", broken)
+        patch.setattr(fits, "fit_steps", broken)
         fitted.set_options(FitOptions(sigma=2.0))
         qtbot.waitUntil(lambda: not fitted.busy, timeout=TIMEOUT_MS)
     message, details = failure.args
@@ -190,7 +187,7 @@ def test_changed_names_what_changed(qtbot: QtBot, fitted: Session) -> None:
     fitted.changed.connect(aspects.append)
     fitted.select(30)
     fitted.select(30)
-    fitted.move_by_step(1)
+    fitted.cursor.move_by_step(1)
     fitted.set_look(replace(fitted.look, show_ghost=False))
     fitted.set_look(fitted.look)
     assert aspects == [Aspect.SELECTION, Aspect.CURSOR, Aspect.LOOK]

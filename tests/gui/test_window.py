@@ -76,7 +76,7 @@ def assert_painted(window: MainWindow) -> None:
     """Everything on the screen equals the Step under the cursor."""
     step, session = window.session.step, window.session
     assert np.array_equal(painted_points(window), step.landmarks)
-    assert window.panes.convergence.cursor.value() == session.places().index(step.place)
+    assert window.panes.convergence.cursor.value() == session.cursor.places().index(step.place)
     assert window.headers["A"].text().startswith(f"{session.lane.cursor + 1} / {len(session.lane.steps)}")
     if step.responses is None:
         assert window.panes.atlas.image_item.image is None
@@ -116,14 +116,14 @@ def test_keys_step_forwards_and_back(window: MainWindow) -> None:
 
 def test_every_step_is_painted_as_it_is(window: MainWindow) -> None:
     for index in range(len(window.session.lane.steps)):
-        window.session.move_cursor(index)
+        window.session.cursor.move_cursor(index)
         window.repaint_now()
         assert_painted(window)
 
 
 def test_toggling_normalization_refits_live_and_keeps_the_place(qtbot: QtBot, window: MainWindow) -> None:
     session = window.session
-    window.session.move_cursor(9)
+    window.session.cursor.move_cursor(9)
     place = session.step.place
     set_option(window, "normalization", "minmax")
     wait_for_fit(qtbot, session)
@@ -293,7 +293,7 @@ def test_the_norms_painted_are_the_recorded_ones(window: MainWindow) -> None:
 
 
 def test_overlays_switch_off_and_on(window: MainWindow) -> None:
-    window.session.move_cursor(5)
+    window.session.cursor.move_cursor(5)
     window.repaint_now()
     for key, item in (
         (Qt.Key.Key_G, window.image_views["A"].ghost_item),
@@ -407,8 +407,8 @@ def test_comparing_begins_with_none_against_peak(qtbot: QtBot, window: MainWindo
 
 def test_both_lanes_are_painted_at_the_same_place(comparing: MainWindow) -> None:
     session = comparing.session
-    for place in session.places():
-        session.move_to(place)
+    for place in session.cursor.places():
+        session.cursor.move_to(place)
         comparing.repaint_now()
         for name, view in comparing.image_views.items():
             lane = session.lanes[name]
@@ -420,10 +420,10 @@ def test_the_cursor_is_linked_by_place_not_by_index(qtbot: QtBot, comparing: Mai
     session = comparing.session
     set_option(comparing, "max_iterations", 3)
     wait_for_fit(qtbot, session)
-    session.move_to((1, Phase.NONRIGID, 2))
+    session.cursor.move_to((1, Phase.NONRIGID, 2))
     assert session.lanes["A"].step.place == session.lanes["B"].step.place == (1, Phase.NONRIGID, 2)
     assert session.lanes["A"].cursor != session.lanes["B"].cursor
-    session.move_to((0, Phase.RIGID, 5))
+    session.cursor.move_to((0, Phase.RIGID, 5))
     assert session.lanes["A"].step.place == (0, Phase.RIGID, 5)
     assert session.lanes["B"].step.place == (0, Phase.RIGID, 3)
 
@@ -452,16 +452,23 @@ def test_the_atlas_shows_either_lane_or_their_difference(comparing: MainWindow, 
         assert (low, high) == (min(a.min(), b.min()), max(a.max(), b.max()))
 
 
-def test_go_to_first_divergence_names_the_array(qtbot: QtBot, comparing: MainWindow) -> None:
-    session = comparing.session
-    session.move_to((None, Phase.END, None))
+def test_go_to_first_divergence_tells_landmarks_and_bits_apart(qtbot: QtBot, comparing: MainWindow) -> None:
+    session, told = comparing.session, []
+    session.told.connect(told.append)
+    session.cursor.move_to((None, Phase.END, None))
+    press(comparing, Qt.Key.Key_D)
+    assert session.step.place == (0, Phase.RIGID, 1), "where landmarks move, not where maps differ"
+    assert "landmarks part by more than 1e-06 px at stage 1" in told[-1]
+    assert "responses.final differs" in told[-1]
+    set_option(comparing, "normalization", "peak")
+    wait_for_fit(qtbot, session)
     press(comparing, Qt.Key.Key_D)
     assert session.step.place == (0, Phase.RESPONSES, None)
-    assert "responses.final" in comparing.statusBar().currentMessage()
+    assert "landmarks never part by more than 1e-06 px" in told[-1]
     session.set_options(session.lanes["A"].options)
     wait_for_fit(qtbot, session)
     press(comparing, Qt.Key.Key_D)
-    assert "identical" in comparing.statusBar().currentMessage()
+    assert "identical" in told[-1]
 
 
 def test_zoom_and_crosshair_are_linked(comparing: MainWindow) -> None:
@@ -533,16 +540,16 @@ def test_run_stops_where_a_condition_fires_and_says_which(qtbot: QtBot, window: 
             assert window.statusBar().currentMessage() == f"stopped: update_norm < {limit!r}"
     assert visited[:-1] == expected
     window.repaint_now()
-    assert session.stop_places() == set(expected)
+    assert session.cursor.stop_places() == set(expected)
 
 
 def test_playing_stops_too(qtbot: QtBot, window: MainWindow) -> None:
     session = window.session
     write_stops(qtbot, window, "update_norm > 0")
-    session.set_speed(1000.0)
+    session.cursor.set_speed(1000.0)
     window.actions_by_id["first"].trigger()
     window.actions_by_id["play"].trigger()
-    qtbot.waitUntil(lambda: not session.playing, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: not session.cursor.playback.on, timeout=TIMEOUT_MS)
     assert session.step.place == (0, Phase.RIGID, 1)
 
 
@@ -550,13 +557,13 @@ def test_a_condition_that_is_none_stays_in_the_dialog(qtbot: QtBot, window: Main
     dialog = write_stops(qtbot, window, "update_norm explodes")
     assert dialog.isVisible()
     assert "update_norm explodes" in dialog.problem.text()
-    assert window.session.stops == ()
+    assert window.session.cursor.stops == ()
     dialog.reject()
 
 
 def test_the_speed_of_playing_is_set_in_the_toolbar(qtbot: QtBot, window: MainWindow) -> None:
     window.menus.speed.setValue(100.0)
-    assert window.session._play_timer.interval() == 10
+    assert window.session.cursor.playback.interval_ms == 10
 
 
 def test_the_window_follows_a_change_from_light_to_dark(window: MainWindow) -> None:

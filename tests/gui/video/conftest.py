@@ -81,7 +81,7 @@ def empty(qtbot: QtBot, session: Session, model_file: Path) -> Iterator[MainWind
 def settle(qtbot: QtBot, window: MainWindow) -> None:
     """Until nothing is under way, and all of it is painted."""
     session = window.session
-    qtbot.waitUntil(lambda: not session.busy and not session.tracking, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: not session.busy and not session.tracker.tracking, timeout=TIMEOUT_MS)
     window.repaint_now()
     QApplication.processEvents()
     window.repaint_now()
@@ -104,8 +104,8 @@ def window(qtbot: QtBot, empty: MainWindow, clip: Path) -> MainWindow:
 @pytest.fixture
 def tracked(qtbot: QtBot, window: MainWindow) -> MainWindow:
     """A window with the clip tracked in lane A."""
-    window.session.start_tracking()
-    window.session.set_chasing(False)
+    window.session.tracker.start()
+    window.session.tracker.set_chasing(False)
     settle(qtbot, window)
     return window
 
@@ -162,7 +162,7 @@ def assert_tracked(window: MainWindow, lane: str, results: list[FrameResult]) ->
 def assert_shows(window: MainWindow, clip: Path, index: int, result: FrameResult) -> None:
     """The picture painted is that of the frame, the points are those of its tracked fit, and so is the whole run."""
     session = window.session
-    assert (session.frame, session.wanted) == (index, index)
+    assert (session.scene.frame, session.frames.wanted) == (index, index)
     with open_video(clip) as source:
         assert np.array_equal(window.image_views["A"].image_item.image, source.frame(index).rgb)
         trace = frame_trace(source, tiny_model(), result)

@@ -15,9 +15,9 @@ from pytestqt.qtbot import QtBot
 
 from clnf_engine import FitOptions, Phase, open_video
 from clnf_engine.tracking.results import Results
-from clnf_gui import shots
-from clnf_gui.lane import Origin
 from clnf_gui.look import FrameCurves, Worst
+from clnf_gui.session import shots
+from clnf_gui.session.lanes import Origin
 from clnf_gui.window import MainWindow
 
 from ..conftest import TIMEOUT_MS
@@ -55,9 +55,9 @@ def test_a_video_opens_on_its_first_frame_with_a_fit(window: MainWindow, clip: P
 def test_a_folder_of_images_is_a_video(qtbot: QtBot, empty: MainWindow, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "frames", face_pictures(3))
     open_file(qtbot, empty, folder)
-    assert len(empty.session.times) == 3
+    assert len(empty.session.scene.times) == 3
     press(qtbot, empty, "last_frame")
-    assert empty.session.frame == 2
+    assert empty.session.scene.frame == 2
 
 
 def test_an_image_takes_the_place_of_a_video(
@@ -67,7 +67,7 @@ def test_an_image_takes_the_place_of_a_video(
     tracked.dialogs.open_file(str(photo))
     qtbot.waitUntil(lambda: session.video is None and session.lane.complete, timeout=TIMEOUT_MS)
     settle(qtbot, tracked)
-    qtbot.waitUntil(lambda: not session._unclosed, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: not session.frames.closing, timeout=TIMEOUT_MS)
     with pytest.raises(ValueError, match="closed"):
         source.frame(0)
     assert not tracked.options.track.isVisible()
@@ -110,13 +110,13 @@ def test_dragging_in_the_plots_scrubs(qtbot: QtBot, tracked: MainWindow, monkeyp
         drag(view.viewport(), QPointF(a) + share * QPointF(b - a))
     QTest.mouseRelease(view.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, b)
     settle(qtbot, tracked)
-    assert tracked.session.frame == 19
+    assert tracked.session.scene.frame == 19
 
 
 def test_the_wheel_zooms_and_a_double_click_shows_all(tracked: MainWindow) -> None:
     view = tracked.panes.frames
     view.strip.vb.setXRange(5, 14, padding=0)
-    tracked.session.go_to_frame(20)
+    tracked.session.frames.go_to(20)
     tracked.repaint_now()
     low, high = view.strip.vb.viewRange()[0]
     assert low < 21 < high, "the cursor stays in sight"
@@ -131,12 +131,13 @@ def test_only_the_newest_wish_for_a_frame_counts(
     taken = []
     take = shots.take_shot
     monkeypatch.setattr(
-        "clnf_gui.video.take_shot", lambda source, index, *rest: taken.append(index) or take(source, index, *rest)
+        "clnf_gui.session.frames.take_shot",
+        lambda source, index, *rest: taken.append(index) or take(source, index, *rest),
     )
     for index in (*range(COUNT), 5, 15, 7):
-        tracked.session.go_to_frame(index)
+        tracked.session.frames.go_to(index)
     settle(qtbot, tracked)
-    assert tracked.session.frame == 7
+    assert tracked.session.scene.frame == 7
     assert taken == [0, 7]
 
 
@@ -144,29 +145,29 @@ def test_frames_by_key_and_number(qtbot: QtBot, tracked: MainWindow) -> None:
     session = tracked.session
     for name, index in (("last_frame", COUNT - 1), ("frame", COUNT - 1), ("frame_back", COUNT - 2), ("first_frame", 0)):
         press(qtbot, tracked, name)
-        assert session.frame == index
+        assert session.scene.frame == index
     QTest.keyClick(tracked, Qt.Key.Key_Period)
     settle(qtbot, tracked)
-    assert session.frame == 1
+    assert session.scene.frame == 1
     press(qtbot, tracked, "go_to_frame")
     number = tracked.panes.frame_bar.number
     QTest.keyClicks(number, "13")
     QTest.keyClick(number, Qt.Key.Key_Return)
     settle(qtbot, tracked)
-    assert session.frame == 12
+    assert session.scene.frame == 12
 
 
 def test_the_place_in_the_fit_is_kept_from_frame_to_frame(qtbot: QtBot, tracked: MainWindow) -> None:
     session = tracked.session
     click_frame(qtbot, tracked, 4)
-    session.move_to((1, session.step.phase, 2))
+    session.cursor.move_to((1, session.step.phase, 2))
     press(qtbot, tracked, "frame")
     assert session.step.place == (1, session.step.phase, 2)
 
 
 def test_a_stage_that_a_small_face_skips_does_not_empty_the_maps(qtbot: QtBot, tracked: MainWindow) -> None:
     session = tracked.session
-    session.move_to((1, Phase.NONRIGID, 5))
+    session.cursor.move_to((1, Phase.NONRIGID, 5))
     session.set_options(FitOptions(windows=(11, 0, 0, 0)))
     settle(qtbot, tracked)
     click_frame(qtbot, tracked, 4)
@@ -207,7 +208,7 @@ def test_a_click_on_a_worst_frame_goes_there(qtbot: QtBot, tracked: MainWindow, 
         assert tracked.panes.worst.cell(0, "frame") == str(index + 1)
         click_row(tracked.panes.worst, 0)
         settle(qtbot, tracked)
-        assert tracked.session.frame == index
+        assert tracked.session.scene.frame == index
     assert tracked.panes.worst.cell(0, "state") == "lost"
     choose_worst(tracked, Worst.APART)
     assert tracked.panes.worst.model().rowCount() == 0
@@ -221,19 +222,19 @@ def test_playing_ends_with_the_last_frame(qtbot: QtBot, tracked: MainWindow) -> 
     press(qtbot, tracked, "first_frame")
     for _ in range(2):
         tracked.actions_by_id["faster"].trigger()
-    assert session.speed == 4.0
-    session.changed.connect(lambda _: seen.append(session.frame))
+    assert session.frames.speed == 4.0
+    session.changed.connect(lambda _: seen.append(session.scene.frame))
     tracked.actions_by_id["play_video"].trigger()
-    assert session.video_playing
-    qtbot.waitUntil(lambda: not session.video_playing, timeout=TIMEOUT_MS)
+    assert session.frames.playback.on
+    qtbot.waitUntil(lambda: not session.frames.playback.on, timeout=TIMEOUT_MS)
     settle(qtbot, tracked)
-    assert session.frame == COUNT - 1
+    assert session.scene.frame == COUNT - 1
     assert seen == sorted(seen), "never back"
     assert len(set(seen)) > 3
     press(qtbot, tracked, "slower")
-    assert session.speed == tracked.panes.frame_bar.speed.currentData() == 2.0
+    assert session.frames.speed == tracked.panes.frame_bar.speed.currentData() == 2.0
 
 
 def test_closing_while_playing(tracked: MainWindow) -> None:
-    tracked.session.set_video_playing(True)
+    tracked.session.frames.set_playing(True)
     tracked.close()

@@ -25,10 +25,10 @@ from clnf_engine.cli import main as clnf
 from clnf_engine.options import Source
 from clnf_engine.tracking.results import Apart, Results
 from clnf_engine.tracking.track import Past
-from clnf_gui.lane import Origin
 from clnf_gui.look import FrameCurves, Worst
 from clnf_gui.session import Session
-from clnf_gui.session_file import read_session, write_session
+from clnf_gui.session.document import read_session, write_session
+from clnf_gui.session.lanes import Origin
 from clnf_gui.window import MainWindow
 
 from ..conftest import TIMEOUT_MS, set_option
@@ -71,9 +71,9 @@ def test_a_tracking_is_the_engines_bit_for_bit(qtbot: QtBot, window: MainWindow,
 
 def test_while_tracking_every_frame_is_shown(qtbot: QtBot, window: MainWindow) -> None:
     seen = []
-    window.session.changed.connect(lambda _: seen.append(window.session.frame))
+    window.session.changed.connect(lambda _: seen.append(window.session.scene.frame))
     click_track(qtbot, window)
-    assert window.session.chasing
+    assert window.session.tracker.chasing
     settle(qtbot, window)
     assert sorted(set(seen)) == list(range(COUNT))
     assert window.session.lane.origin is Origin.TRACKED
@@ -82,11 +82,11 @@ def test_while_tracking_every_frame_is_shown(qtbot: QtBot, window: MainWindow) -
 def test_tracking_can_be_stopped_and_goes_on(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
     session = window.session
     click_track(qtbot, window)
-    qtbot.waitUntil(lambda: session.tracked > 3, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: session.tracker.tracked > 3, timeout=TIMEOUT_MS)
     press(qtbot, window, "track")
-    stopped = session.tracked
+    stopped = session.tracker.tracked
     assert 3 < stopped < COUNT
-    assert not session.tracking
+    assert not session.tracker.tracking
     assert window.panes.frame_bar.track.text() == "Track on"
     click_track(qtbot, window)
     settle(qtbot, window)
@@ -97,10 +97,10 @@ def test_a_frame_that_is_tracked_while_it_is_shown_is_shown_as_tracked(qtbot: Qt
     session = window.session
     press(qtbot, window, "frame")
     assert session.lane.origin is Origin.ALONE
-    session.start_tracking()
-    session.set_chasing(False)
+    session.tracker.start()
+    session.tracker.set_chasing(False)
     settle(qtbot, window)
-    assert (session.frame, session.lane.origin) == (1, Origin.TRACKED)
+    assert (session.scene.frame, session.lane.origin) == (1, Origin.TRACKED)
     assert "frame 2, tracked" in window.headers["A"].text()
 
 
@@ -112,9 +112,9 @@ def test_another_option_tracks_anew_and_undo_brings_it_back(qtbot: QtBot, tracke
     click_frame(qtbot, tracked, 6)
     set_option(tracked, "reg_factor", 5.0)
     assert session.lane.origin is Origin.CHANGED
-    assert "not tracked yet with these options" in session.frame_note("A")
+    assert "not tracked yet with these options" in session.lanes["A"].frame_note(session.scene.frame)
     settle(qtbot, tracked)
-    assert session.frame == 6, "the frame stays while tracking begins anew"
+    assert session.scene.frame == 6, "the frame stays while tracking begins anew"
     assert session.lane.origin is Origin.TRACKED
     changed = expected(clip, FitOptions(reg_factor=5.0))
     assert_tracked(tracked, "A", changed)
@@ -157,7 +157,7 @@ def test_every_frame_from_what_is_shown(qtbot: QtBot, tracked: MainWindow, clip:
     click_frame(qtbot, tracked, 2)
     session.set_tracking_options(TrackOptions(initialization=kind))
     settle(qtbot, tracked)
-    first = session.lane.first
+    first = session.lane.chosen.first
     assert first is not None and first.source is kind
     assert_tracked(tracked, "A", expected(clip, tracking=session.lane.tracking, first=first))
 
@@ -219,7 +219,7 @@ def test_two_trackings_are_compared(qtbot: QtBot, tracked: MainWindow, clip: Pat
     first = apart.parting(1.0)
     assert first is not None
     press(qtbot, tracked, "parting")
-    assert session.frame == first
+    assert session.scene.frame == first
     assert f"part at frame {first + 1}" in told[-1]
     view = tracked.panes.frames
     assert view.plots[FrameCurves.APART].isVisible()
@@ -242,13 +242,13 @@ def test_while_the_other_lane_is_tracked_both_show_the_frame(qtbot: QtBot, track
     press(qtbot, tracked, "compare")
     session.set_active("B")
     session.set_options(FitOptions(reg_factor=5.0))
-    session.set_chasing(True)
+    session.tracker.set_chasing(True)
     seen = set()
 
     def check(_: object) -> None:
-        if session.frame not in AWAY and session.frame and session.lanes["A"].complete:
-            seen.add(session.frame)
-            assert np.array_equal(session.lanes["A"].steps[-1].landmarks, results[session.frame].landmarks)
+        if session.scene.frame not in AWAY and session.scene.frame and session.lanes["A"].complete:
+            seen.add(session.scene.frame)
+            assert np.array_equal(session.lanes["A"].steps[-1].landmarks, results[session.scene.frame].landmarks)
 
     session.changed.connect(check)
     settle(qtbot, tracked)
@@ -259,16 +259,18 @@ def test_steps_and_frames_do_not_play_at_once(tracked: MainWindow) -> None:
     session = tracked.session
     tracked.actions_by_id["play_video"].trigger()
     tracked.actions_by_id["play"].trigger()
-    assert (session.playing, session.video_playing) == (True, False)
+    assert (session.cursor.playback.on, session.frames.playback.on) == (True, False)
     tracked.actions_by_id["play_video"].trigger()
-    assert (session.playing, session.video_playing) == (False, True)
+    assert (session.cursor.playback.on, session.frames.playback.on) == (False, True)
     tracked.actions_by_id["play_video"].trigger()
 
 
 def test_the_same_tracking_does_not_part(qtbot: QtBot, tracked: MainWindow) -> None:
     session, told = tracked.session, []
-    session.lanes["B"].options = FitOptions()
     press(qtbot, tracked, "compare")
+    press(qtbot, tracked, "other_lane")
+    session.set_options(session.lanes["A"].options)
+    settle(qtbot, tracked)
     session.told.connect(told.append)
     press(qtbot, tracked, "parting")
     assert told[-1] == "A and B stay within 1 px of each other"
@@ -290,13 +292,13 @@ def test_of_a_truncated_video_what_decodes_is_tracked(
     assert "cannot be decoded" in empty.message_bar.text.text()
     results = empty.session.lane.results
     assert 3 < len(list(results)) < COUNT
-    assert not empty.session.can_track
-    last = empty.session.frame
+    assert not empty.session.tracker.can_track
+    last = empty.session.scene.frame
     empty.message_bar.hide()
-    empty.session.go_to_frame(len(empty.session.times) - 1)
+    empty.session.frames.go_to(len(empty.session.scene.times) - 1)
     settle(qtbot, empty)
     assert empty.message_bar.isVisible()
-    assert empty.session.frame == empty.session.wanted == last
+    assert empty.session.scene.frame == empty.session.frames.wanted == last
 
 
 @pytest.mark.parametrize("what", ["close", "open", "model"])
@@ -305,16 +307,16 @@ def test_doing_something_else_while_tracking(
 ) -> None:
     session = window.session
     click_track(qtbot, window)
-    qtbot.waitUntil(lambda: session.tracked > 1, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: session.tracker.tracked > 1, timeout=TIMEOUT_MS)
     if what == "close":
         window.close()
     elif what == "open":
         window.dialogs.open_file(str(photo))
         qtbot.waitUntil(lambda: session.video is None, timeout=TIMEOUT_MS)
-        assert not session.tracking
+        assert not session.tracker.tracking
     else:
         window.dialogs.open_model(str(model_file))
-        qtbot.waitUntil(lambda: session.tracked < 2 or session.tracked == COUNT, timeout=TIMEOUT_MS)
+        qtbot.waitUntil(lambda: session.tracker.tracked < 2 or session.tracker.tracked == COUNT, timeout=TIMEOUT_MS)
         settle(qtbot, window)
 
 
@@ -332,11 +334,11 @@ def test_a_session_with_a_video_opens_again(qtbot: QtBot, tracked: MainWindow, t
     session.open_document(read_session(tmp_path / "kept.json"))
     qtbot.waitUntil(lambda: session.comparing and session.video is not None, timeout=TIMEOUT_MS)
     settle(qtbot, tracked)
-    assert session.frame == 9
+    assert session.scene.frame == 9
     assert session.image.path.samefile(clip)
     assert session.lanes["B"].tracking.redetect_interval == 7
     assert session.lanes["A"].options.reg_factor == 11.0
-    assert session.place == document.place
+    assert session.cursor.place == document.place
     assert all(session.lanes[name].complete for name in "AB")
 
 
@@ -374,8 +376,8 @@ def test_a_real_video(qtbot: QtBot, session: Session, shared: Path, monkeypatch:
     session.open_model("portrait68")
     open_file(qtbot, window, path)
     click_track(qtbot, window)
-    qtbot.waitUntil(lambda: session.tracked > 20, timeout=TIMEOUT_MS)
-    session.stop_tracking()
+    qtbot.waitUntil(lambda: session.tracker.tracked > 20, timeout=TIMEOUT_MS)
+    session.tracker.stop()
     settle(qtbot, window)
     model = load_model()
     with open_video(path) as source:

@@ -1,125 +1,103 @@
-"""Cursor: two lanes under one cursor, moved by steps, phases and stages, run to stop conditions, and played."""
+"""Cursor: the place at which both lanes are shown, moved by steps, phases and stages, and run to stop conditions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Flag, auto
 from typing import Any
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 
-from clnf_engine import FitOptions, Normalization, Phase, Step
+from clnf_engine import Phase, Step
 from clnf_engine.steps import Place, place_order
 from clnf_engine.stops import Stop, firings, first_stop
-from clnf_gui.lane import Lane
 from clnf_gui.look import Moment
+from clnf_gui.session.aspect import Aspect
+from clnf_gui.session.lanes import Lanes
+from clnf_gui.session.playback import Playback
 
 START: Place = (0, Phase.RESPONSES, None)
 """Where the cursor stands when something is opened: the first moment at which there are response maps."""
 
-
-class Aspect(Flag):
-    """What of a Session has changed."""
-
-    SOURCE = auto()
-    TRUTH = auto()
-    START = auto()
-    OPTIONS = auto()
-    STEPS = auto()
-    CURSOR = auto()
-    LOOK = auto()
-    SELECTION = auto()
-    PLAYING = auto()
-    BUSY = auto()
-    LANES = auto()
-    STOPS = auto()
-    LAB = auto()
-    FRAME = auto()
-    """Which frame of a video is shown."""
-    TRACK = auto()
-    """What is known of the other frames, and whether they are being tracked or played."""
-
-
-ALL_ASPECTS = ~Aspect(0)
+_STEPS_PER_SECOND = 8.0
 
 
 class Cursor(QObject):
-    """Lanes A and B and the place (stage, phase, iteration) at which both are shown."""
+    """The place (stage, phase, iteration) at which all lanes are shown.
+
+    Attributes
+    ----------
+    place : Place
+    moment : Moment
+        Within an iteration.
+    stops : tuple of Stop
+        The conditions at which `run` and playing stop.
+    looping : bool
+        Whether playing begins again at the end.
+    following : bool
+        Whether the cursor stays at the newest Step while a fit runs.
+    playback : Playback
+    """
 
     changed = Signal(Aspect)
     told = Signal(str)
     """A sentence for the status bar."""
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, lanes: Lanes, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.lanes = {"A": Lane(), "B": Lane(FitOptions(normalization=Normalization.PEAK))}
-        self.comparing = False
-        self.active = "A"
+        self._lanes = lanes
         self.place = START
         self.moment = Moment.UPDATE
         self.stops: tuple[Stop, ...] = ()
         self.looping = self.following = False
-        self._play_timer = QTimer(self)
-        self._play_timer.timeout.connect(self._play_on)
-        self.set_speed(8.0)
+        self.playback = Playback(0, self)
+        self.playback.due.connect(self._play_on)
+        self.playback.switched.connect(self._tell_of_playing)
+        self.set_speed(_STEPS_PER_SECOND)
 
-    # --- what is shown ------------------------------------------------------------------------
-
-    @property
-    def lane(self) -> Lane:
-        """The lane that options and start apply to, and whose numbers are read out."""
-        return self.lanes[self.active]
-
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """Names of the lanes that are shown."""
-        return ("A", "B") if self.comparing else ("A",)
-
-    @property
-    def step(self) -> Step | None:
-        """The Step under the cursor in the active lane."""
-        return self.lane.step
-
-    @property
-    def playing(self) -> bool:
-        """Whether the cursor moves by itself."""
-        return self._play_timer.isActive()
-
-    # --- cursor -------------------------------------------------------------------------------
+    # --- moving -------------------------------------------------------------------------------
 
     def places(self) -> list[Place]:
         """Every place that a shown run comes by, in order."""
-        found = {step.place for name in self.shown for step in self.lanes[name].steps}
+        found = {step.place for lane in self._lanes.shown.values() for step in lane.steps}
         return sorted(found, key=place_order)
 
+    def set_place(self, place: Place) -> None:
+        """Stand at a place, from which the lanes are to be shown next."""
+        self.place, self.moment = place, Moment.UPDATE
+
     def move_to(self, place: Place) -> None:
-        """Show another place, in both lanes."""
+        """Show another place, in all lanes."""
         if place != self.place or self.moment is not Moment.UPDATE:
-            self.place, self.moment = place, Moment.UPDATE
-            for name in self.shown:
-                self.lanes[name].show(place)
+            self.set_place(place)
+            for lane in self._lanes.shown.values():
+                lane.show(place)
             self.changed.emit(Aspect.CURSOR)
 
     def step_into(self, direction: int) -> None:
         """To the next or previous moment within an iteration: mean-shift, solve, update."""
         moments = list(Moment)
-        inside = self.step is not None and self.step.iteration is not None
-        at = moments.index(self.moment) + direction if inside else -1
+        at = moments.index(self.moment) + direction if self._in_iteration() else -1
         if 0 <= at < len(moments):
-            self.moment = moments[at]
-            self.changed.emit(Aspect.CURSOR)
+            self._set_moment(moments[at])
             return
         place = self.place
         self.move_by_step(direction)
-        entered = self.place != place and self.step is not None and self.step.iteration is not None
-        if direction > 0 and entered:
-            self.moment = Moment.MEAN_SHIFT
-            self.changed.emit(Aspect.CURSOR)
+        if direction > 0 and self.place != place and self._in_iteration():
+            self._set_moment(Moment.MEAN_SHIFT)
+
+    def _in_iteration(self) -> bool:
+        step = self._lanes.active.step
+        return step is not None and step.iteration is not None
+
+    def _set_moment(self, moment: Moment) -> None:
+        self.moment = moment
+        self.changed.emit(Aspect.CURSOR)
 
     def move_cursor(self, index: int) -> None:
         """Show a Step of the active lane by its index; one out of range means the nearest end."""
-        if self.lane.steps:
-            self.move_to(self.lane.steps[min(max(index, 0), len(self.lane.steps) - 1)].place)
+        steps = self._lanes.active.steps
+        if steps:
+            self.move_to(steps[min(max(index, 0), len(steps) - 1)].place)
 
     def move_by_step(self, direction: int) -> None:
         """To the next (+1) or previous (−1) Step."""
@@ -138,11 +116,16 @@ class Cursor(QObject):
         if not places:
             return
         starts = [p for k, p in enumerate(places) if k == 0 or group(p) != group(places[k - 1])]
-        here = max(place_order(step.place) for name in self.shown if (step := self.lanes[name].step))
+        here = max(place_order(step.place) for lane in self._lanes.shown.values() if (step := lane.step))
         if direction > 0:
             self.move_to(next((p for p in starts if place_order(p) > here), places[-1]))
         else:
             self.move_to(next((p for p in reversed(starts) if place_order(p) < here), places[0]))
+
+    def follow(self, name: str, step: Step) -> None:
+        """Stay at the newest Step of the active lane, if that is wished."""
+        if self.following and name == self._lanes.choices.active:
+            self.set_place(step.place)
 
     # --- running and playing ------------------------------------------------------------------
 
@@ -154,23 +137,24 @@ class Cursor(QObject):
 
     def run(self) -> None:
         """To the next Step at which a stop condition fires, else to the end."""
-        last = len(self.lane.steps) - 1
+        last = len(self._lanes.active.steps) - 1
         found = self._next_stop(last)
         self.move_cursor(last if found is None else found[0])
         self._tell_stop(found)
 
     def _next_stop(self, last: int) -> tuple[int, Stop] | None:
         """The first Step after the cursor, up to index `last`, at which a condition fires."""
-        return first_stop(self.lane.steps[: last + 1], self._other_steps(), self.stops, self.lane.cursor + 1)
+        lane = self._lanes.active
+        return first_stop(lane.steps[: last + 1], self._other_steps(), self.stops, lane.cursor + 1)
 
     def stop_places(self) -> set[Place]:
         """Every place of the active lane at which a stop condition fires."""
-        steps = self.lane.steps
+        steps = self._lanes.active.steps
         return {steps[index].place for index, _ in firings(steps, self._other_steps(), self.stops)}
 
     def _other_steps(self) -> list[Step]:
-        """Steps of the lane that is compared with the active one; none without comparison."""
-        return self.lanes["A" if self.active == "B" else "B"].steps if self.comparing else []
+        other = self._lanes.other
+        return [] if other is None else other.steps
 
     def _tell_stop(self, found: tuple[int, Stop] | None) -> None:
         if found is not None:
@@ -178,14 +162,15 @@ class Cursor(QObject):
 
     def set_playing(self, on: bool) -> None:
         """Let the cursor move by itself, from the start if it stands at the end."""
-        if on and self.lane.cursor >= len(self.lane.steps) - 1:
+        if on and self._at_end():
             self.move_cursor(0)
-        if on != self.playing:
-            if on:
-                self._play_timer.start()
-            else:
-                self._play_timer.stop()
-            self.changed.emit(Aspect.PLAYING)
+        if on:
+            self.playback.start()
+        else:
+            self.playback.stop()
+
+    def _tell_of_playing(self) -> None:
+        self.changed.emit(Aspect.PLAYING)
 
     def set_looping(self, on: bool) -> None:
         """Let playing begin again at the end."""
@@ -199,14 +184,16 @@ class Cursor(QObject):
 
     def set_speed(self, steps_per_second: float) -> None:
         """How fast it plays."""
-        self._play_timer.setInterval(round(1000 / steps_per_second))
+        self.playback.set_interval(round(1000 / steps_per_second))
+
+    def _at_end(self) -> bool:
+        return self._lanes.active.cursor >= len(self._lanes.active.steps) - 1
 
     def _play_on(self) -> None:
-        found = self._next_stop(self.lane.cursor + 1)
+        found = self._next_stop(self._lanes.active.cursor + 1)
         self.move_by_step(1)
         self._tell_stop(found)
-        at_end = self.lane.cursor >= len(self.lane.steps) - 1
-        if found is not None or (at_end and not self.looping):
+        if found is not None or (self._at_end() and not self.looping):
             self.set_playing(False)
-        elif at_end:
+        elif self._at_end():
             self.move_cursor(0)

@@ -1,53 +1,20 @@
-"""History: what can be undone. Options, starts and look are plain values, so undoing is putting old ones back."""
+"""History: what can be undone. What is chosen is a plain value, so undoing is putting an old one back."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from clnf_engine import FitOptions, Initial
-from clnf_gui.lane import Origin, Way
-from clnf_gui.look import Look
+from typing import Generic, TypeVar
 
 _LIMIT = 200
 
-
-@dataclass(frozen=True, eq=False)
-class LaneSnapshot:
-    """Everything of a lane that undo brings back; of a video, the starts only where they were given by hand."""
-
-    options: FitOptions
-    base_initial: Initial | None
-    initial: Initial | None
-    origin: Origin
-    way: Way
+Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, eq=False)
-class Snapshot:
-    """Everything of a Session that undo brings back.
-
-    Attributes
-    ----------
-    lanes : tuple of LaneSnapshot
-        Of every lane, in order.
-    frame : int
-        Of the video.
-    comparing : bool
-    look : Look
-    """
-
-    lanes: tuple[LaneSnapshot, ...]
-    frame: int
-    comparing: bool
-    look: Look
-
-
-class History:
-    """Snapshots before each change, and those that were undone."""
+class History(Generic[Value]):
+    """The values before each change, and those that were undone."""
 
     def __init__(self) -> None:
-        self._past: list[Snapshot] = []
-        self._future: list[Snapshot] = []
+        self._past: list[Value] = []
+        self._future: list[Value] = []
         self._kind = ""
 
     @property
@@ -60,7 +27,7 @@ class History:
         """Whether there is an undone change to bring back."""
         return bool(self._future)
 
-    def record(self, before: Snapshot, kind: str) -> None:
+    def record(self, before: Value, kind: str = "") -> None:
         """Remember how things were before a change.
 
         A run of changes of the same kind, such as a drag, counts as one; an empty kind never joins another.
@@ -74,13 +41,13 @@ class History:
         """Let the next change count by itself, whatever its kind."""
         self._kind = ""
 
-    def undo(self, now: Snapshot) -> Snapshot:
+    def undo(self, now: Value) -> Value:
         """How things were before the last change; `now` can be brought back."""
         self._kind = ""
         self._future.append(now)
         return self._past.pop()
 
-    def redo(self, now: Snapshot) -> Snapshot:
+    def redo(self, now: Value) -> Value:
         """How things were before the last undo."""
         self._past.append(now)
         return self._future.pop()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal, Slot
 
-from clnf_engine import Model, Trace
+from clnf_engine import FitOptions, Initial, Model, Trace
 from clnf_engine.diagnostics.finding import Finding, Plot, Table
 from clnf_engine.diagnostics.tools import TOOLS, Tool, diagnose
 from clnf_engine.io.files import write_file
+from clnf_gui.session.aspect import Aspect
 from clnf_gui.worker import Job, Worker
 
 _FILE = "file"
@@ -26,41 +28,98 @@ class Subject:
 
     Attributes
     ----------
-    trace : Trace
-        Of lane A.
+    runs : mapping of str to Trace
+        Of the lanes that are shown, by name.
+    active : str
+        The lane that questions about one run are asked of.
     model : Model
-    other : Trace or None
-        Of lane B, while two lanes are compared.
     """
 
-    trace: Trace
+    runs: Mapping[str, Trace]
+    active: str
     model: Model
-    other: Trace | None
 
-    def same_for(self, tool: Tool, subject: Subject) -> bool:
-        """Whether a tool would find the same in another subject."""
-        return (
-            self.model is subject.model
-            and _same_run(self.trace, subject.trace)
-            and (not tool.compares or _same_run(self.other, subject.other))
-        )
+    def lanes(self, tool: Tool) -> tuple[str, ...]:
+        """Names of the lanes that a tool looks at."""
+        return tuple(self.runs) if tool.compares else (self.active,)
+
+    def traces(self, tool: Tool) -> tuple[Trace, Trace | None]:
+        """The run a tool looks at, and the other one where it compares two that are shown."""
+        first, *others = (self.runs[name] for name in self.lanes(tool))
+        return first, others[0] if others else None
+
+    def basis(self, tool: Tool) -> Basis:
+        """What a tool's finding rests on."""
+        return Basis(weakref.ref(self.model), {name: _Made.of(self.runs[name]) for name in self.lanes(tool)})
 
 
-def _same_run(a: Trace | None, b: Trace | None) -> bool:
-    """Whether two runs are made from the same; a fit has no other source of difference."""
-    if a is None or b is None:
-        return a is b
-    return a.image is b.image and a.initial is b.initial and a.options == b.options
+@dataclass(frozen=True)
+class _Made:
+    """What a run was made from; a fit has no other source of difference."""
+
+    image: weakref.ref
+    initial: Initial
+    options: FitOptions
+
+    @staticmethod
+    def of(trace: Trace) -> _Made:
+        return _Made(weakref.ref(trace.image), trace.initial, trace.options)
+
+    def is_of(self, trace: Trace) -> bool:
+        """Whether a run was made from the same."""
+        return self.image() is trace.image and self.initial is trace.initial and self.options == trace.options
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a finding rests on, told without keeping the runs in memory.
+
+    Attributes
+    ----------
+    model : weak reference to Model
+    runs : mapping of str to _Made
+        What the run of each lane was made from.
+    """
+
+    model: weakref.ref
+    runs: Mapping[str, _Made]
+
+    def holds_for(self, tool: Tool, now: Subject) -> bool:
+        """Whether a tool would find the same in what is shown now."""
+        if self.model() is not now.model or (tool.compares and self.runs.keys() != now.runs.keys()):
+            return False
+        return all(name in now.runs and made.is_of(now.runs[name]) for name, made in self.runs.items())
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A finding, laid out, and what it was found in."""
+    """A finding, laid out.
 
-    subject: Subject
+    Attributes
+    ----------
+    basis : Basis
+        What it was found in.
+    finding : Finding
+    tables : tuple of Table
+    plots : tuple of Plot
+    """
+
+    basis: Basis
     finding: Finding
     tables: tuple[Table, ...]
     plots: tuple[Plot, ...]
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        """Names of the lanes it is about."""
+        return tuple(self.basis.runs)
+
+    def verdict(self, comparing: bool) -> str:
+        """The finding's answer in one sentence, which names the lane it is about where two are shown."""
+        if not comparing:
+            return self.finding.verdict
+        lanes = "Lane" if len(self.lanes) == 1 else "Lanes"
+        return f"{lanes} {' and '.join(self.lanes)}: {self.finding.verdict}"
 
 
 class Activity(StrEnum):
@@ -94,15 +153,32 @@ class Record:
     result: Result | None = None
     problem: str = ""
 
+    def wait(self) -> None:
+        """The tool is to run."""
+        self.activity, self.done, self.total = Activity.WAITING, 0, 0
+
+    def go_on(self, done: int, total: int) -> None:
+        """The tool runs, and has come so far."""
+        self.activity, self.done, self.total = Activity.RUNNING, done, total
+
+    def take(self, result: Result) -> None:
+        """The tool has found something."""
+        self.result, self.problem = result, ""
+
+    def rest(self, problem: str | None = None) -> None:
+        """The tool has ended, or was ended; with a problem, it failed."""
+        self.activity = Activity.NONE
+        self.problem = self.problem if problem is None else problem
+
     def is_stale(self, now: Subject | None) -> bool:
         """Whether the result is about other runs than those of now."""
-        return self.result is not None and (now is None or not self.result.subject.same_for(self.tool, now))
+        return self.result is not None and (now is None or not self.result.basis.holds_for(self.tool, now))
 
 
 class Lab(QObject):
     """Runs tools one after another, in a thread of their own: a long one keeps no fit waiting."""
 
-    changed = Signal()
+    changed = Signal(Aspect)
     told = Signal(str)
     failed = Signal(str, str)
 
@@ -110,6 +186,8 @@ class Lab(QObject):
         super().__init__(parent)
         self.records = {name: Record(tool) for name, tool in TOOLS.items()}
         self.chosen = next(iter(self.records))
+        self._comparing = False
+        """Whether two lanes were shown when tools were run last."""
         self._worker = Worker("clnf-lab")
         self._worker.started.connect(self._on_started)
         self._worker.progressed.connect(self._on_progressed)
@@ -126,28 +204,29 @@ class Lab(QObject):
         """Choose the tool whose finding is shown."""
         if name != self.chosen:
             self.chosen = name
-            self.changed.emit()
+            self.changed.emit(Aspect.LAB)
 
     def run(self, names: Iterable[str], subject: Subject) -> None:
         """Run tools, in this order; one that runs or waits already begins anew."""
+        self._comparing = len(subject.runs) > 1
         for name in names:
             record = self.records[name]
-            record.activity, record.done, record.total = Activity.WAITING, 0, 0
+            record.wait()
             self._worker.submit(name, self._job(record.tool, subject))
-        self.changed.emit()
+        self.changed.emit(Aspect.LAB)
 
     def _job(self, tool: Tool, subject: Subject) -> Job:
         def job() -> Iterator[Result]:
-            found = diagnose(subject.trace, subject.model, subject.other, [tool], self._worker.report)
-            for _, finding in found:
-                yield Result(subject, finding, finding.tables(), finding.plots())
+            trace, other = subject.traces(tool)
+            for _, finding in diagnose(trace, subject.model, other, [tool], self._worker.report):
+                yield Result(subject.basis(tool), finding, finding.tables(), finding.plots())
 
         return job
 
-    def findings(self, now: Subject) -> tuple[tuple[Tool, Finding], ...]:
+    def results(self, now: Subject) -> tuple[tuple[Tool, Result], ...]:
         """What has been found in the runs of now; nothing that is out of date."""
         records = [record for record in self.records.values() if not record.is_stale(now)]
-        return tuple((record.tool, record.result.finding) for record in records if record.result is not None)
+        return tuple((record.tool, record.result) for record in records if record.result is not None)
 
     def write(self, path: Path, make: Callable[[], bytes]) -> None:
         """Write what `make` returns to a file, after the tools that run."""
@@ -163,8 +242,8 @@ class Lab(QObject):
         for name, record in self.records.items():
             if record.activity is not Activity.NONE:
                 self._worker.cancel(name)
-                record.activity = Activity.NONE
-        self.changed.emit()
+                record.rest()
+        self.changed.emit(Aspect.LAB)
 
     def shut_down(self) -> None:
         """End the thread; the Lab cannot be used afterwards."""
@@ -179,34 +258,34 @@ class Lab(QObject):
     @Slot(str, int)
     def _on_started(self, name: str, epoch: int) -> None:
         if (record := self._record(name, epoch)) is not None:
-            record.activity = Activity.RUNNING
-            self.changed.emit()
+            record.go_on(0, 0)
+            self.changed.emit(Aspect.LAB)
 
     @Slot(str, int, int, int)
     def _on_progressed(self, name: str, epoch: int, done: int, total: int) -> None:
         if (record := self._record(name, epoch)) is not None:
-            record.done, record.total = done, total
-            self.changed.emit()
+            record.go_on(done, total)
+            self.changed.emit(Aspect.LAB)
 
     @Slot(str, int, object)
     def _on_produced(self, name: str, epoch: int, item: Any) -> None:
         if name == _FILE:
             self.told.emit(item)
         elif (record := self._record(name, epoch)) is not None:
-            record.result = item
+            record.take(item)
 
     @Slot(str, int, float)
     def _on_finished(self, name: str, epoch: int, _: float) -> None:
         if (record := self._record(name, epoch)) is not None and record.result is not None:
-            record.activity, record.problem = Activity.NONE, ""
-            self.changed.emit()
-            self.told.emit(f"{record.tool.title}: {record.result.finding.verdict}")
+            record.rest()
+            self.changed.emit(Aspect.LAB)
+            self.told.emit(f"{record.tool.title}: {record.result.verdict(self._comparing)}")
 
     @Slot(str, int, str, str)
     def _on_failed(self, name: str, epoch: int, message: str, details: str) -> None:
         if name == _FILE:
             self.failed.emit(message, details)
         elif (record := self._record(name, epoch)) is not None:
-            record.activity, record.problem = Activity.NONE, message
-            self.changed.emit()
+            record.rest(message)
+            self.changed.emit(Aspect.LAB)
             self.failed.emit(f"{record.tool.title}: {message}", details)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -17,8 +18,8 @@ from clnf_engine.io.files import write_file
 from clnf_engine.options import Source
 from clnf_engine.steps import Place
 from clnf_engine.stops import parse_stop
-from clnf_gui.lane import Lane, Origin
 from clnf_gui.look import Look
+from clnf_gui.session.choices import LANES, Choices, LaneChoices, Start
 
 FORMAT = "clnf-session"
 VERSION = 2
@@ -31,54 +32,40 @@ class SessionFileError(FileError):
 
 
 @dataclass(frozen=True, eq=False)
-class LaneDocument:
-    """A lane: its options, and its start before and after perturbation; None starts like lane A, or as a video does.
-
-    `tracking`, `begin` and `first` are those of `Lane`.
-    """
-
-    options: FitOptions
-    base_initial: Initial | None
-    initial: Initial | None
-    tracking: TrackOptions
-    begin: int
-    first: Initial | None
-
-    @staticmethod
-    def of(lane: Lane) -> LaneDocument:
-        """What is kept of a lane; the starts of a video's frames are found again."""
-        base, initial = (lane.base_initial, lane.initial) if lane.origin is Origin.IMAGE else (None, None)
-        return LaneDocument(lane.options, base, initial, lane.tracking, lane.begin, lane.first)
-
-
-@dataclass(frozen=True, eq=False)
 class SessionDocument:
     """Everything needed to open a Session again as it was.
 
     Attributes
     ----------
     model, image : Path
-    lanes : tuple of LaneDocument
-    comparing : bool
-    active : str
+    choices : Choices
+        With the starts of an image; those of a video's frames are found again.
     place : Place
-    look : Look
     selection : int or None
     stops : tuple of str
     frame : int or None
         Number of the frame, from 0, when `image` is a video.
+    truth : Path or None
+        Of the true landmarks.
     """
 
     model: Path
     image: Path
-    lanes: tuple[LaneDocument, ...]
-    comparing: bool
-    active: str
+    choices: Choices
     place: Place
-    look: Look
     selection: int | None
     stops: tuple[str, ...]
-    frame: int | None
+    frame: int | None = None
+    truth: Path | None = None
+
+    def initials(self) -> Iterator[Initial]:
+        """Every start it holds."""
+        for name in LANES:
+            lane = self.choices[name]
+            if lane.start is not None:
+                yield lane.start.initial
+            if lane.first is not None:
+                yield lane.first
 
 
 def write_session(document: SessionDocument, path: Path) -> None:
@@ -95,24 +82,15 @@ def write_session(document: SessionDocument, path: Path) -> None:
         "version": 1 if document.frame is None else VERSION,
         "model": _relative(document.model, folder),
         "image": _relative(document.image, folder),
-        "lanes": [
-            {
-                "options": lane.options.to_json(),
-                "base_initial": _initial_json(lane.base_initial),
-                "initial": _initial_json(lane.initial),
-                "tracking": lane.tracking.to_json(),
-                "begin": lane.begin,
-                "first": _initial_json(lane.first),
-            }
-            for lane in document.lanes
-        ],
-        "comparing": document.comparing,
-        "active": document.active,
+        "lanes": [_lane_json(document.choices[name], document.frame) for name in LANES],
+        "comparing": document.choices.comparing,
+        "active": document.choices.active,
         "place": list(document.place),
-        "look": asdict(document.look),
+        "look": asdict(document.choices.look),
         "selection": document.selection,
         "stops": list(document.stops),
         "frame": document.frame,
+        "truth": None if document.truth is None else _relative(document.truth, folder),
     }
     write_file(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode(), SessionFileError)
 
@@ -147,18 +125,9 @@ def read_session(path: Path) -> SessionDocument:
 
 
 def _document(content: dict[str, Any], folder: Path) -> SessionDocument:
-    lanes = tuple(
-        LaneDocument(
-            FitOptions.from_json(lane["options"]),
-            _initial(lane["base_initial"]),
-            _initial(lane["initial"]),
-            TrackOptions.from_json(lane.get("tracking", {})),
-            max(int(lane.get("begin", 0)), 0),
-            _initial(lane.get("first")),
-        )
-        for lane in content["lanes"]
-    )
-    active, selection, frame = str(content["active"]), content["selection"], content.get("frame")
+    frame, truth = content.get("frame"), content.get("truth")
+    lanes = [_lane(lane, None if frame is None else max(int(frame), 0)) for lane in content["lanes"]]
+    active, selection = str(content["active"]), content["selection"]
     if len(lanes) != 2 or active not in ("A", "B"):
         raise ValueError(f"{len(lanes)} lanes, of which {active!r} is active; expected A and B")
     stage, phase, iteration = content["place"]
@@ -167,14 +136,35 @@ def _document(content: dict[str, Any], folder: Path) -> SessionDocument:
     return SessionDocument(
         model=folder / str(content["model"]),
         image=folder / str(content["image"]),
-        lanes=lanes,
-        comparing=bool(content["comparing"]),
-        active=active,
+        choices=Choices(lanes[0], lanes[1], bool(content["comparing"]), active, _look(content["look"])),
         place=(None if stage is None else int(stage), Phase(phase), None if iteration is None else int(iteration)),
-        look=_look(content["look"]),
         selection=None if selection is None else max(int(selection), 0),
         stops=tuple(content["stops"]),
         frame=None if frame is None else max(int(frame), 0),
+        truth=None if truth is None else folder / str(truth),
+    )
+
+
+def _lane_json(lane: LaneChoices, frame: int | None) -> dict[str, Any]:
+    start = lane.start if frame is None else None
+    return {
+        "options": lane.options.to_json(),
+        "base_initial": _initial_json(None if start is None else start.base),
+        "initial": _initial_json(None if start is None else start.initial),
+        "tracking": lane.tracking.to_json(),
+        "begin": lane.begin,
+        "first": _initial_json(lane.first),
+    }
+
+
+def _lane(values: dict[str, Any], frame: int | None) -> LaneChoices:
+    base, initial = _initial(values["base_initial"]), _initial(values["initial"])
+    return LaneChoices(
+        FitOptions.from_json(values["options"]),
+        None if initial is None or frame is not None else Start(base or initial, initial),
+        TrackOptions.from_json(values.get("tracking", {})),
+        max(int(values.get("begin", 0)), 0),
+        _initial(values.get("first")),
     )
 
 

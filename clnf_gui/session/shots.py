@@ -15,7 +15,7 @@ from clnf_engine.io.images import Image
 from clnf_engine.options import Source
 from clnf_engine.tracking.results import Results
 from clnf_engine.tracking.track import Past, check_first, track_frame
-from clnf_gui.lane import Lane, Origin
+from clnf_gui.session.lanes import Lane, Origin
 
 _BATCH_SECONDS = 0.015
 _PATIENCE_SECONDS = 0.2
@@ -84,7 +84,7 @@ class Wish:
     def of(lane: Lane, index: int) -> Wish:
         """What a lane wants of a frame."""
         result = None if lane.results is None else lane.results[index]
-        return Wish(lane.results, result, lane.options, lane.tracking, lane.first)
+        return Wish(lane.results, result, lane.options, lane.tracking, lane.chosen.first)
 
 
 def take_shot(
@@ -140,6 +140,10 @@ class Gate:
         self.watched = False
         self._open = threading.Event()
         self._open.set()
+
+    def watch(self, on: bool) -> None:
+        """Let every frame be shown as it is tracked, or not."""
+        self.watched = on
 
     def close(self) -> None:
         """Let the tracking wait."""

@@ -1,0 +1,187 @@
+"""Choices: what a person chose of the lanes and the look, as plain values, and what follows when they change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from clnf_engine import FitOptions, Initial, Normalization, TrackOptions
+from clnf_gui.look import Look
+from clnf_gui.session.aspect import Aspect
+
+LANES = ("A", "B")
+"""Names of the lanes."""
+
+Way = tuple[TrackOptions, int, Initial | None]
+"""How a lane tracks: `LaneChoices.tracking`, `.begin` and `.first`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A start that a person gave a lane.
+
+    Attributes
+    ----------
+    base, initial : Initial
+        The start that was chosen, and what a perturbation made of it.
+    frame : int or None
+        Number of the frame of a video it is for; None for an image.
+    """
+
+    base: Initial
+    initial: Initial
+    frame: int | None = None
+
+
+@dataclass(frozen=True)
+class LaneChoices:
+    """What a person chose of a lane.
+
+    Attributes
+    ----------
+    options : FitOptions
+    start : Start or None
+        None starts where the scene offers: at the largest face, like lane A, or as a tracking does.
+    tracking : TrackOptions
+        How the lane follows a face through a video.
+    begin : int
+        Number of the frame that tracking begins with.
+    first : Initial or None
+        A start that tracking is given there.
+    """
+
+    options: FitOptions = field(default_factory=FitOptions)
+    start: Start | None = None
+    tracking: TrackOptions = field(default_factory=TrackOptions)
+    begin: int = 0
+    first: Initial | None = None
+
+    @property
+    def way(self) -> Way:
+        """How it tracks, and from where."""
+        return self.tracking, self.begin, self.first
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Everything that can be undone.
+
+    Attributes
+    ----------
+    a, b : LaneChoices
+        Of lanes A and B.
+    comparing : bool
+        Whether lane B is shown beside lane A.
+    active : str
+        Name of the lane that options and starts apply to, and whose numbers are read out.
+    look : Look
+    """
+
+    a: LaneChoices = field(default_factory=LaneChoices)
+    b: LaneChoices = field(default_factory=lambda: LaneChoices(FitOptions(normalization=Normalization.PEAK)))
+    comparing: bool = False
+    active: str = "A"
+    look: Look = field(default_factory=Look)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Names of the lanes that are shown."""
+        return LANES if self.comparing else LANES[:1]
+
+    def __getitem__(self, name: str) -> LaneChoices:
+        return {"A": self.a, "B": self.b}[name]
+
+    def with_lane(self, name: str, **changes: Any) -> Choices:
+        """A copy in which a lane's choices differ."""
+        lane = replace(self[name], **changes)
+        return replace(self, a=lane) if name == "A" else replace(self, b=lane)
+
+    def swapped(self) -> Choices:
+        """A copy in which each lane is what the other was; where both start alike they go on to do so."""
+        if self.b.start is None:
+            return replace(self, a=replace(self.b, start=self.a.start), b=replace(self.a, start=None))
+        return replace(self, a=self.b, b=self.a)
+
+    def start(self, name: str, frame: int | None) -> Start | None:
+        """The given start that applies to a lane now; lane B of an image starts where A does unless it has its own.
+
+        Parameters
+        ----------
+        name : str
+        frame : int or None
+            Number of the frame that is shown; None for an image.
+        """
+        own = self[name].start
+        if own is not None and own.frame == frame:
+            return own
+        return self.start("A", frame) if name != "A" and frame is None else None
+
+    def without_starts(self) -> Choices:
+        """A copy for another scene: options and look stay, what belongs to a picture goes."""
+        forgotten = {"start": None, "begin": 0, "first": None}
+        return replace(self.with_lane("A", **forgotten).with_lane("B", **forgotten), active="A")
+
+
+@dataclass(frozen=True)
+class Consequences:
+    """What is to be done when choices change.
+
+    Attributes
+    ----------
+    refit : frozenset of str
+        Lanes to be fitted anew from where they start.
+    show : frozenset of str
+        Lanes of a video whose frame is to be fitted as a tracking does.
+    retrack : frozenset of str
+        Lanes whose tracking is out of date.
+    aspects : Aspect
+        What has changed for those who look.
+    """
+
+    refit: frozenset[str]
+    show: frozenset[str]
+    retrack: frozenset[str]
+    aspects: Aspect
+
+
+def consequences(old: Choices, new: Choices, frame: int | None) -> Consequences:
+    """What follows from a change, by hand, by undo or by opening a file alike.
+
+    Parameters
+    ----------
+    old, new : Choices
+    frame : int or None
+        Number of the frame of a video that is shown; None for an image.
+
+    Returns
+    -------
+    Consequences
+    """
+    refit, show, retrack = set(), set(), set()
+    aspects = Aspect(0)
+    for name in LANES:
+        before, after = old[name], new[name]
+        appeared = name in new.shown and name not in old.shown
+        options, way = before.options != after.options, before.way != after.way
+        start = new.start(name, frame)
+        started = start is not old.start(name, frame)
+        aspects |= Aspect.OPTIONS if options or way else Aspect(0)
+        aspects |= Aspect.START if started else Aspect(0)
+        if frame is not None and (options or way):
+            retrack.add(name)
+        if name not in new.shown:
+            continue
+        if frame is None or start is not None:
+            if options or started or appeared:
+                refit.add(name)
+        elif started or appeared:
+            show.add(name)
+        elif options:
+            refit.add(name)
+    if (old.comparing, old.active) != (new.comparing, new.active):
+        aspects |= Aspect.LANES | Aspect.START | Aspect.OPTIONS | Aspect.CURSOR
+    if old.comparing != new.comparing:
+        aspects |= Aspect.STEPS
+    if old.look != new.look:
+        aspects |= Aspect.LOOK
+    return Consequences(frozenset(refit), frozenset(show), frozenset(retrack), aspects)

@@ -1,0 +1,210 @@
+"""Lanes: what came out of the choices, a run in each lane, and where the cursor stands in it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from itertools import count
+
+from clnf_engine import FitOptions, Initial, Phase, Step, TrackOptions
+from clnf_engine.steps import Place, place_order
+from clnf_engine.tracking.results import Results
+from clnf_gui.session.choices import LANES, Choices, LaneChoices
+
+_RUNS = count(1)
+
+
+class Origin(StrEnum):
+    """What kind of fit of its frame a lane shows; the values are fit to be read."""
+
+    IMAGE = ""
+    """The fit of an image, which has no others."""
+    TRACKED = "tracked"
+    ALONE = "not tracked yet: fitted as if tracking began here"
+    CHANGED = "not tracked yet with these options: fitted from the same start"
+    BY_HAND = "started by hand: not the tracked fit"
+
+
+class Lane:
+    """A run and what is known of it.
+
+    Attributes
+    ----------
+    chosen : LaneChoices
+        What it is to be made from.
+    run : int
+        Number of the run that is shown; no two runs of a program share one.
+    initial : Initial or None
+        Where the run starts.
+    fit_options : FitOptions
+        What the Steps were made with: those chosen, but for the windows of a tracked frame.
+    origin : Origin
+    steps : sequence of Step
+        So far.
+    complete : bool
+        Whether the run has ended.
+    seconds : float
+        How long it took.
+    cursor : int
+        Index of the Step that is shown.
+    results : Results or None
+        Of the frames that were tracked as chosen; None without a video.
+    followed : bool
+        Whether tracking has come to the end of the video.
+    """
+
+    initial: Initial | None
+    results: Results | None = None
+    followed = False
+    _steps: list[Step]
+
+    def __init__(self) -> None:
+        self.chosen = LaneChoices()
+        self.forget_run()
+
+    # --- what was chosen ----------------------------------------------------------------------
+
+    def choose(self, chosen: LaneChoices) -> None:
+        """Take over what was chosen."""
+        self.chosen = chosen
+
+    @property
+    def options(self) -> FitOptions:
+        """The options chosen."""
+        return self.chosen.options
+
+    @property
+    def tracking(self) -> TrackOptions:
+        """The options of tracking chosen."""
+        return self.chosen.tracking
+
+    # --- the run ------------------------------------------------------------------------------
+
+    @property
+    def step(self) -> Step | None:
+        """The Step that is shown."""
+        return self.steps[self.cursor] if self.steps else None
+
+    def begin_run(self, initial: Initial, options: FitOptions, origin: Origin) -> None:
+        """Show a new run, of which there is no Step yet."""
+        self.forget_run()
+        self.initial, self.fit_options, self.origin = initial, options, origin
+
+    def add_step(self, step: Step, place: Place) -> None:
+        """Add the next Step of the run, and show what is nearest to a place."""
+        self._steps.append(step)
+        self.show(place)
+
+    def end_run(self, seconds: float) -> None:
+        """The run has ended."""
+        self.complete, self.seconds = True, seconds
+
+    def take_run(
+        self,
+        initial: Initial | None,
+        options: FitOptions,
+        origin: Origin,
+        steps: Sequence[Step],
+        seconds: float,
+        complete: bool = True,
+    ) -> None:
+        """Show a run that was made elsewhere; without a start there is none."""
+        self.forget_run()
+        self.initial, self.fit_options, self.origin = initial, options, origin
+        self._steps, self.complete, self.seconds = list(steps), complete and bool(steps), seconds
+
+    def forget_run(self) -> None:
+        """Show no run."""
+        self.run = next(_RUNS)
+        self.initial, self.fit_options, self.origin = None, FitOptions(), Origin.IMAGE
+        self._steps = []
+        self.complete, self.seconds, self.cursor = False, 0.0, 0
+
+    @property
+    def steps(self) -> list[Step]:
+        """The Steps of the run so far; for reading."""
+        return self._steps
+
+    def show(self, place: Place) -> None:
+        """Move the cursor to a place, or to the nearest moment before it, of no skipped stage, if there is no such."""
+        after = bisect_right(self.steps, place_order(place), key=lambda step: place_order(step.place))
+        self.cursor = max(after - 1, 0)
+        while self.cursor and self.steps[self.cursor].phase is Phase.SKIPPED and self.steps[self.cursor].place != place:
+            self.cursor -= 1
+
+    def frame_note(self, frame: int | None) -> str:
+        """Which frame of a video is shown and what the fit of it is; "" without a video."""
+        if frame is None:
+            return ""
+        state = None if self.results is None else self.results.state(frame)
+        if self.origin is Origin.TRACKED and state is not None and self.results is not None:
+            result = self.results[frame]
+            text = state.value.replace("_", " ")
+            if result is not None and not result.success and result.initial is not None:
+                text += f": {result.message}"
+        elif self.initial is None:
+            text = "no face found; a start can be given under Initialization"
+        else:
+            text = str(self.origin)
+        return f"frame {frame + 1}, {text}"
+
+    # --- the tracking -------------------------------------------------------------------------
+
+    def set_results(self, results: Results | None) -> None:
+        """Begin a tracking; what was tracked before is out of date."""
+        self.results, self.followed = results, False
+        if self.origin is Origin.TRACKED and results is not None:
+            self.origin = Origin.CHANGED
+
+    def end_tracking(self) -> None:
+        """Tracking has come to the end of the video."""
+        self.followed = True
+
+
+class Lanes(Mapping[str, Lane]):
+    """Lanes A and B, and what was chosen of them.
+
+    Attributes
+    ----------
+    choices : Choices
+        Changed by `choose` alone.
+    """
+
+    def __init__(self) -> None:
+        self._lanes = {name: Lane() for name in LANES}
+        self.choose(Choices())
+
+    def choose(self, choices: Choices) -> None:
+        """Take over what was chosen."""
+        self.choices = choices
+        for name, lane in self._lanes.items():
+            lane.choose(choices[name])
+
+    def swap(self) -> None:
+        """Let each name stand for what came out of the other's choices; those are to be swapped, too."""
+        self._lanes = dict(zip(self._lanes, reversed(self._lanes.values()), strict=True))
+
+    def __getitem__(self, name: str) -> Lane:
+        return self._lanes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lanes)
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    @property
+    def shown(self) -> dict[str, Lane]:
+        """The lanes that are shown, by name."""
+        return {name: self._lanes[name] for name in self.choices.shown}
+
+    @property
+    def active(self) -> Lane:
+        """The lane that options and start apply to, and whose numbers are read out."""
+        return self._lanes[self.choices.active]
+
+    @property
+    def other(self) -> Lane | None:
+        """The lane that the active one is compared with; None without comparison."""
+        return self._lanes["A" if self.choices.active == "B" else "B"] if self.choices.comparing else None

@@ -1,0 +1,527 @@
+"""Session: everything the window shows and changes; its objects of one concern each, and how they work together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Signal, Slot
+
+from clnf_engine import (
+    ClnfError,
+    FitOptions,
+    Initial,
+    Model,
+    Step,
+    Trace,
+    TrackOptions,
+    VideoSource,
+    initial_from_box,
+    initial_from_landmarks,
+    initial_from_params,
+    perturbed,
+)
+from clnf_engine.deviations import DEVIATIONS, without_deviations
+from clnf_engine.diagnostics.divergence import divergence
+from clnf_engine.diagnostics.finding import Link
+from clnf_engine.diagnostics.tools import Tool
+from clnf_engine.errors import LandmarkFileError
+from clnf_engine.initial import Box
+from clnf_engine.io.images import Image
+from clnf_engine.io.landmarks import read_pts
+from clnf_engine.options import Source
+from clnf_engine.tracking.track import check_first, tracked_windows
+from clnf_gui.look import Look
+from clnf_gui.session.aspect import ALL_ASPECTS, Aspect
+from clnf_gui.session.choices import Choices, Start, consequences
+from clnf_gui.session.cursor import START, Cursor
+from clnf_gui.session.document import SessionDocument
+from clnf_gui.session.fits import Fits, Order
+from clnf_gui.session.frames import Frames
+from clnf_gui.session.history import History
+from clnf_gui.session.lab import Lab, Result, Subject
+from clnf_gui.session.lanes import Lane, Lanes, Origin
+from clnf_gui.session.opener import Opened, Opener
+from clnf_gui.session.scene import Scene
+from clnf_gui.session.shots import Gate
+from clnf_gui.session.taking import take
+from clnf_gui.session.tracker import Tracker
+
+PARTING_PX = 1.0
+"""Two trackings part where a landmark is farther apart."""
+
+
+class Session(QObject):
+    """What the window shows. Commands change it; `changed` tells the views.
+
+    There are two lanes, A and B. B runs only while comparing; as long as it has no start of its own it starts where A
+    does. The cursor is a place (stage, phase, iteration) that both lanes share. Whatever a person chooses goes through
+    `choose`, and so do undo, redo and what a session file holds.
+
+    Attributes
+    ----------
+    scene : Scene
+        What is looked at.
+    lanes : Lanes
+        What was chosen, and what came of it.
+    cursor : Cursor
+    frames : Frames
+        Which frame of a video is wanted; they can be played.
+    tracker : Tracker
+    fits : Fits
+    opener : Opener
+    history : History
+    lab : Lab
+    selection : int or None
+        The landmark that is selected.
+    note : str
+        What there is to say about the picture that is shown; "" when nothing is.
+    """
+
+    changed = Signal(Aspect)
+    told = Signal(str)
+    """A sentence for the status bar."""
+    failed = Signal(str, str)
+    """A sentence for the person, and details (may be empty)."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.selection: int | None = None
+        self.note = ""
+        self.scene, self.lanes, self.history = Scene(), Lanes(), History[Choices]()
+        gate = Gate()
+        self.cursor = Cursor(self.lanes, self)
+        self.fits = Fits(self.lanes, self.cursor, self)
+        self.tracker = Tracker(self.lanes, self.scene, gate, self)
+        self.frames = Frames(self.lanes, self.scene, self.cursor, self.fits, gate, self)
+        self.opener, self.lab = Opener(self), Lab(self)
+        for part in (self.cursor, self.fits, self.tracker, self.frames, self.opener, self.lab):
+            part.changed.connect(self.changed)
+        for part in (self.cursor, self.tracker, self.lab):
+            part.told.connect(self.told)
+        for part in (self.fits, self.tracker, self.frames, self.opener, self.lab):
+            part.failed.connect(self.failed)
+        self.opener.opened.connect(self._take)
+        self.tracker.shot.connect(self.frames.show_tracked_shot)
+        self.tracker.arrived.connect(self.frames.show_tracked)
+        self.cursor.playback.exclude(self.frames.playback)
+        self.frames.playback.exclude(self.cursor.playback)
+
+    def shut_down(self) -> None:
+        """Stop playing and end the threads; the Session cannot be used afterwards."""
+        self.cursor.playback.stop()
+        for part in (self.lab, self.opener, self.tracker, self.fits, self.frames):
+            part.shut_down()
+
+    # --- what is shown ------------------------------------------------------------------------
+
+    @property
+    def model(self) -> Model | None:
+        """The model that fits."""
+        return self.scene.model
+
+    @property
+    def image(self) -> Image | None:
+        """The photo, or the frame that is shown."""
+        return self.scene.image
+
+    @property
+    def video(self) -> VideoSource | None:
+        """The video whose frame is shown."""
+        return self.scene.video
+
+    @property
+    def choices(self) -> Choices:
+        """What was chosen of the lanes and the look."""
+        return self.lanes.choices
+
+    @property
+    def look(self) -> Look:
+        """How things are shown."""
+        return self.choices.look
+
+    @property
+    def comparing(self) -> bool:
+        """Whether lane B is shown beside lane A."""
+        return self.choices.comparing
+
+    @property
+    def active(self) -> str:
+        """Name of the lane that options and start apply to, and whose numbers are read out."""
+        return self.choices.active
+
+    @property
+    def lane(self) -> Lane:
+        """The active lane."""
+        return self.lanes.active
+
+    @property
+    def step(self) -> Step | None:
+        """The Step under the cursor in the active lane."""
+        return self.lane.step
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Names of the lanes that are shown."""
+        return self.choices.shown
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being opened, fitted or fetched."""
+        return bool(self.opener.what or self.fits.under_way or self.frames.busy)
+
+    def start(self, name: str) -> Start | None:
+        """Where a lane's run is to start now; None when there is nothing to start from."""
+        frame = self.scene.frame
+        offered = self.scene.start if frame is None else self.lanes[name].initial
+        given = self.choices.start(name, frame)
+        return given or (None if offered is None else Start(offered, offered, frame))
+
+    def trace(self, name: str = "") -> Trace | None:
+        """A lane's run as a Trace (the active lane's without a name); None before its first Step."""
+        lane, scene = self.lanes[name or self.active], self.scene
+        if scene.image is None or scene.model is None or lane.initial is None or not lane.steps:
+            return None
+        return Trace(scene.image.gray, scene.model.name, lane.initial, lane.fit_options, tuple(lane.steps))
+
+    def finished(self, name: str) -> bool:
+        """Whether a lane's run has ended and no newer one is under way."""
+        return self.lanes[name].complete and name not in self.fits.under_way
+
+    # --- the one path of every choice ---------------------------------------------------------
+
+    def choose(self, choices: Choices, kind: str = "") -> None:
+        """Take what a person has chosen; a run of choices of one kind, such as a drag, is undone as one."""
+        if choices != self.choices:
+            self.history.record(self.choices, kind)
+            self._follow(choices)
+
+    def undo(self) -> None:
+        """Take the last choice back."""
+        if self.history.can_undo:
+            self._follow(self.history.undo(self.choices))
+
+    def redo(self) -> None:
+        """Choose again what was undone last."""
+        if self.history.can_redo:
+            self._follow(self.history.redo(self.choices))
+
+    def _follow(self, choices: Choices) -> None:
+        """Do what follows from choices."""
+        old, swapped = self.choices, self.choices.swapped()
+        if self.comparing and (choices.a, choices.b) == (swapped.a, swapped.b):
+            old = swapped
+            self.lanes.swap()
+            self.changed.emit(ALL_ASPECTS & ~Aspect.SOURCE)
+        found = consequences(old, choices, self.scene.frame)
+        self.lanes.choose(choices)
+        for name in found.retrack:
+            self.tracker.forget(name)
+        self.changed.emit(found.aspects)
+        for name in found.refit | (self.fits.under_way if old is swapped else frozenset()):
+            self.refit(name)
+        self.frames.fetch(found.show)
+        if self.scene.video is not None and (found.retrack or old is swapped or Aspect.LANES in found.aspects):
+            self.tracker.go_on()
+
+    def refit(self, name: str) -> None:
+        """Run a lane anew, if there is something to run."""
+        scene, start = self.scene, self.start(name)
+        if scene.image is None or scene.model is None or start is None:
+            return
+        given = self.choices.start(name, scene.frame) is not None
+        origin = Origin.IMAGE if scene.video is None else Origin.BY_HAND if given else self.lanes[name].origin
+        options = self._fit_options(name, start.initial)
+        self.fits.refit(name, Order(scene.image, scene.model, start.initial, options, origin))
+
+    def _fit_options(self, name: str, initial: Initial) -> FitOptions:
+        """What a lane is to be fitted with: the windows of a tracked frame where it starts from the one before."""
+        model, chosen = self.scene.model, self.choices[name]
+        if self.scene.video is None or model is None or initial.source is not Source.PREVIOUS:
+            return chosen.options
+        windows = tracked_windows(model, chosen.options, chosen.tracking, float(initial.params[0]))
+        return replace(chosen.options, windows=windows)
+
+    # --- lanes, options and look --------------------------------------------------------------
+
+    def set_comparing(self, on: bool) -> None:
+        """Show lane B beside lane A, or A alone."""
+        if on != self.comparing:
+            choices = self.choices
+            if on and self.scene.video is not None:  # B tracks from where A does
+                choices = choices.with_lane("B", begin=choices.a.begin, first=choices.a.first)
+            self.choose(replace(choices, comparing=on, active="A"))
+
+    def set_active(self, name: str) -> None:
+        """Choose the lane that options and start apply to."""
+        if name in self.shown and name != self.active:
+            self._follow(replace(self.choices, active=name))
+
+    def swap_lanes(self) -> None:
+        """Let each lane be what the other was."""
+        if self.comparing:
+            choices = self.choices
+            if choices.b.start is not None:  # the start that A was offered goes with it
+                choices = choices.with_lane("A", start=self.start("A"))
+            self.choose(choices.swapped())
+
+    def set_options(self, options: FitOptions) -> None:
+        """Refit the active lane with other options; the cursor keeps its place."""
+        self.choose(self.choices.with_lane(self.active, options=options))
+
+    def set_look(self, look: Look) -> None:
+        """Show things another way."""
+        self.choose(replace(self.choices, look=look))
+
+    def select(self, landmark: int | None) -> None:
+        """Select a landmark everywhere."""
+        if landmark != self.selection:
+            self.selection = landmark
+            self.changed.emit(Aspect.SELECTION)
+
+    # --- starts -------------------------------------------------------------------------------
+
+    def set_initial(self, initial: Initial, base: Initial | None = None, kind: str = "start") -> None:
+        """Start the active lane from `initial`, which a perturbation may have made of `base`."""
+        self.tracker.set_chasing(False)
+        start = Start(base or initial, initial, self.scene.frame)
+        self.choose(self.choices.with_lane(self.active, start=start), f"{kind} {self.active}")
+
+    def start_like_a(self) -> None:
+        """Let lane B start where A does."""
+        self.choose(self.choices.with_lane("B", start=None))
+
+    def start_from_face(self, index: int) -> None:
+        """Start from a detected face, counted from the largest."""
+        if 0 <= index < len(self.scene.faces):
+            self.set_initial(self.scene.faces[index])
+
+    def start_from_box(self, box: Box) -> None:
+        """Start from the mean shape in a box, (x, y, width, height) in image px."""
+        self._start(lambda model: initial_from_box(model, box))
+
+    def start_from_landmarks(self, path: str | Path) -> None:
+        """Start from the landmarks of a ``.pts`` file."""
+
+        def make(model: Model) -> Initial:
+            points = read_pts(path)
+            try:
+                return initial_from_landmarks(model, points)
+            except ClnfError as error:
+                raise LandmarkFileError(path, "", str(error)) from error
+
+        self._start(make)
+
+    def start_from_result(self) -> None:
+        """Start from the parameters the run ended with."""
+        if self.lane.complete:
+            params = self.lane.steps[-1].params
+            self._start(lambda model: initial_from_params(model, params))
+
+    def perturb(self, seed: int, amount: float) -> None:
+        """Perturb the chosen start; an amount of 0 takes the perturbation back."""
+        start, model = self.start(self.active), self.scene.model
+        if model is not None and start is not None:
+            initial = perturbed(model, start.base, seed, amount) if amount > 0 else start.base
+            self.set_initial(initial, start.base, "perturbation")
+
+    def _start(self, make: Callable[[Model], Initial]) -> None:
+        if self.scene.model is None:
+            return
+        try:
+            self.set_initial(make(self.scene.model))
+        except ClnfError as error:
+            self.failed.emit(str(error), "")
+
+    # --- the lab ------------------------------------------------------------------------------
+
+    def subject(self) -> Subject | None:
+        """What the Lab's tools would look at now; None before there is a run."""
+        runs = {name: trace for name in self.shown if (trace := self.trace(name)) is not None}
+        model = self.scene.model
+        return None if model is None or len(runs) < len(self.shown) else Subject(runs, self.active, model)
+
+    @property
+    def can_diagnose(self) -> bool:
+        """Whether the runs that are shown are finished."""
+        return self.scene.model is not None and all(self.finished(name) for name in self.shown)
+
+    def diagnose(self, names: Iterable[str]) -> None:
+        """Run tools of the Lab on the runs that are shown."""
+        subject = self.subject()
+        if subject is not None and self.can_diagnose:
+            self.lab.run(names, subject)
+
+    def results(self) -> tuple[tuple[Tool, Result], ...]:
+        """What the Lab has found in the runs that are shown."""
+        subject = self.subject()
+        return () if subject is None else self.lab.results(subject)
+
+    def follow(self, link: Link) -> None:
+        """Go to what a row of a finding is about: a landmark, a deviation, a start, or a place in the run."""
+        result = self.lab.records[self.lab.chosen].result
+        lane = self.active if result is None else result.lanes[0]
+        if isinstance(link, Initial):
+            self.set_active(lane)
+            self.set_initial(link)
+        elif isinstance(link, str):
+            self.try_deviation(link, lane)
+        elif not isinstance(link, int):
+            self.cursor.move_to(link)
+        elif self.scene.model is not None and link < self.scene.model.n_landmarks:
+            self.select(link)
+
+    def try_deviation(self, name: str, lane_name: str = "A") -> None:
+        """Let lane B be like a lane, but with exactly one deviation; compare it with A."""
+        deviation, lane = DEVIATIONS[name], self.choices[lane_name]
+        value = getattr(lane.options, name) if deviation.on(lane.options) else deviation.value
+        options = replace(without_deviations(lane.options), **{name: value})
+        if self.scene.video is not None:
+            lane = replace(lane, start=self.start(lane_name))
+        elif lane_name == "A":
+            lane = replace(lane, start=None)
+        self.choose(replace(self.choices, b=replace(lane, options=options), comparing=True, active="B"))
+        self.told.emit(f"lane B is lane {lane_name} with no deviation but {name}")
+
+    def go_to_divergence(self) -> None:
+        """Go to where the landmarks of A and B part by more than rounding, else to the first bit that differs."""
+        a, b = self.trace("A"), self.trace("B")
+        if not self.comparing or a is None or b is None:
+            return
+        found = divergence(a, b)
+        first = None if found.divergence is None else found.divergence.step_a or found.divergence.step_b
+        step = found.parting or first
+        if step is not None:
+            self.cursor.move_to(step.place)
+        self.told.emit(found.verdict)
+
+    # --- opening ------------------------------------------------------------------------------
+
+    def open_model(self, path: str | Path) -> None:
+        """Load a model and fit with it."""
+        self.opener.open_model(path)
+
+    def open_image(self, path: str | Path) -> None:
+        """Load an image, find its faces and fit the largest."""
+        self.opener.open_image(path)
+
+    def open_video(self, path: str | Path) -> None:
+        """Open a video, or a folder of images, and fit its first frame."""
+        self.opener.open_video(path)
+
+    def open_trace(self, path: str | Path) -> None:
+        """Show a saved run in lane A; it can be run anew once its model is open."""
+        self.opener.open_trace(path)
+
+    def open_document(self, document: SessionDocument) -> None:
+        """Open what a session file holds."""
+        self.opener.open_document(document)
+
+    def open_truth(self, path: str | Path) -> None:
+        """Load the true landmarks of the image from a ``.pts`` file, to be shown and measured against."""
+        try:
+            self.scene.set_truth(read_pts(path), Path(path))
+        except ClnfError as error:
+            self.failed.emit(str(error), "")
+            return
+        self.changed.emit(Aspect.TRUTH)
+
+    def document(self) -> SessionDocument | None:
+        """What a session file holds of this Session; None before a model and an image are open."""
+        scene, choices = self.scene, self.choices
+        if scene.model is None or scene.model.path is None or scene.image is None:
+            return None
+        if scene.video is None:
+            choices = choices.with_lane("A", start=self.start("A"))
+        return SessionDocument(
+            model=scene.model.path,
+            image=scene.image.path,
+            choices=choices,
+            place=self.cursor.place,
+            selection=self.selection,
+            stops=tuple(stop.text for stop in self.cursor.stops),
+            frame=scene.frame,
+            truth=scene.truth_path,
+        )
+
+    @Slot(object)
+    def _take(self, opened: Opened) -> None:
+        take(self, opened)
+
+    def begin_anew(self) -> None:
+        """Forget whatever belongs to a model or a picture that is no longer open; options and look stay."""
+        for name, lane in self.lanes.items():
+            self.fits.cancel(name)
+            lane.forget_run()
+        self.lanes.choose(self.choices.without_starts())
+        self.history.clear()
+        self.cursor.set_place(START)
+        self.frames.look_for_maps()
+        self.selection, self.note = None, ""
+
+    def set_note(self, note: str) -> None:
+        """Say something about the picture that is shown; it is forgotten with the picture."""
+        self.note = note
+        self.changed.emit(Aspect.START)
+
+    # --- video --------------------------------------------------------------------------------
+
+    def set_tracking_options(self, tracking: TrackOptions) -> None:
+        """Track the active lane with other options."""
+        lane, model = self.choices[self.active], self.scene.model
+        if tracking == lane.tracking or model is None:
+            return
+        first = lane.first
+        try:
+            if tracking.initialization in (Source.BOX, Source.LANDMARKS) and (
+                first is None or first.source is not tracking.initialization
+            ):
+                first = self._shown_as(tracking.initialization, model)
+            check_first(model, tracking, first)
+        except ClnfError as error:
+            self.failed.emit(str(error), "")
+            self.changed.emit(Aspect.OPTIONS)
+            return
+        self.choose(self.choices.with_lane(self.active, tracking=tracking, first=first))
+
+    def _shown_as(self, source: Source, model: Model) -> Initial | None:
+        """A start of a kind, made from the fit that is shown; None without one."""
+        initial = self.lane.initial
+        if initial is None or not self.lane.steps or initial.source is source:
+            return initial if self.lane.steps else None
+        if source is Source.BOX:
+            return initial_from_box(model, initial.box)
+        return initial_from_landmarks(model, self.lane.steps[-1].landmarks)
+
+    def track_from_here(self) -> None:
+        """Begin the tracking of every lane with this frame and the active lane's start."""
+        frame, first, choices = self.scene.frame, self.lane.initial, self.choices
+        if frame is None or first is None:
+            return
+        for name in self.shown:
+            tracking = choices[name].tracking
+            if tracking.initialization in (Source.BOX, Source.LANDMARKS):
+                tracking = replace(tracking, initialization=Source.PREVIOUS)
+            choices = choices.with_lane(name, begin=frame, first=first, tracking=tracking)
+        self.choose(choices)
+        self.tracker.start()
+
+    def go_to_parting(self) -> None:
+        """Show the first frame in which the lanes' landmarks are farther apart than `PARTING_PX`."""
+        apart = self.tracker.apart
+        if apart is None:
+            return
+        found = apart.parting(PARTING_PX)
+        so_far = "" if apart.end >= len(self.scene.times) else f" up to frame {apart.end}, where both have come to"
+        if found is None:
+            self.told.emit(f"A and B stay within {PARTING_PX:g} px of each other{so_far}")
+            return
+        distance = "only one has found a face" if apart.one_only[found] else f"{apart.distance[found]:.2f} px apart"
+        self.frames.go_to(found)
+        self.told.emit(f"A and B first part at frame {found + 1}: {distance}")
+
+    def give_way(self) -> None:
+        """Let a tracking wait until the window has been painted."""
+        if self.tracker.tracking:
+            self.frames.give_way()
