@@ -131,7 +131,7 @@ def lab_report(
 ) -> bytes:
     """One self-contained HTML page with what the Lab found."""
     from clnf_engine.diagnostics.investigation import Investigation
-    from clnf_engine.diagnostics.report_html import report_html
+    from clnf_engine.reports.diagnosis import report_html
 
     runs = {"A": subject.trace} if subject.other is None else {"A": subject.trace, "B": subject.other}
     note = ""

@@ -65,7 +65,7 @@ def test_installed_version_is_the_engine_s() -> None:
 
 def test_commands_resolve(pyproject: dict[str, Any]) -> None:
     project = pyproject["project"]
-    assert project["scripts"] == {"clnf": "clnf_engine.cli:main"}
+    assert project["scripts"] == {"clnf": "clnf_engine.commandline.main:main"}
     assert project["gui-scripts"] == {"clnf-gui": "clnf_gui.__main__:main"}
     for target in (*project["scripts"].values(), *project["gui-scripts"].values()):
         module, _, function = target.partition(":")
@@ -78,7 +78,7 @@ def test_public_names_resolve() -> None:
         _ = clnf_engine.nonsense  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("module", ["clnf_engine", "clnf_engine.cli", "clnf_gui.__main__"])
+@pytest.mark.parametrize("module", ["clnf_engine", "clnf_engine.commandline.main", "clnf_gui.__main__"])
 def test_commands_start_without_loading_libraries(module: str, root: Path) -> None:
     loaded = packages_imported_by(f"import {module}", root)
     assert loaded & (HEAVY - {"clnf_gui"}) == set()

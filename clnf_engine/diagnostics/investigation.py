@@ -14,8 +14,8 @@ from clnf_engine import __version__
 from clnf_engine.deviations import DEVIATIONS
 from clnf_engine.diagnostics.finding import Cell, Finding, Table, finding_document
 from clnf_engine.diagnostics.tools import Tool
+from clnf_engine.documents import VERSION, run_document
 from clnf_engine.options import option_defaults
-from clnf_engine.report import VERSION, run_document
 from clnf_engine.trace import StageSummary, Trace
 
 Row = tuple[Cell, ...]

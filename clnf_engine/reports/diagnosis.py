@@ -8,11 +8,10 @@ from html import escape
 import numpy as np
 
 from clnf_engine.deviations import DEVIATIONS
-from clnf_engine.diagnostics.figures import FINAL_MARKS, INITIAL_MARK, photo_png, plot_svg
-from clnf_engine.diagnostics.finding import Finding, Table
+from clnf_engine.diagnostics.finding import Finding, Table, cell_text
 from clnf_engine.diagnostics.investigation import Investigation, versions
-from clnf_engine.diagnostics.report_text import cell_text
 from clnf_engine.diagnostics.tools import Tool
+from clnf_engine.reports.figures import FINAL_MARKS, INITIAL_MARK, photo_png, plot_svg
 from clnf_engine.trace import Trace
 
 _LONG = 20

@@ -16,11 +16,11 @@ import pytest
 
 from clnf_engine import FitOptions, Trace, fit
 from clnf_engine.deviations import DEVIATIONS
-from clnf_engine.diagnostics.figures import plot_svg
 from clnf_engine.diagnostics.finding import Finding, Plot, Style, Table
 from clnf_engine.diagnostics.investigation import Investigation, versions
-from clnf_engine.diagnostics.report_html import report_html
 from clnf_engine.diagnostics.tools import TOOLS, Tool, diagnose
+from clnf_engine.reports.diagnosis import report_html
+from clnf_engine.reports.figures import plot_svg
 
 from ..cli_tools import BOX_TEXT, Output, run
 from ..tiny_model import start, tiny_image, tiny_model
