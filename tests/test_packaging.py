@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 import clnf_engine
 
 PACKAGES = ["clnf_engine", "clnf_gui"]
 WINDOW = {"PySide6", "shiboken6", "pyqtgraph", "clnf_gui"}
-HEAVY = WINDOW | {"numpy", "scipy", "cv2", "matplotlib"}
+HEAVY = WINDOW | {"numpy", "scipy", "cv2", "matplotlib", "jinja2"}
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,14 @@ def test_source_distribution_holds_what_the_wheel_is_built_from(pyproject: dict[
     included = {name.lstrip("/") for name in targets["sdist"]["include"]}
     assert included >= {*targets["wheel"]["only-include"], "tests", "docs", "LICENSE"}
     assert sorted(name for name in included if not (root / name).exists()) == []
+
+
+def test_a_wheel_holds_the_data_that_the_packages_read(root: Path) -> None:
+    held = {Path(file.distribution_path) for file in WheelBuilder(str(root)).recurse_included_files()}
+    assert {Path("clnf_engine/reports/report.html.j2"), Path("clnf_engine/py.typed")} <= held
+    for source, target in WheelBuilder(str(root)).config.sources.items():
+        files = {path.relative_to(root / source) for path in (root / source).rglob("*") if path.is_file()}
+        assert {Path(target) / file for file in files} <= held
 
 
 @pytest.mark.parametrize("package", PACKAGES)

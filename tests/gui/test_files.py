@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import runpy
 from pathlib import Path
 
@@ -156,11 +157,31 @@ def test_the_report_is_one_file_that_names_the_step(window: MainWindow, save_to:
     session.select(40)
     save_to(tmp_path / "report.html")
     window.actions_by_id["export_report"].trigger()
-    page = (tmp_path / "report.html").read_text()
-    assert "non-rigid 3" in page
-    assert f"{session.step.update_norm:.5g}" in page
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    (row,) = re.findall(r'<tr class="here">(.*?)</tr>', page)
+    cells = re.findall("<td[^>]*>([^<]*)</td>", row)
+    assert cells[0] == str(session.lane.steps.index(session.step) + 1)
+    assert cells[1] in page.partition("<h2>")[0]
+    assert "non-rigid 3" in cells[1]
+    assert cells[2] == f"{session.step.update_norm:.4g}"
     assert page.count("data:image/png;base64,") >= 4
-    assert 'src="http' not in page
+    assert "http" not in page
+
+
+def test_the_report_of_a_hostile_file_name_is_harmless(
+    qtbot: QtBot, window: MainWindow, photo: Path, save_to: object, tmp_path: Path
+) -> None:
+    name = '<img src=x onerror="alert(1)">\x1b&.png'
+    (tmp_path / name).write_bytes(photo.read_bytes())
+    window.session.open_image(tmp_path / name)
+    wait_for_fit(qtbot, window.session)
+    save_to(tmp_path / "report.html")
+    window.actions_by_id["export_report"].trigger()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<img src=x" not in page
+    assert "\x1b" not in page
+    title = "<h1>CLNF fit of &lt;img src=x onerror=&#34;alert(1)&#34;&gt;\\x1b&amp;.png</h1>"
+    assert title in page
 
 
 def test_copy_as_python_repeats_the_run_bit_for_bit(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
