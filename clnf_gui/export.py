@@ -22,7 +22,7 @@ from clnf_engine.tracking.journal import Row, columns, run_name
 from clnf_engine.tracking.results import Results
 from clnf_gui.lab import Subject
 from clnf_gui.lane import Lane
-from clnf_gui.views.tables import statistics_columns, step_columns
+from clnf_gui.views.tables import statistics_columns, step_columns, step_values
 
 _SCALE = 2
 _HEAD = (
@@ -52,8 +52,8 @@ def png_bytes(widget: QWidget) -> bytes:
 
 
 def steps_csv(trace: Trace) -> str:
-    """The step table as CSV, every number in full."""
-    columns = step_columns(trace.steps)
+    """The step table as CSV, every number in full, under plain names."""
+    columns = step_values(trace.steps)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)

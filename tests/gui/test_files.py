@@ -132,7 +132,11 @@ def test_the_step_table_is_exported_in_full(window: MainWindow, save_to: object,
     steps = window.session.lane.steps
     assert len(rows) == len(steps)
     for row, step in zip(rows, steps, strict=True):
-        assert row["‖Δp‖"] == ("" if step.update_norm is None else repr(step.update_norm))
+        for name, value in (("update_norm", step.update_norm), ("shape_change_px", step.shape_change)):
+            assert row[name] == ("" if value is None else repr(value))
+        shape = "" if step.delta is None else float(np.linalg.norm(step.delta[6:]))
+        assert row["update_shape"] == ("" if shape == "" else repr(shape))
+    assert all(re.fullmatch("[a-z_]+", name) for name in rows[0]), "a name that scripts must quote"
 
 
 @pytest.mark.parametrize("view", ["The whole window", "Image, lane A", "Magnitudes"])
