@@ -1,7 +1,4 @@
-"""What the commands of ``clnf`` share: exit codes, the choices of a fit, where it starts, where a result goes.
-
-What is heavy is imported late, so that ``--help`` answers at once.
-"""
+"""What the commands of ``clnf`` share: exit codes, the choices of a fit, where it starts, where a result goes."""
 
 from __future__ import annotations
 
@@ -32,9 +29,9 @@ INTERRUPTED, BROKEN_PIPE = 130, 141
 # --- on the terminal --------------------------------------------------------------------------------
 
 
-def complain(sentence: str, code: int = BAD_INPUT) -> int:
+def complain(sentence: str, code: int = BAD_INPUT, program: str = "clnf") -> int:
     """Say what went wrong, in one line on standard error; the exit code."""
-    print("clnf:", " ".join(sentence.splitlines()), file=sys.stderr)
+    print(f"{program}:", " ".join(sentence.splitlines()), file=sys.stderr)
     return code
 
 
