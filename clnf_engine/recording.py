@@ -1,6 +1,6 @@
 """Recording: the Steps of a run within a budget of memory.
 
-A Step's numbers take a few kilobytes, its response maps, Jacobian and Hessian (`steps.LARGE`) up to a megabyte and
+A Step's numbers take nine kilobytes, its response maps, Jacobian and Hessian (`steps.LARGE`) up to a megabyte and
 more. A Recording keeps the numbers of every Step, and the large arrays as far as its budget reaches. Beyond that they
 are computed again when somebody looks at them, as the frames of a video are decoded: by `moments.moment`, of which the
 fit itself is made, from the numbers that were kept. So they are the same, bit for bit.
@@ -27,7 +27,7 @@ from clnf_engine.steps import LARGE, Phase, ResponseMaps, Step, Steps, describe,
 from clnf_engine.trace import Trace
 
 DEFAULT_BUDGET = 256 << 20
-"""Bytes; a default fit takes about 6 MB, an iteration with maps of its own 0.5 to 1.2 MB."""
+"""Bytes; a default fit takes 3 MB, a long one with maps of its own in every iteration 1 MB per iteration."""
 
 
 # --- reading ----------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ class Recording(_Part):
     options : FitOptions
         All as they are given to `fit_steps`.
     budget : int
-        Bytes of large arrays to keep, at least 0. The numbers, about 7 kB per Step, come on top.
+        Bytes of large arrays to keep, at least 0. The numbers, 9 kB per Step, come on top.
 
     Raises
     ------
