@@ -8,7 +8,6 @@ fit itself is made, from the numbers that were kept. So they are the same, bit f
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from threading import Lock
@@ -23,6 +22,7 @@ from clnf_engine.initial import Initial
 from clnf_engine.model import Model
 from clnf_engine.moments import computes_maps, moment
 from clnf_engine.options import FitOptions
+from clnf_engine.shelf import Shelf
 from clnf_engine.steps import LARGE, Phase, ResponseMaps, Step, Steps, describe, without_large
 from clnf_engine.trace import Trace
 
@@ -209,7 +209,7 @@ class _Store:
         if budget < 0:
             raise ValueError(f"the budget is {budget} bytes; expected at least 0")
         self._image, self._model, self._options = image, model, options
-        self._shelf = _Shelf(budget)
+        self._shelf = Shelf(budget)
         self._lock = Lock()
         self._numbers: list[Step | None] = []
         """None while the shelf has the whole Step and nobody has asked for its numbers."""
@@ -230,7 +230,8 @@ class _Store:
 
     @property
     def held_bytes(self) -> int:
-        return self._shelf.bytes
+        with self._lock:
+            return self._shelf.bytes
 
     @property
     def n_dropped(self) -> int:
@@ -261,24 +262,14 @@ class _Store:
 
     def whole(self, index: int) -> Step:
         """A whole Step, kept in the place of those that were looked at longest ago."""
+        step = self._found_or_restored(index)
         with self._lock:
-            found = self._whole(index)
-            if found is not None:
-                return self._keep(index, found)
-        # Others may read meanwhile; when two compute the same Step, that of the first is kept.
-        restored = self._restored(index)
-        with self._lock:
-            return self._keep(index, self._whole(index) or self._lend(index, restored))
+            return self._keep(index, step)
 
     def walk(self, indices: Iterable[int]) -> Iterator[Step]:
         """Whole Steps one after the other; what is not kept stays until the next, which may share its maps."""
         for index in indices:
-            with self._lock:
-                step = self._whole(index)
-            if step is None:
-                restored = self._restored(index)
-                with self._lock:
-                    step = self._whole(index) or self._lend(index, restored)
+            step = self._found_or_restored(index)
             yield step
 
     # These six are called with the lock held.
@@ -321,7 +312,16 @@ class _Store:
         if key is not None and key not in self._maps and step.responses is not None:
             self._maps[key] = step.responses
 
-    # This one is called without it.
+    # These two are called without it.
+
+    def _found_or_restored(self, index: int) -> Step:
+        with self._lock:
+            found = self._whole(index)
+        if found is None:
+            restored = self._restored(index)
+            with self._lock:
+                found = self._whole(index) or self._lend(index, restored)  # another thread may have been faster
+        return found
 
     def _restored(self, index: int) -> Step:
         numbers, before, key = self.numbers(index), self.numbers(index - 1), self.maps_keys[index]
@@ -353,57 +353,3 @@ def _unpickled(
     for step in steps:
         store.append(step)
     return store
-
-
-class _Shelf:
-    """Whole Steps within a number of bytes: those put there or looked at longest ago go first, RESPONSES steps last."""
-
-    def __init__(self, budget: int) -> None:
-        self.budget, self.bytes = budget, 0
-        self._iterations: OrderedDict[int, Step] = OrderedDict()
-        self._starts: OrderedDict[int, Step] = OrderedDict()
-        self._users: Counter[ResponseMaps] = Counter()
-        """How many of the Steps here have these maps."""
-
-    def __len__(self) -> int:
-        return len(self._iterations) + len(self._starts)
-
-    def get(self, index: int) -> Step | None:
-        return self._iterations.get(index) or self._starts.get(index)
-
-    def put(self, index: int, step: Step) -> list[tuple[int, Step]]:
-        """Add a Step, or move it to the end of the queue; returns those that had to go, by their index."""
-        queue = self._starts if step.phase is Phase.RESPONSES else self._iterations
-        if index in queue:
-            queue.move_to_end(index)
-            return []
-        queue[index] = step
-        self.bytes += _own_bytes(step)
-        if step.responses is not None:
-            self.bytes += 0 if self._users[step.responses] else maps_bytes(step.responses)
-            self._users[step.responses] += 1
-        dropped = []
-        for queue in (self._iterations, self._starts):
-            while self.bytes > self.budget and queue:
-                dropped.append(self._drop(queue))
-        return dropped
-
-    def _drop(self, queue: OrderedDict[int, Step]) -> tuple[int, Step]:
-        index, step = queue.popitem(last=False)
-        self.bytes -= _own_bytes(step)
-        if step.responses is not None:
-            self._users[step.responses] -= 1
-            if not self._users[step.responses]:
-                del self._users[step.responses]
-                self.bytes -= maps_bytes(step.responses)
-        return index, step
-
-
-def _own_bytes(step: Step) -> int:
-    """Of the large arrays that a Step shares with no other."""
-    return sum(array.nbytes for array in (step.jacobian, step.hessian) if array is not None)
-
-
-def maps_bytes(maps: ResponseMaps) -> int:
-    """Bytes of all arrays of response maps; the same array under two names counts once."""
-    return sum({id(value): value.nbytes for value in vars(maps).values() if isinstance(value, np.ndarray)}.values())

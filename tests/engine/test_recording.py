@@ -32,6 +32,7 @@ from clnf_engine.initial import initials_from_detector
 from clnf_engine.io import trace_file
 from clnf_engine.io.images import read_image
 from clnf_engine.report import run_document
+from clnf_engine.shelf import maps_bytes
 from clnf_engine.steps import LARGE, ResponseMaps, numbered_maps, numbers_of, without_large
 from clnf_engine.stops import firings, parse_stop
 from clnf_engine.trace import first_divergence
@@ -495,6 +496,6 @@ def test_pickled_it_is_its_numbers() -> None:
 def test_maps_count_each_array_once() -> None:
     maps = next(step.responses for step in fitted(FitOptions(sigma_off=True)) if step.responses is not None)
     assert maps.after_sigma is maps.raw and maps.final is maps.shifted
-    assert recording_module.maps_bytes(maps) == maps_size(11, arrays=2)
+    assert maps_bytes(maps) == maps_size(11, arrays=2)
     apart = ResponseMaps(**{field.name: getattr(maps, field.name).copy() for field in fields(maps)})
-    assert recording_module.maps_bytes(apart) == maps_size(11, arrays=4)
+    assert maps_bytes(apart) == maps_size(11, arrays=4)
