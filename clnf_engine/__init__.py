@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from clnf_engine.options import Precision as Precision
     from clnf_engine.options import TrackOptions as TrackOptions
     from clnf_engine.presets import preset as preset
+    from clnf_engine.recording import Recording as Recording
     from clnf_engine.steps import Phase as Phase
     from clnf_engine.steps import ResponseMaps as ResponseMaps
     from clnf_engine.steps import Step as Step
@@ -73,6 +74,7 @@ _HOMES = {
     "Precision": "options",
     "TrackOptions": "options",
     "preset": "presets",
+    "Recording": "recording",
     "Phase": "steps",
     "ResponseMaps": "steps",
     "Step": "steps",

@@ -61,3 +61,7 @@ class InitialError(ClnfError, ValueError):
 
 class StopError(ClnfError, ValueError):
     """A text that describes no stop condition."""
+
+
+class RecordingError(ClnfError):
+    """A step of a recorded fit that comes out otherwise when it is computed again, as its image was changed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,10 @@ from clnf_engine.deviations import EXTRA_WINDOW
 from clnf_engine.errors import InitialError
 from clnf_engine.initial import Initial
 from clnf_engine.model import Model
-from clnf_engine.nu_rlms import iterate
+from clnf_engine.moments import moment
 from clnf_engine.options import FitOptions
 from clnf_engine.pdm import landmarks
-from clnf_engine.response import response_maps
+from clnf_engine.recording import DEFAULT_BUDGET, Recording
 from clnf_engine.steps import Phase, Stage, Step
 from clnf_engine.trace import Trace
 
@@ -30,23 +31,32 @@ SKIP_RATIO = 0.9
 """A stage is skipped when the face is smaller than this fraction of its patch scaling."""
 
 
-def fit(image: NDArray[np.uint8], model: Model, initial: Initial, options: FitOptions | None = None) -> Trace:
+def fit(
+    image: NDArray[np.uint8],
+    model: Model,
+    initial: Initial,
+    options: FitOptions | None = None,
+    budget: int = DEFAULT_BUDGET,
+) -> Trace:
     """Fit landmarks to a face.
 
     Parameters
     ----------
     image : (H, W) uint8
-        Grey levels.
+        Grey levels; they must not change as long as the Trace is read.
     model : Model
     initial : Initial
         Where to start, from `clnf_engine.initial`.
     options : FitOptions, optional
         OpenFace's by default.
+    budget : int
+        Bytes of maps, Jacobians and Hessians to keep; a long fit computes the others again when they are read. See
+        `Recording`.
 
     Returns
     -------
     Trace
-        Every Step of the fit, and its result.
+        Every Step of the fit, and its result. The Steps are a tuple when all fit into the budget, else a Recording.
 
     Raises
     ------
@@ -56,7 +66,11 @@ def fit(image: NDArray[np.uint8], model: Model, initial: Initial, options: FitOp
         When `image` is not a two-dimensional uint8 array with at least one pixel.
     """
     options = options or FitOptions()
-    return Trace(image, model.name, initial, options, tuple(fit_steps(image, model, initial, options)))
+    recording = Recording(image, model, initial, options, budget)
+    for step in fit_steps(image, model, initial, options):
+        recording.append(step)
+    trace = recording.trace()
+    return replace(trace, steps=tuple(trace.steps)) if recording.n_dropped == 0 else trace
 
 
 def fit_steps(
@@ -96,14 +110,11 @@ def _stages(image: NDArray[np.uint8], model: Model, initial: Initial, options: F
             yield Step(Phase.SKIPPED, step.params, step.landmarks, stage=stage, message=stage.skipped)
             continue
         first_sigma = first_sigma or stage.sigma
-        responses = response_maps(image, model, stage, step.params, options)
-        step = Step(Phase.RESPONSES, step.params, step.landmarks, stage=stage, responses=responses)
+        step = moment(image, model, options, stage, step, Phase.RESPONSES)
         yield step
         for phase in (Phase.NONRIGID,) if options.single_phase else (Phase.RIGID, Phase.NONRIGID):
             for iteration in range(1, options.max_iterations + 1):
-                if options.responses_every_iteration and step.phase is not Phase.RESPONSES:
-                    responses = response_maps(image, model, stage, step.params, options)
-                step = iterate(model, stage, responses, options, step, phase, iteration)
+                step = moment(image, model, options, stage, step, phase, iteration)
                 yield step
                 if step.converged or step.delta is None:
                     break

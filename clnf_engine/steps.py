@@ -6,9 +6,12 @@ n landmarks, m modes, w the window of the stage, p = 6 in the rigid phase and 6 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,7 +165,7 @@ class MeanShift:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One moment of a fit. Attributes are None where the phase has no such value.
+    """One moment of a fit. Attributes are None where the phase has no such value, or where they are `left_out`.
 
     Attributes
     ----------
@@ -207,6 +210,8 @@ class Step:
         At the end.
     message : str
         Why a stage was skipped, what went wrong, or how the fit ended; "" when there is nothing to say.
+    left_out : tuple of str
+        Which of `LARGE` are None here although the moment has them, as in the `numbers` of a Recording.
     """
 
     phase: Phase
@@ -230,6 +235,7 @@ class Step:
     converged: bool | None = None
     success: bool | None = None
     message: str = ""
+    left_out: tuple[str, ...] | None = None
 
     @property
     def place(self) -> Place:
@@ -245,6 +251,55 @@ class Step:
     def params_local(self) -> Floats:
         """Non-rigid shape coefficients q, (m,)."""
         return self.params[6:]
+
+    def has(self, name: str) -> bool:
+        """Whether the moment has a value of this name, here or left out."""
+        return getattr(self, name) is not None or name in (self.left_out or ())
+
+
+LARGE = ("responses", "jacobian", "hessian")
+"""The attributes of a Step that take most of its memory, and that a `Recording` can compute again."""
+
+
+def without_large(step: Step) -> Step:
+    """The Step with `LARGE` left out, its other arrays the same ones; the Step itself when it has none of those."""
+    here = [name for name in LARGE if getattr(step, name) is not None]
+    if not here:
+        return step
+    changes: dict[str, Any] = dict.fromkeys(here)
+    return replace(step, **changes, left_out=(*(step.left_out or ()), *here))
+
+
+class Steps(Sequence[Step]):
+    """Steps of a run of which some keep only their numbers in memory; what is missing is computed when it is read."""
+
+    @property
+    @abstractmethod
+    def numbers(self) -> Sequence[Step]:
+        """All Steps with `LARGE` left out; reading them computes nothing."""
+
+    @property
+    @abstractmethod
+    def maps_keys(self) -> Sequence[int | None]:
+        """Of every Step a key that is the same for all that share their ResponseMaps; None where it has none."""
+
+
+def numbers_of(steps: Sequence[Step]) -> Sequence[Step]:
+    """Steps for a reader of numbers, who must not read `LARGE`: nothing is computed for him.
+
+    Ordinary sequences hold everything and are returned as they are.
+    """
+    return steps.numbers if isinstance(steps, Steps) else steps
+
+
+def numbered_maps(steps: Sequence[Step]) -> list[int | None]:
+    """Which ResponseMaps every Step carries, numbered from 0 in the order of the Steps; None where it has none."""
+    if isinstance(steps, Steps):
+        keys = steps.maps_keys
+    else:
+        keys = [None if step.responses is None else id(step.responses) for step in steps]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(key for key in keys if key is not None))}
+    return [None if key is None else numbers[key] for key in keys]
 
 
 def describe(step: Step) -> str:

@@ -6,7 +6,7 @@ The file format is public: ``docs/trace-format.md``.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from clnf_engine.arrays import Array, Floats
 from clnf_engine.initial import Initial
 from clnf_engine.io.trace_file import read_trace, write_trace
 from clnf_engine.options import FitOptions
-from clnf_engine.steps import Phase, Stage, Step, place_order
+from clnf_engine.steps import Phase, Stage, Step, numbers_of, place_order
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,57 +31,68 @@ class Trace:
     model_name : str
     initial : Initial
     options : FitOptions
-    steps : tuple of Step
-        From INITIAL to, when the run is complete, END.
+    steps : sequence of Step
+        From INITIAL to, when the run is complete, END. A tuple, or a `Recording`, which computes dropped maps again.
     """
 
     image: NDArray[np.uint8]
     model_name: str
     initial: Initial
     options: FitOptions
-    steps: tuple[Step, ...]
+    steps: Sequence[Step]
+
+    @property
+    def numbers(self) -> Sequence[Step]:
+        """The Steps for readers of numbers: their maps, Jacobians and Hessians may be left out. See `numbers_of`."""
+        return numbers_of(self.steps)
+
+    def select(self, test: Callable[[Step], bool]) -> Iterator[Step]:
+        """The whole Steps whose `numbers` pass a test, one after the other."""
+        for index, step in enumerate(self.numbers):
+            if test(step):
+                yield self.steps[index]
 
     @property
     def complete(self) -> bool:
         """Whether the run has ended."""
-        return self.steps[-1].phase is Phase.END
+        return self.numbers[-1].phase is Phase.END
 
     @property
     def landmarks(self) -> Floats:
         """Fitted landmarks, (n, 2) float64, image px."""
-        return self.steps[-1].landmarks
+        return self.numbers[-1].landmarks
 
     @property
     def params_global(self) -> Floats:
         """Fitted ``[scale, rx, ry, rz, tx, ty]``, (6,) float64."""
-        return self.steps[-1].params_global
+        return self.numbers[-1].params_global
 
     @property
     def params_local(self) -> Floats:
         """Fitted shape coefficients, (m,) float64."""
-        return self.steps[-1].params_local
+        return self.numbers[-1].params_local
 
     @property
     def likelihood(self) -> float | None:
         """Mean log likelihood of the last non-rigid phase; None when no stage was run."""
-        return self.steps[-1].likelihood
+        return self.numbers[-1].likelihood
 
     @property
     def success(self) -> bool:
         """Whether the fit ended as it should."""
-        return bool(self.steps[-1].success)
+        return bool(self.numbers[-1].success)
 
     @property
     def message(self) -> str:
         """How the fit ended."""
-        return self.steps[-1].message
+        return self.numbers[-1].message
 
     @property
     def stages(self) -> tuple[StageSummary, ...]:
         """The stages of the schedule, skipped ones included, with their iteration counts."""
         counts: dict[int, list[int]] = {}
         stages: dict[int, Stage] = {}
-        for step in self.steps:
+        for step in self.numbers:
             if step.stage is not None:
                 stages[step.stage.index] = step.stage
                 count = counts.setdefault(step.stage.index, [0, 0])
@@ -188,9 +199,9 @@ def first_divergence(a: Trace, b: Trace, tolerance: float = 0.0) -> Divergence |
 
 def paired(a: Sequence[Step], b: Sequence[Step]) -> Iterator[tuple[Step | None, Step | None]]:
     """The moments of two runs in the order a fit comes by them, None where a run lacks one."""
-    steps_a, steps_b = ({step.place: step for step in steps} for steps in (a, b))
-    for place in sorted(steps_a.keys() | steps_b.keys(), key=place_order):
-        yield steps_a.get(place), steps_b.get(place)
+    places_a, places_b = ({step.place: k for k, step in enumerate(numbers_of(steps))} for steps in (a, b))
+    for place in sorted(places_a.keys() | places_b.keys(), key=place_order):
+        yield a[places_a[place]] if place in places_a else None, b[places_b[place]] if place in places_b else None
 
 
 def _values(a: Step, b: Step, maps_shared: bool) -> Iterator[tuple[str, Any, Any]]:

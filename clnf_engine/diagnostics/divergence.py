@@ -9,7 +9,7 @@ import numpy as np
 
 from clnf_engine.arrays import Floats, read_only_fields
 from clnf_engine.diagnostics.finding import Finding, Plot, Table
-from clnf_engine.steps import Step, describe
+from clnf_engine.steps import Step, describe, without_large
 from clnf_engine.trace import Divergence, Trace, first_divergence, landmark_distance, paired
 
 NOTICEABLE_PX = 1e-6
@@ -26,7 +26,7 @@ class Growth:
     Attributes
     ----------
     steps : tuple of Step
-        Of the first run.
+        Of the first run, without their maps, Jacobians and Hessians.
     distance : (k,) float64
         Largest distance between a landmark and itself in the other run, image px.
     factor : float
@@ -42,9 +42,11 @@ class Growth:
 
 def growth(a: Trace, b: Trace) -> Growth:
     """The difference of two runs per iteration; moments are paired by place."""
-    pairs = [(x, y) for x, y in paired(a.steps, b.steps) if x is not None and y is not None and x.iteration is not None]
+    pairs = [
+        (x, y) for x, y in paired(a.numbers, b.numbers) if x is not None and y is not None and x.iteration is not None
+    ]
     distance = np.array([landmark_distance(x.landmarks, y.landmarks) for x, y in pairs])
-    return read_only_fields(Growth(tuple(x for x, _ in pairs), distance, _factor(distance)))
+    return read_only_fields(Growth(tuple(without_large(x) for x, _ in pairs), distance, _factor(distance)))
 
 
 def _factor(distance: Floats) -> float:

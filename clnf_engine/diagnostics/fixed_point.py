@@ -10,7 +10,7 @@ import numpy as np
 from clnf_engine.arrays import Array
 from clnf_engine.diagnostics.finding import Finding, Plot, Table
 from clnf_engine.options import FitOptions
-from clnf_engine.steps import Step, describe
+from clnf_engine.steps import Step, describe, without_large
 from clnf_engine.trace import Trace
 
 
@@ -59,7 +59,7 @@ class FixedPointFinding(Finding):
     Attributes
     ----------
     steps : tuple of Step
-        Every iteration with an update.
+        Every iteration with an update, without its maps, Jacobian and Hessian.
     options : FitOptions
         Its stop rules.
     """
@@ -145,7 +145,7 @@ def fixed_point(trace: Trace) -> FixedPointFinding:
     -------
     FixedPointFinding
     """
-    steps = tuple(step for step in trace.steps if step.delta is not None)
+    steps = tuple(without_large(step) for step in trace.numbers if step.delta is not None)
     return FixedPointFinding(steps, trace.options)
 
 

@@ -11,7 +11,6 @@ from clnf_engine.diagnostics.finding import Finding, Progress, Table, no_progres
 from clnf_engine.fitting import fit
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions, Normalization
-from clnf_engine.steps import Step
 from clnf_engine.trace import Trace, landmark_distance
 
 EXACT_POWERS = (10, -40)
@@ -137,7 +136,7 @@ def invariance(trace: Trace, model: Model, progress: Progress = no_progress) -> 
     -------
     InvarianceFinding
     """
-    if _first_shift(trace.steps) is None:
+    if _first_shift(trace) is None:
         return InvarianceFinding(())
     gain, now = trace.options.response_gain, trace.options.normalization
     scalings: list[tuple[str, bool, FitOptions]] = [
@@ -159,10 +158,10 @@ def invariance(trace: Trace, model: Model, progress: Progress = no_progress) -> 
 
 
 def _compared(name: str, exact: bool, a: Trace, b: Trace) -> Scaling:
-    same = len(a.steps) == len(b.steps) and all(
-        np.array_equal(x.landmarks, y.landmarks) for x, y in zip(a.steps, b.steps, strict=True)
+    same = len(a.numbers) == len(b.numbers) and all(
+        np.array_equal(x.landmarks, y.landmarks) for x, y in zip(a.numbers, b.numbers, strict=True)
     )
-    first_a, first_b = _first_shift(a.steps), _first_shift(b.steps)
+    first_a, first_b = _first_shift(a), _first_shift(b)
     if first_a is None or first_b is None:
         first = 0.0 if first_a is first_b else float("inf")
     else:
@@ -171,5 +170,5 @@ def _compared(name: str, exact: bool, a: Trace, b: Trace) -> Scaling:
     return Scaling(name, exact, same, first, distance)
 
 
-def _first_shift(steps: tuple[Step, ...]) -> np.ndarray | None:
-    return next((step.mean_shift.image for step in steps if step.mean_shift is not None), None)
+def _first_shift(trace: Trace) -> np.ndarray | None:
+    return next((step.mean_shift.image for step in trace.numbers if step.mean_shift is not None), None)

@@ -92,7 +92,7 @@ def _size(trace: Trace) -> tuple[int, int]:
 
 def _final(trace: Trace, name: str) -> float | None:
     """A number of the last iteration that has it."""
-    return next((value for step in reversed(trace.steps) if (value := getattr(step, name)) is not None), None)
+    return next((value for step in reversed(trace.numbers) if (value := getattr(step, name)) is not None), None)
 
 
 def _subject_rows(traces: tuple[Trace, ...]) -> Iterator[Row]:

@@ -28,7 +28,7 @@ _NAMES = ("scale", "wx", "wy", "wz", "tx", "ty")
 
 def posed(trace: Trace, pose: tuple[float, float, float]) -> Floats:
     """The final parameters of a run with another rotation, (6 + m,) float64."""
-    params = trace.steps[-1].params.copy()
+    params = trace.numbers[-1].params.copy()
     params[1:4] = pose
     return params
 

@@ -174,7 +174,9 @@ def kernel_check(trace: Trace, model: Model) -> KernelFinding:
 
 
 def _section(trace: Trace, landmark: int) -> Section | None:
-    step = next((step for step in reversed(trace.steps) if step.mean_shift is not None), None)
+    numbers = trace.numbers
+    last = next((index for index in reversed(range(len(numbers))) if numbers[index].mean_shift is not None), None)
+    step = None if last is None else trace.steps[last]
     if step is None or step.mean_shift is None or step.responses is None or step.stage is None:
         return None
     x = np.arange((step.responses.window - 1) * _PER_CELL + 1) / _PER_CELL

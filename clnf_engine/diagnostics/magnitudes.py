@@ -253,8 +253,8 @@ def run_magnitudes(trace: Trace, model: Model) -> MagnitudesFinding:
     MagnitudesFinding
     """
     stages, found, distributions = [], [], []
-    for step in trace.steps:
-        one = magnitudes(step, model) if step.phase is Phase.RESPONSES else None
+    for step in trace.select(lambda step: step.phase is Phase.RESPONSES):
+        one = magnitudes(step, model)
         if one is not None and step.stage is not None and step.responses is not None:
             peaked = normalize(step.responses.shifted, Normalization.PEAK)
             stages.append(step.stage)

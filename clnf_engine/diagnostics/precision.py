@@ -130,8 +130,8 @@ def precision(trace: Trace, model: Model, progress: Progress = no_progress) -> P
     -------
     PrecisionFinding
     """
-    steps = [step for step in trace.steps if step.mean_shift is not None]
-    sample = steps[:: max(len(steps) // 8, 1)]
+    indices = [index for index, step in enumerate(trace.numbers) if step.mean_shift is not None]
+    sample = [trace.steps[index] for index in indices[:: max(len(indices) // 8, 1)]]
     errors = []
     for k, peak in enumerate(PEAKS):
         progress(k, len(PEAKS) + 2)

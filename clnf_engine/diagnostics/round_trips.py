@@ -121,12 +121,12 @@ def round_trips(trace: Trace, model: Model) -> RoundTripsFinding:
                 f"the matrix of {there} returns as that of {back}",
             )
         )
-    for step in trace.steps:
-        if step.phase is Phase.RESPONSES and step.responses is not None:
-            maps = step.responses
+    for step in trace.select(lambda step: step.phase is Phase.RESPONSES):
+        maps = step.responses
+        if maps is not None:
             there_, back_ = frames(maps.base_shape, maps.reference_shape, trace.options)
             trips.append(_frames_trip(f"{step.stage}", there_, back_))
-    final = trace.steps[-1].params
+    final = trace.numbers[-1].params
     again = params_from_landmarks(model.pdm, landmarks(model.pdm, final), clamp_sigmas=trace.options.clamp_sigmas)
     distance = landmark_distance(landmarks(model.pdm, again), landmarks(model.pdm, final))
     trips.append(

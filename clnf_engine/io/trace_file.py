@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine.arrays import Array, read_only
+from clnf_engine.arrays import Array, DType, read_only
 from clnf_engine.errors import ClnfError, TraceFileError
 from clnf_engine.initial import Initial
-from clnf_engine.io.files import write_file
+from clnf_engine.io.files import replacing
 from clnf_engine.options import FitOptions, Source
-from clnf_engine.steps import MeanShift, Phase, ResponseMaps, Stage, Step
+from clnf_engine.steps import LARGE, MeanShift, Phase, ResponseMaps, Stage, Step, numbered_maps, numbers_of
 
 FORMAT = "clnf-trace"
 VERSION = 1
@@ -40,6 +39,7 @@ _ARRAY_FIELDS = (
     "clamped",
     "likelihoods",
 )
+_LARGE_FIELDS = tuple(name for name in _ARRAY_FIELDS if name in LARGE)
 _SOMETIMES_MISSING = {"delta", "likelihoods"}
 """Array fields that not every iteration has; a row of NaN stands for a missing one."""
 _NUMBER_FIELDS = ("update_norm", "shape_change", "likelihood")
@@ -59,13 +59,16 @@ def write_trace(
 ) -> None:
     """Write a trace file, whole or not at all.
 
+    Response maps, Jacobians and Hessians are in memory one Step after the other, and no longer than that when a
+    Recording computes them again.
+
     Raises
     ------
     TraceFileError
-        When the file cannot be written.
+        When the file cannot be written, or would be larger than `read_trace` accepts.
     """
-    stages = list(dict.fromkeys(step.stage for step in steps if step.stage is not None))
-    responses = list({id(step.responses): step.responses for step in steps if step.responses is not None}.values())
+    numbers, map_numbers = numbers_of(steps), numbered_maps(steps)
+    stages = list(dict.fromkeys(step.stage for step in numbers if step.stage is not None))
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -78,38 +81,56 @@ def write_trace(
                 "phase": step.phase,
                 "stage": None if step.stage is None else stages.index(step.stage),
                 "iteration": step.iteration,
-                "responses": next((k for k, maps in enumerate(responses) if maps is step.responses), None),
+                "responses": map_number,
                 "converged": step.converged,
                 "success": step.success,
                 "message": step.message,
             }
-            for step in steps
+            for step, map_number in zip(numbers, map_numbers, strict=True)
         ],
     }
     arrays: dict[str, Array] = {
         "header": np.array(json.dumps(header, ensure_ascii=False)),
         "image": image,
         "initial_params": initial.params,
-        "params": np.stack([step.params for step in steps]),
-        "landmarks": np.stack([step.landmarks for step in steps]),
+        "params": np.stack([step.params for step in numbers]),
+        "landmarks": np.stack([step.landmarks for step in numbers]),
     }
     for name in _NUMBER_FIELDS:
-        values = [getattr(step, name) for step in steps]
+        values = [getattr(step, name) for step in numbers]
         arrays[name] = np.array([np.nan if value is None else value for value in values])
-    for k, maps in enumerate(responses):
-        arrays |= {f"responses/{k}/{name}": getattr(maps, name) for name in _RESPONSE_FIELDS}
     for phase in _ITERATION_PHASES:
-        arrays |= _phase_arrays(phase, [step for step in steps if step.phase is phase])
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # NumPy types its own keyword, not the arrays
-    write_file(path, buffer.getvalue(), TraceFileError)
+        arrays |= _phase_arrays(phase, [step for step in numbers if step.phase is phase])
+    try:
+        with replacing(path) as temporary, zipfile.ZipFile(temporary, "x") as archive:
+            for name, array in arrays.items():
+                _write_array(path, archive, name, array.dtype, array.shape, [array])
+            for k, index in enumerate(_firsts(map_numbers)):
+                maps = steps[index].responses
+                for name in _RESPONSE_FIELDS:
+                    array = getattr(maps, name)
+                    _write_array(path, archive, f"responses/{k}/{name}", array.dtype, array.shape, [array])
+            for phase in _ITERATION_PHASES:
+                for name in _LARGE_FIELDS:
+                    _write_rows(path, archive, phase, name, steps)
+    except OSError as problem:
+        raise TraceFileError(path, "", f"cannot be written ({problem.strerror})") from problem
+
+
+def _firsts(numbers: Sequence[int | None]) -> Iterator[int]:
+    """Where 0, 1, 2, … first occur in a sequence that brings them in this order."""
+    count = 0
+    for index, number in enumerate(numbers):
+        if number == count:
+            yield index
+            count += 1
 
 
 def _phase_arrays(phase: Phase, steps: list[Step]) -> dict[str, Array]:
-    """What the iterations of a phase hold, stacked."""
+    """What the iterations of a phase hold, stacked, but for `_LARGE_FIELDS`."""
     arrays = {}
     for name in _ARRAY_FIELDS:
-        rows = [getattr(step, name) for step in steps]
+        rows = [getattr(step, name) for step in steps] if name not in _LARGE_FIELDS else []
         present = next((row for row in rows if row is not None), None)
         if present is not None:
             arrays[f"{phase}/{name}"] = np.stack([np.full_like(present, np.nan) if r is None else r for r in rows])
@@ -118,6 +139,38 @@ def _phase_arrays(phase: Phase, steps: list[Step]) -> dict[str, Array]:
         for name in _SHIFT_FIELDS:
             arrays[f"{phase}/mean_shift/{name}"] = np.stack([getattr(shift, name) for shift in shifts])
     return arrays
+
+
+def _write_rows(
+    path: str | os.PathLike[str], archive: zipfile.ZipFile, phase: Phase, name: str, steps: Sequence[Step]
+) -> None:
+    """A large array of all iterations of a phase, stacked, one row in memory at a time."""
+    numbers = numbers_of(steps)
+    indices = [index for index, step in enumerate(numbers) if step.phase is phase]
+    present = next((index for index in indices if numbers[index].has(name)), None)
+    if present is not None:
+        like = getattr(steps[present], name)
+        missing = np.full_like(like, np.nan)
+        rows = (getattr(steps[k], name) if numbers[k].has(name) else missing for k in indices)
+        _write_array(path, archive, f"{phase}/{name}", like.dtype, (len(indices), *like.shape), rows)
+
+
+def _write_array(
+    path: str | os.PathLike[str],
+    archive: zipfile.ZipFile,
+    name: str,
+    dtype: DType,
+    shape: tuple[int, ...],
+    parts: Iterable[Array],
+) -> None:
+    """An array in ``.npy`` form, in parts that follow one another in memory order."""
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            file.write(np.ascontiguousarray(part, dtype).data)
+    if sum(info.file_size for info in archive.infolist()) > _MAX_BYTES:
+        raise TraceFileError(path, "", f"would hold more than {_MAX_BYTES} bytes; a shorter run can be saved")
 
 
 # --- reading --------------------------------------------------------------------------------------

@@ -29,11 +29,10 @@ from clnf_engine import (
     perturbed,
     preset,
 )
-from clnf_engine.steps import MeanShift, ResponseMaps, Step
 
 from . import trace_tools
 from .tiny_model import start, tiny_image, tiny_model, true_landmarks, true_params, with_experts
-from .trace_tools import RESPONSE_ARRAYS, SHIFT_ARRAYS, load_bytes, minimal, pack
+from .trace_tools import RESPONSE_ARRAYS, SHIFT_ARRAYS, assert_same, load_bytes, minimal, pack
 
 pytestmark = pytest.mark.usefixtures("trace_folder")
 
@@ -45,23 +44,6 @@ def run(initial: Any = None, model: Model | None = None, **options: Any) -> Trac
 def reloaded(trace: Trace, folder: Path) -> Trace:
     trace.save(folder / "t.npz")
     return Trace.load(folder / "t.npz")
-
-
-def assert_same(a: Any, b: Any, where: str = "") -> None:
-    """Equal type, and every array equal in dtype, shape and bits."""
-    assert type(a) is type(b), where
-    if isinstance(a, np.ndarray):
-        assert (a.dtype, a.shape) == (b.dtype, b.shape), where
-        assert a.tobytes() == b.tobytes(), where
-    elif isinstance(a, (Trace, Step, ResponseMaps, MeanShift)) or type(a).__name__ == "Initial":
-        for field in fields(a):
-            assert_same(getattr(a, field.name), getattr(b, field.name), f"{where}.{field.name}")
-    elif isinstance(a, tuple):
-        assert len(a) == len(b), where
-        for k, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_same(x, y, f"{where}[{k}]")
-    else:
-        assert a == b, where
 
 
 CASES: dict[str, Callable[[], Trace]] = {

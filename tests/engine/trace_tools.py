@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from clnf_engine import Trace
-from clnf_engine.steps import MeanShift, ResponseMaps
+from clnf_engine.steps import MeanShift, ResponseMaps, Step
 
 RESPONSE_ARRAYS = {field.name for field in fields(ResponseMaps)}
 SHIFT_ARRAYS = {field.name for field in fields(MeanShift)}
@@ -50,3 +50,20 @@ def load_bytes(data: bytes) -> Trace:
     (folder / "t.npz").unlink(missing_ok=True)  # to overwrite a file is many times slower on some file systems
     (folder / "t.npz").write_bytes(data)
     return Trace.load(folder / "t.npz")
+
+
+def assert_same(a: Any, b: Any, where: str = "") -> None:
+    """Equal type, and every array equal in dtype, shape and bits."""
+    assert type(a) is type(b), where
+    if isinstance(a, np.ndarray):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape), where
+        assert a.tobytes() == b.tobytes(), where
+    elif isinstance(a, (Trace, Step, ResponseMaps, MeanShift)) or type(a).__name__ == "Initial":
+        for field in fields(a):
+            assert_same(getattr(a, field.name), getattr(b, field.name), f"{where}.{field.name}")
+    elif isinstance(a, tuple):
+        assert len(a) == len(b), where
+        for k, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{where}[{k}]")
+    else:
+        assert a == b, where
