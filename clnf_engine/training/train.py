@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from clnf_engine.arrays import Floats
 from clnf_engine.errors import ClnfError, FileError
+from clnf_engine.ibug68 import TRAINED
 from clnf_engine.io.files import atomic_write
 from clnf_engine.io.openface import write_model
 from clnf_engine.model import Model
@@ -35,7 +36,6 @@ from clnf_engine.training.annotations import Face
 from clnf_engine.training.assemble import assemble
 from clnf_engine.training.ccnf import Expert, confidence, train_expert
 from clnf_engine.training.crops import sample_crops
-from clnf_engine.training.ibug68 import TRAINED
 from clnf_engine.training.pdm import train_pdm
 from clnf_engine.training.recipe import Recipe
 

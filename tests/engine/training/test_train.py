@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from clnf_engine import fit, initial_from_box, load_model
+from clnf_engine.accuracy import accuracy
 from clnf_engine.cli import main
 from clnf_engine.errors import ClnfError, OptionsError
 from clnf_engine.initial import box_around
 from clnf_engine.training import train as training_module
 from clnf_engine.training.annotations import Face, read_annotations
-from clnf_engine.training.evaluate import landmark_errors
 from clnf_engine.training.recipe import Recipe
 from clnf_engine.training.train import Training, split, train
 
@@ -51,8 +51,8 @@ def test_a_tiny_model_fits_better_than_the_mean_shape(trained: Training, tmp_pat
     unseen = read_annotations(write_faces(tmp_path, 6, seed=2)).faces
     starts = [initial_from_box(model, box_around(face.points)) for face in unseen]
     traces = [fit(face.gray(), model, start) for face, start in zip(unseen, starts, strict=True)]
-    before = [landmark_errors(t.steps[0].landmarks, f).mean() for t, f in zip(traces, unseen, strict=True)]
-    after = [landmark_errors(t.landmarks, f).mean() for t, f in zip(traces, unseen, strict=True)]
+    before = [accuracy(t.steps[0].landmarks, f.points).mean_percent for t, f in zip(traces, unseen, strict=True)]
+    after = [accuracy(t.landmarks, f.points).mean_percent for t, f in zip(traces, unseen, strict=True)]
     assert all(trace.success for trace in traces)
     assert np.mean(after) < 0.7 * np.mean(before)
 
