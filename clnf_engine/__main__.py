@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from clnf_engine.cli import main
+from clnf_engine.commandline.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import html
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -16,14 +14,15 @@ from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QWidget
 
 from clnf_engine import FitOptions, Initial, Model, Trace, VideoSource
-from clnf_engine.diagnostics.finding import Finding
+from clnf_engine.diagnostics.finding import Finding, Table
+from clnf_engine.diagnostics.investigation import option_cell
 from clnf_engine.diagnostics.tools import Tool
 from clnf_engine.steps import Place, Step, describe
 from clnf_engine.tracking.journal import Row, columns, run_name
 from clnf_engine.tracking.results import Results
 from clnf_gui.lab import Subject
 from clnf_gui.lane import Lane
-from clnf_gui.views.tables import statistics_columns, step_columns
+from clnf_gui.views.tables import statistics_columns, step_columns, step_values
 
 _SCALE = 2
 _HEAD = (
@@ -53,8 +52,8 @@ def png_bytes(widget: QWidget) -> bytes:
 
 
 def steps_csv(trace: Trace) -> str:
-    """The step table as CSV, every number in full."""
-    columns = step_columns(trace.steps)
+    """The step table as CSV, every number in full, under plain names."""
+    columns = step_values(trace.steps)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
@@ -131,7 +130,7 @@ def lab_report(
 ) -> bytes:
     """One self-contained HTML page with what the Lab found."""
     from clnf_engine.diagnostics.investigation import Investigation
-    from clnf_engine.diagnostics.report_html import report_html
+    from clnf_engine.reports.diagnosis import report_html
 
     runs = {"A": subject.trace} if subject.other is None else {"A": subject.trace, "B": subject.other}
     note = ""
@@ -151,41 +150,22 @@ def _literal(value: Any) -> str:
 
 def step_report(trace: Trace, step: Step, title: str, pictures: Mapping[str, bytes]) -> str:
     """One self-contained HTML page about a Step: where it is, the pictures given as PNG bytes, and the tables."""
-    options = {field.name: getattr(trace.options, field.name) for field in fields(FitOptions)}
-    figures = "".join(
-        f'<figure><img alt="{html.escape(name)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
-        f"<figcaption>{html.escape(name)}</figcaption></figure>"
-        for name, png in pictures.items()
-    )
+    from clnf_engine.reports.page import Figure, Section, page_html
+
     outcome = trace.message if trace.complete else "still running"
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title><style>
-body {{ font: 15px/1.45 system-ui, sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color: #222; }}
-img {{ max-width: 100%; border: 1px solid #ccc; }} figure {{ margin: 1.5em 0; }} figcaption {{ color: #555; }}
-table {{ border-collapse: collapse; font-size: 13px; }} td, th {{ border: 1px solid #ddd; padding: 2px 8px; }}
-td {{ text-align: right; }} tr.here {{ background: #fff3c4; }}
-</style></head><body>
-<h1>{html.escape(title)}</h1>
-<p>Model {html.escape(trace.model_name)}; the fit: {html.escape(outcome)}.
-This page shows <b>{html.escape(describe(step))}</b>.</p>
-{figures}
-<h2>Steps</h2>{_table(step_columns(trace.steps), trace.steps.index(step))}
-<h2>Response maps of every stage</h2>{_table(statistics_columns(trace.steps))}
-<h2>Options</h2>{_table({"option": list(options), "value": [str(value) for value in options.values()]})}
-</body></html>
-"""
-
-
-def _table(columns: Mapping[str, Sequence[Any]], here: int = -1) -> str:
-    head = "".join(f"<th>{html.escape(title)}</th>" for title in columns)
-    rows = "".join(
-        f"<tr{' class=here' if k == here else ''}>" + "".join(f"<td>{_cell(value)}</td>" for value in row) + "</tr>"
-        for k, row in enumerate(zip(*columns.values(), strict=True))
+    where = f"Model {trace.model_name}; the fit: {outcome}. This page shows {describe(step)}."
+    steps = _table("Steps", step_columns(trace.steps), tuple(each.place for each in trace.steps))
+    options = {field.name: option_cell(getattr(trace.options, field.name)) for field in fields(FitOptions)}
+    tables = (
+        steps,
+        _table("Response maps of every stage", statistics_columns(trace.steps)),
+        _table("Options", {"option": list(options), "value": list(options.values())}),
     )
-    return f"<table><tr>{head}</tr>{rows}</table>"
+    figures = tuple(Figure(name, png) for name, png in pictures.items())
+    return page_html(
+        title, [where], [Section("Pictures", figures=figures), Section("Numbers", tables=tables)], step.place
+    )
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.5g}" if isinstance(value, float) else html.escape(str(value))
+def _table(title: str, columns: Mapping[str, Sequence[Any]], links: tuple[Place, ...] = ()) -> Table:
+    return Table(title, tuple(columns), tuple(zip(*columns.values(), strict=True)), links)

@@ -13,10 +13,10 @@ from matplotlib.cbook import get_sample_data
 
 from clnf_engine import FitOptions, Normalization, Trace, fit, initials_from_detector, load_model, preset
 from clnf_engine.deviations import without_deviations
-from clnf_engine.diagnostics.figures import plot_svg
 from clnf_engine.diagnostics.finding import Plot
 from clnf_engine.diagnostics.tools import diagnose, tools_named
 from clnf_engine.io.images import read_image
+from clnf_engine.reports.figures import plot_svg
 
 _IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 _PORT = preset("pyclnf-2025-11")

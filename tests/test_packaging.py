@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 import clnf_engine
 
 PACKAGES = ["clnf_engine", "clnf_gui"]
 WINDOW = {"PySide6", "shiboken6", "pyqtgraph", "clnf_gui"}
-HEAVY = WINDOW | {"numpy", "scipy", "cv2", "matplotlib"}
+HEAVY = WINDOW | {"numpy", "scipy", "cv2", "matplotlib", "jinja2"}
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,14 @@ def test_source_distribution_holds_what_the_wheel_is_built_from(pyproject: dict[
     assert sorted(name for name in included if not (root / name).exists()) == []
 
 
+def test_a_wheel_holds_the_data_that_the_packages_read(root: Path) -> None:
+    held = {Path(file.distribution_path) for file in WheelBuilder(str(root)).recurse_included_files()}
+    assert {Path("clnf_engine/reports/report.html.j2"), Path("clnf_engine/py.typed")} <= held
+    for source, target in WheelBuilder(str(root)).config.sources.items():
+        files = {path.relative_to(root / source) for path in (root / source).rglob("*") if path.is_file()}
+        assert {Path(target) / file for file in files} <= held
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_package_folder_has_an_init_file(package: str, root: Path) -> None:
     folders = {file.parent for file in (root / package).rglob("*.py")}
@@ -65,7 +74,7 @@ def test_installed_version_is_the_engine_s() -> None:
 
 def test_commands_resolve(pyproject: dict[str, Any]) -> None:
     project = pyproject["project"]
-    assert project["scripts"] == {"clnf": "clnf_engine.cli:main"}
+    assert project["scripts"] == {"clnf": "clnf_engine.commandline.main:main"}
     assert project["gui-scripts"] == {"clnf-gui": "clnf_gui.__main__:main"}
     for target in (*project["scripts"].values(), *project["gui-scripts"].values()):
         module, _, function = target.partition(":")
@@ -78,7 +87,7 @@ def test_public_names_resolve() -> None:
         _ = clnf_engine.nonsense  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("module", ["clnf_engine", "clnf_engine.cli", "clnf_gui.__main__"])
+@pytest.mark.parametrize("module", ["clnf_engine", "clnf_engine.commandline.main", "clnf_gui.__main__"])
 def test_commands_start_without_loading_libraries(module: str, root: Path) -> None:
     loaded = packages_imported_by(f"import {module}", root)
     assert loaded & (HEAVY - {"clnf_gui"}) == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,15 @@ Cell = str | float | int | bool | None
 
 Progress = Callable[[int, int], None]
 """Told how many parts of how many are done. An exception it raises ends the work: that is how to cancel."""
+
+
+def cell_text(cell: Cell) -> str:
+    """A value for a person: four digits of a number, "-" where there is none."""
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return "-"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
 
 
 def no_progress(done: int, total: int) -> None:

@@ -14,8 +14,8 @@ from clnf_engine import __version__
 from clnf_engine.deviations import DEVIATIONS
 from clnf_engine.diagnostics.finding import Cell, Finding, Table, finding_document
 from clnf_engine.diagnostics.tools import Tool
+from clnf_engine.documents import VERSION, run_document
 from clnf_engine.options import option_defaults
-from clnf_engine.report import VERSION, run_document
 from clnf_engine.trace import StageSummary, Trace
 
 Row = tuple[Cell, ...]
@@ -110,12 +110,13 @@ def _option_rows(traces: tuple[Trace, ...]) -> Iterator[Row]:
         values = [getattr(trace.options, name) for trace in traces]
         if any(value != default for value in values):
             changed += 1
-            yield f"deviation {name}" if name in DEVIATIONS else f"option {name}", *map(_option_cell, values)
+            yield f"deviation {name}" if name in DEVIATIONS else f"option {name}", *map(option_cell, values)
     if not changed:
         yield "options", *("OpenFace's" for _ in traces)
 
 
-def _option_cell(value: Any) -> Cell:
+def option_cell(value: Any) -> Cell:
+    """The value of an option as a table shows it."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return value if isinstance(value, (bool, int, float)) else str(value)

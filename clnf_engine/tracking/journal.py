@@ -13,12 +13,12 @@ from types import TracebackType
 import numpy as np
 
 from clnf_engine.arrays import Array, Floats
+from clnf_engine.documents import VERSION, fit_columns
 from clnf_engine.errors import FileError
 from clnf_engine.initial import Initial
 from clnf_engine.io.video import VideoSource
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions, TrackOptions
-from clnf_engine.report import VERSION, fit_columns
 from clnf_engine.tracking.pose import head_pose
 from clnf_engine.tracking.track import FrameResult, Past, State
 

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine.arrays import Floats
+from clnf_engine.documents import VERSION, json_text
 from clnf_engine.errors import ClnfError, FileError
 from clnf_engine.io.files import replacing
 from clnf_engine.io.video import VideoSource
 from clnf_engine.io.video_writer import write_video
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions, TrackOptions
-from clnf_engine.report import VERSION, json_text
 from clnf_engine.tracking.journal import TEXT_COLUMNS, WHOLE_COLUMNS, Row, read_rows
 
 _FOUND = (64, 224, 96)

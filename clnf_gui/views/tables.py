@@ -22,23 +22,45 @@ _GLOBAL_NAMES = ("scale", "rx", "ry", "rz", "tx", "ty")
 _KIND_NAMES = {"raw": "raw", "after_sigma": "after Sigma", "shifted": "shifted", "final": "final"}
 
 
-def step_columns(steps: Sequence[Step]) -> dict[str, list[Any]]:
-    """A row per Step: its place and what it did."""
+STEP_TITLES = {
+    "step": "step",
+    "place": "place",
+    "update_norm": "‖Δp‖",
+    "shape_change_px": "moved px",
+    "update_scale": "Δ scale",
+    "update_rotation": "Δ rotation",
+    "update_translation_px": "Δ translation",
+    "update_shape": "Δ shape",
+    "gradient": "gradient",
+    "likelihood": "log-likelihood",
+    "clamped": "clamped",
+    "message": "message",
+}
+"""The title of every column of the step table, by its name in a CSV file."""
+
+
+def step_values(steps: Sequence[Step]) -> dict[str, list[Any]]:
+    """A row per Step: its place and what it did; the columns by name."""
     parts = [update_parts(step) for step in steps]
     return {
         "step": list(range(1, len(steps) + 1)),
         "place": [describe(step) for step in steps],
-        "‖Δp‖": [step.update_norm for step in steps],
-        "moved px": [step.shape_change for step in steps],
-        "Δ scale": [p and p.scale for p in parts],
-        "Δ rotation": [p and p.rotation for p in parts],
-        "Δ translation": [p and p.translation for p in parts],
-        "Δ shape": [p and p.shape for p in parts],
+        "update_norm": [step.update_norm for step in steps],
+        "shape_change_px": [step.shape_change for step in steps],
+        "update_scale": [p and p.scale for p in parts],
+        "update_rotation": [p and p.rotation for p in parts],
+        "update_translation_px": [p and p.translation for p in parts],
+        "update_shape": [p and p.shape for p in parts],
         "gradient": [p and p.gradient for p in parts],
-        "log-likelihood": [step.likelihood for step in steps],
+        "likelihood": [step.likelihood for step in steps],
         "clamped": [None if step.clamped is None else int(step.clamped.sum()) for step in steps],
         "message": [step.message for step in steps],
     }
+
+
+def step_columns(steps: Sequence[Step]) -> dict[str, list[Any]]:
+    """The columns of `step_values` by title."""
+    return {STEP_TITLES[name]: values for name, values in step_values(steps).items()}
 
 
 def statistics_columns(steps: Sequence[Step]) -> dict[str, list[Any]]:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from clnf_engine.cli import main
+from clnf_engine.commandline.main import main
 
 from .tiny_model import tiny_image
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import runpy
 from pathlib import Path
 
@@ -131,7 +132,11 @@ def test_the_step_table_is_exported_in_full(window: MainWindow, save_to: object,
     steps = window.session.lane.steps
     assert len(rows) == len(steps)
     for row, step in zip(rows, steps, strict=True):
-        assert row["‖Δp‖"] == ("" if step.update_norm is None else repr(step.update_norm))
+        for name, value in (("update_norm", step.update_norm), ("shape_change_px", step.shape_change)):
+            assert row[name] == ("" if value is None else repr(value))
+        shape = "" if step.delta is None else float(np.linalg.norm(step.delta[6:]))
+        assert row["update_shape"] == ("" if shape == "" else repr(shape))
+    assert all(re.fullmatch("[a-z_]+", name) for name in rows[0]), "a name that scripts must quote"
 
 
 @pytest.mark.parametrize("view", ["The whole window", "Image, lane A", "Magnitudes"])
@@ -156,11 +161,31 @@ def test_the_report_is_one_file_that_names_the_step(window: MainWindow, save_to:
     session.select(40)
     save_to(tmp_path / "report.html")
     window.actions_by_id["export_report"].trigger()
-    page = (tmp_path / "report.html").read_text()
-    assert "non-rigid 3" in page
-    assert f"{session.step.update_norm:.5g}" in page
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    (row,) = re.findall(r'<tr class="here">(.*?)</tr>', page)
+    cells = re.findall("<td[^>]*>([^<]*)</td>", row)
+    assert cells[0] == str(session.lane.steps.index(session.step) + 1)
+    assert cells[1] in page.partition("<h2>")[0]
+    assert "non-rigid 3" in cells[1]
+    assert cells[2] == f"{session.step.update_norm:.4g}"
     assert page.count("data:image/png;base64,") >= 4
-    assert 'src="http' not in page
+    assert "http" not in page
+
+
+def test_the_report_of_a_hostile_file_name_is_harmless(
+    qtbot: QtBot, window: MainWindow, photo: Path, save_to: object, tmp_path: Path
+) -> None:
+    name = '<img src=x onerror="alert(1)">\x1b&.png'
+    (tmp_path / name).write_bytes(photo.read_bytes())
+    window.session.open_image(tmp_path / name)
+    wait_for_fit(qtbot, window.session)
+    save_to(tmp_path / "report.html")
+    window.actions_by_id["export_report"].trigger()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<img src=x" not in page
+    assert "\x1b" not in page
+    title = "<h1>CLNF fit of &lt;img src=x onerror=&#34;alert(1)&#34;&gt;\\x1b&amp;.png</h1>"
+    assert title in page
 
 
 def test_copy_as_python_repeats_the_run_bit_for_bit(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from clnf_engine import Normalization, OptionsError
 from clnf_engine.diagnostics.finding import finding_document
 from clnf_engine.diagnostics.tools import TOOLS, counterpart, diagnose, tools_named
-from clnf_engine.report import json_text
+from clnf_engine.documents import json_text
 
 from ..tiny_model import tiny_model
 from .lab_tools import no_stage, run

@@ -10,7 +10,7 @@ import pytest
 
 from clnf_engine import fit, initial_from_box, load_model
 from clnf_engine.accuracy import accuracy
-from clnf_engine.cli import main
+from clnf_engine.commandline.main import main
 from clnf_engine.errors import ClnfError, OptionsError
 from clnf_engine.initial import box_around
 from clnf_engine.training import train as training_module

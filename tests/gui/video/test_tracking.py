@@ -21,7 +21,7 @@ from clnf_engine import (
     open_video,
     track,
 )
-from clnf_engine.cli import main as clnf
+from clnf_engine.commandline.main import main as clnf
 from clnf_engine.options import Source
 from clnf_engine.tracking.results import Apart, Results
 from clnf_engine.tracking.track import Past

@@ -1,4 +1,4 @@
-"""``clnf train``, ``clnf evaluate`` and ``clnf models``; what is heavy is imported late, as in `clnf_engine.cli`."""
+"""``clnf train``, ``clnf evaluate`` and ``clnf models``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clnf_engine.arguments import add_model_and_options, chosen_options
+from clnf_engine.commandline.arguments import add_model_and_options, chosen_options
 from clnf_engine.errors import ClnfError, FileError
 from clnf_engine.training.recipe import Recipe
 

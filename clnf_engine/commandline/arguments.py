@@ -1,7 +1,4 @@
-"""What the commands of ``clnf`` share: exit codes, the choices of a fit, where it starts, where a result goes.
-
-What is heavy is imported late, so that ``--help`` answers at once.
-"""
+"""What the commands of ``clnf`` share: exit codes, the choices of a fit, where it starts, where a result goes."""
 
 from __future__ import annotations
 

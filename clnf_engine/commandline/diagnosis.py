@@ -1,4 +1,4 @@
-"""``clnf diagnose``, ``clnf compare`` and ``clnf diff``; what is heavy is imported late, as in `clnf_engine.cli`."""
+"""``clnf diagnose``, ``clnf compare`` and ``clnf diff``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from clnf_engine.arguments import (
+from clnf_engine.commandline.arguments import (
     DONE,
     add_fit_choices,
     chosen_options,
@@ -179,12 +179,12 @@ def _prepare_report(args: argparse.Namespace, sources: Sequence[str]) -> None:
 
 def _show(args: argparse.Namespace, investigation: Investigation) -> None:
     """Write the report and print what was found, in this order: a pipe may close early."""
-    from clnf_engine.diagnostics.report_text import investigation_text
+    from clnf_engine.commandline.text import investigation_text
+    from clnf_engine.documents import json_text
     from clnf_engine.io.files import write_file
-    from clnf_engine.report import json_text
 
     if args.report is not None:
-        from clnf_engine.diagnostics.report_html import report_html
+        from clnf_engine.reports.diagnosis import report_html
 
         write_file(args.report, report_html(investigation).encode("utf-8", "backslashreplace"))
     if args.format == "json":

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from clnf_engine import FitOptions, Model, Trace, fit, initial_from_box, preset
+from clnf_engine.commandline.text import table_text
 from clnf_engine.diagnostics.divergence import divergence
-from clnf_engine.diagnostics.finding import Finding, Table, finding_document
-from clnf_engine.diagnostics.report_text import cell_text, table_text
+from clnf_engine.diagnostics.finding import Finding, Table, cell_text, finding_document
 from clnf_engine.diagnostics.tools import TOOLS, Tool, counterpart, diagnose, tools_named
-from clnf_engine.report import json_text
+from clnf_engine.documents import json_text
 
 from ..cli_tools import BOX, BOX_TEXT, Output, files, run, save
 from ..tiny_model import tiny_image

@@ -32,7 +32,7 @@ from clnf_engine import (
     open_video,
     track,
 )
-from clnf_engine.cli import main
+from clnf_engine.commandline.main import main
 from clnf_engine.io.openface import write_model
 from clnf_engine.io.video_writer import write_video
 from clnf_engine.tracking import track as tracking_module
@@ -310,7 +310,7 @@ def test_a_signal(clip: Path, model_file: str, tmp_path: Path) -> None:
 def forks() -> Iterator[multiprocessing.context.ForkServerContext]:
     """Processes that start at once, because the server they come from has everything loaded."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["clnf_engine.tracking.job", "clnf_engine.library", "clnf_engine.cli"])
+    context.set_forkserver_preload(["clnf_engine.tracking.job", "clnf_engine.library", "clnf_engine.commandline.main"])
     yield context
 
 

@@ -1,4 +1,4 @@
-"""``clnf track``; what is heavy is imported late, as in `clnf_engine.cli`."""
+"""``clnf track``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clnf_engine.arguments import (
+from clnf_engine.commandline.arguments import (
     DONE,
     FAILED,
     INTERRUPTED,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 import re
@@ -165,8 +164,8 @@ def _plain_ticks(axis: Axis) -> None:
 # --- the photo --------------------------------------------------------------------------------------
 
 
-def photo_png(runs: Mapping[str, Trace]) -> str:
-    """The face as the fit sees it, with the landmarks of runs on one image before and after, as a ``data:`` address."""
+def photo_png(runs: Mapping[str, Trace]) -> bytes:
+    """The face as the fit sees it, with the landmarks of runs on one image before and after, as a PNG file."""
     traces = tuple(runs.values())
     image, first = traces[0].image, traces[0].steps[0].landmarks
     left, top, right, bottom = _crop(np.concatenate([first, *(trace.landmarks for trace in traces)]), image.shape)
@@ -183,7 +182,7 @@ def photo_png(runs: Mapping[str, Trace]) -> str:
             axes.plot(*trace.landmarks.T, marker, color=colour, markersize=4)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return buffer.getvalue()
 
 
 def _crop(points: Floats, shape: tuple[int, ...]) -> tuple[int, int, int, int]:

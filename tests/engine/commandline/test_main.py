@@ -16,12 +16,12 @@ import pytest
 import clnf_engine
 from clnf_engine import FitOptions, Model, Trace, fit, initial_from_box, initial_from_landmarks, preset
 from clnf_engine import first_divergence as divergence
+from clnf_engine.documents import json_text
 from clnf_engine.io.landmarks import pts_text, read_pts
 from clnf_engine.io.openface import write_model
-from clnf_engine.report import json_text
 
-from .cli_tools import BOX, BOX_TEXT, Output, files, run, save
-from .tiny_model import start, tiny_image, tiny_model, true_landmarks
+from ..cli_tools import BOX, BOX_TEXT, Output, files, run, save
+from ..tiny_model import start, tiny_image, tiny_model, true_landmarks
 
 
 @pytest.fixture
@@ -471,7 +471,7 @@ def test_help_loads_no_library(root: Path, words: list[str]) -> None:
     done = process(
         root,
         "-c",
-        f"import sys; from clnf_engine.cli import main; code = main({words!r})\n"
+        f"import sys; from clnf_engine.commandline.main import main; code = main({words!r})\n"
         "print(code, sorted({'numpy', 'cv2', 'scipy', 'matplotlib'} & set(sys.modules)))",
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -6,7 +6,6 @@ import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
@@ -16,47 +15,15 @@ import pytest
 
 from clnf_engine import FitOptions, Trace, fit
 from clnf_engine.deviations import DEVIATIONS
-from clnf_engine.diagnostics.figures import plot_svg
 from clnf_engine.diagnostics.finding import Finding, Plot, Style, Table
 from clnf_engine.diagnostics.investigation import Investigation, versions
-from clnf_engine.diagnostics.report_html import report_html
 from clnf_engine.diagnostics.tools import TOOLS, Tool, diagnose
+from clnf_engine.reports.diagnosis import report_html
+from clnf_engine.reports.figures import plot_svg
 
 from ..cli_tools import BOX_TEXT, Output, run
+from ..html_tools import Page
 from ..tiny_model import start, tiny_image, tiny_model
-
-VOID = {"meta", "img", "br"}
-
-
-class Page(HTMLParser):
-    """A page taken apart; a tag that is not closed, or closed by another, fails."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.texts: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len(dict(attrs)) == len(attrs)
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    def values(self, *names: str) -> list[str]:
-        return [attributes[name] for _, attributes in self.tags for name in names if name in attributes]
 
 
 @dataclass(frozen=True, eq=False)

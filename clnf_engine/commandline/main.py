@@ -1,7 +1,4 @@
-"""The ``clnf`` command: fit landmarks, record a trace, tell what a model holds. Reference: ``docs/cli.md``.
-
-NumPy, OpenCV and SciPy are imported inside the functions that need them, so that ``--help`` answers at once.
-"""
+"""The ``clnf`` command itself, and ``clnf fit``, ``clnf trace`` and ``clnf model``."""
 
 from __future__ import annotations
 
@@ -15,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from clnf_engine import __version__
-from clnf_engine.arguments import (
+from clnf_engine.commandline import diagnosis, tracking, training
+from clnf_engine.commandline.arguments import (
     BROKEN_PIPE,
     DONE,
     INTERRUPTED,
@@ -29,10 +27,7 @@ from clnf_engine.arguments import (
     report_failures,
     starts,
 )
-from clnf_engine.diagnostics import commands as diagnostics
 from clnf_engine.errors import ClnfError
-from clnf_engine.tracking import commands as tracking
-from clnf_engine.training import commands as training
 
 if TYPE_CHECKING:
     from clnf_engine.model import Model
@@ -117,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("model", metavar="MODEL", help="main file, folder, or name of a shipped model")
     command.add_argument("--format", choices=("text", "json"), default="text", help="of the description (text)")
 
-    diagnostics.add_commands(commands)
+    diagnosis.add_commands(commands)
     tracking.add_commands(commands)
     training.add_commands(commands)
     return parser
@@ -180,14 +175,14 @@ def _fit_image(image: str, model: Model, options: FitOptions, args: argparse.Nam
 
 def _results(image: str, model: Model, traces: Sequence[Trace], form: str) -> list[tuple[str, str]]:
     """The suffix to the name and the text of every result file; csv and pts hold no failed fits."""
-    from clnf_engine import report
+    from clnf_engine import documents
     from clnf_engine.io.landmarks import pts_text
 
     if form == "json":
-        return [("", report.json_text(report.fit_document(image, model.name, traces)))]
+        return [("", documents.json_text(documents.fit_document(image, model.name, traces)))]
     fitted = {number: trace for number, trace in enumerate(traces) if trace.success}
     if form == "csv":
-        return [("", report.csv_text(fitted))] if fitted else []
+        return [("", documents.csv_text(fitted))] if fitted else []
     several = len(traces) > 1
     return [(f"_{number + 1}" if several else "", pts_text(trace.landmarks)) for number, trace in fitted.items()]
 
@@ -212,11 +207,12 @@ def _trace(args: argparse.Namespace) -> int:
 
 
 def _model(args: argparse.Namespace) -> int:
-    from clnf_engine import report
+    from clnf_engine.commandline.text import model_text
+    from clnf_engine.documents import json_text, model_document
     from clnf_engine.library import load_model
 
-    document = report.model_document(load_model(args.model))
-    text = report.json_text(document) if args.format == "json" else report.model_text(document)
+    document = model_document(load_model(args.model))
+    text = json_text(document) if args.format == "json" else model_text(document)
     print_text(text)
     return DONE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -158,45 +158,3 @@ def _view(view: PatchExperts) -> dict[str, Any]:
 def _range(values: Array) -> list[Any] | None:
     """Smallest and largest; None when there is none."""
     return [values.min().item(), values.max().item()] if values.size else None
-
-
-def model_text(document: Mapping[str, Any]) -> str:
-    """A `model_document` for people."""
-    lines = [f"model {document['name']}", *_model_lines(document)]
-    for part in document["parts"]:
-        pairs = len(part["landmark_pairs"])
-        lines += [f"part {part['part']}: refines {pairs} landmarks, model {part['name']}"]
-        lines += [f"  {line}" for line in _model_lines(part)]
-    return "\n".join(lines) + "\n"
-
-
-def _model_lines(document: Mapping[str, Any]) -> Iterator[str]:
-    yield f"  path            {document['path'] or '-'}"
-    yield f"  landmarks       {document['landmarks']}"
-    yield f"  modes           {document['modes']}"
-    yield f"  triangulations  {_triangulations(document['triangulations'])}"
-    yield f"  unsupported     {', '.join(document['unsupported']) or 'none'}"
-    for scale in document["scales"]:
-        sigma = ", ".join(f"window {s['window']} x {s['components']}" for s in scale["sigma_components"])
-        yield f"  scale {scale['patch_scaling']:g}: Sigma components: {sigma or 'none'}"
-        yield "    view       centre (degrees)  visible  support  neurons  patch confidence"
-        yield from (_view_line(k, view) for k, view in enumerate(scale["views"]))
-
-
-def _triangulations(counts: Sequence[int]) -> str:
-    return f"{len(counts)} of {' '.join(map(str, counts))} triangles" if counts else "none"
-
-
-def _view_line(index: int, view: Mapping[str, Any]) -> str:
-    centre = "({:g}, {:g}, {:g})".format(*view["centre_degrees"])
-    support = "{} x {}".format(*view["support"])
-    neurons = _range_text(view["neurons"])
-    confidence = _range_text(view["patch_confidence"])
-    return f"    {index:4d}  {centre:>21}  {view['visible_landmarks']:7d}  {support:>7}  {neurons:>7}  {confidence:>16}"
-
-
-def _range_text(ends: Sequence[float] | None) -> str:
-    if ends is None:
-        return "-"
-    low, high = (f"{end:.3g}" for end in ends)
-    return low if low == high else f"{low} to {high}"

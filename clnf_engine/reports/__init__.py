@@ -1,0 +1,1 @@
+"""Reports: what was found, as one HTML file for a reader who was not there."""
