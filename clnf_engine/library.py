@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 from clnf_engine.errors import ModelFileError
+from clnf_engine.io.calibration_file import find_calibration
 from clnf_engine.io.openface import read_model
 from clnf_engine.model import Model
 
@@ -17,7 +19,7 @@ _MAIN_NAMES = ("main.txt", "main_clnf_general.txt")
 
 
 def load_model(path_or_name: str | os.PathLike[str] | None = None) -> Model:
-    """Load a CLNF model.
+    """Load a CLNF model, with its calibration where there is one.
 
     Parameters
     ----------
@@ -33,20 +35,26 @@ def load_model(path_or_name: str | os.PathLike[str] | None = None) -> Model:
     ModelFileError
         When there is no such model or its files cannot be used.
     """
+    model = read_model(_found(path_or_name))
+    return replace(model, calibration=find_calibration(model))
+
+
+def _found(path_or_name: str | os.PathLike[str] | None) -> Path:
+    """The main file of a model."""
     if path_or_name is None:
         if DEFAULT_MODEL not in shipped_models():
             raise ModelFileError(DEFAULT_MODEL, "", "this installation lacks the model it should have; name another")
-        return read_model(main_file(shipped_models()[DEFAULT_MODEL]))
+        return main_file(shipped_models()[DEFAULT_MODEL])
     path = Path(path_or_name)
     exists = os.path.exists(path)  # a name too long to be one is False here, but an OSError of Path's
     if os.path.isdir(path):
-        return read_model(main_file(path))
+        return main_file(path)
     if not exists and path.name == str(path_or_name) and path.name in shipped_models():
-        return read_model(main_file(shipped_models()[path.name]))
+        return main_file(shipped_models()[path.name])
     if not exists and not path.suffix:
         names = ", ".join(shipped_models()) or "none"
         raise ModelFileError(path, "", f"no such file, folder or shipped model (shipped: {names})")
-    return read_model(path)
+    return path
 
 
 def main_file(folder: Path) -> Path:

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from clnf_engine.accuracy import accuracy
+from clnf_engine.calibration import likelihood_text
 from clnf_engine.diagnostics.finding import Finding, Plot, Progress, Table, no_progress
 from clnf_engine.diagnostics.many_fits import FitSummary, many_fits
 from clnf_engine.initial import Initial, moved
@@ -153,18 +154,17 @@ class StartsFinding(Finding):
         best, own = self.best, self.own
         if best is None or best.likelihood is None:
             return f"It cannot be told: no fit from any of {len(self.starts)} starts succeeded."
+        ends = f"Yes: {best.move} it ends at log-likelihood {likelihood_text(best.likelihood)}"
         if own.problem or own.likelihood is None:
-            return f"Yes: {best.move} it ends at log-likelihood {_likelihood(best)}; from its own start the fit failed."
+            return f"{ends}; from its own start the fit failed."
+        level = likelihood_text(own.likelihood)
         if self.answer:
-            return (
-                f"Yes: {best.move} it ends at log-likelihood {_likelihood(best)} instead of {_likelihood(own)}, "
-                f"{best.distance:.3g} px away."
-            )
+            return f"{ends} instead of {level}, {best.distance:.3g} px away."
         others = [start for start in self.starts if start is not own]
         near = sum(not start.problem and start.distance <= ELSEWHERE_PX for start in others)
         return (
-            f"No: none of {len(others)} other starts ends more than {GAIN:g} above this run's log-likelihood "
-            f"{_likelihood(own)} and more than {ELSEWHERE_PX:g} px away; {near} end within {ELSEWHERE_PX:g} px of it."
+            f"No: none of {len(others)} other starts ends more than {GAIN:g} above this run's log-likelihood {level} "
+            f"and more than {ELSEWHERE_PX:g} px away; {near} end within {ELSEWHERE_PX:g} px of it."
         )
 
     def tables(self) -> tuple[Table, ...]:
@@ -239,10 +239,6 @@ def _problem(one: FitSummary, last: Stage | None) -> str:
 
 def _order(start: Start) -> tuple[bool, bool, float]:
     return start.likelihood is None, bool(start.problem), -(start.likelihood or 0.0)
-
-
-def _likelihood(start: Start) -> str:
-    return f"{start.likelihood:.2f}".replace("-", "−")
 
 
 def _signed(degrees: int) -> str:
