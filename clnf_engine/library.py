@@ -35,26 +35,33 @@ def load_model(path_or_name: str | os.PathLike[str] | None = None) -> Model:
     ModelFileError
         When there is no such model or its files cannot be used.
     """
-    model = read_model(_found(path_or_name))
+    model = read_model(find_model(path_or_name))
     return replace(model, calibration=find_calibration(model))
 
 
-def _found(path_or_name: str | os.PathLike[str] | None) -> Path:
-    """The main file of a model."""
+def find_model(path_or_name: str | os.PathLike[str] | None = None) -> Path:
+    """The main file of the model that `load_model` would load.
+
+    Raises
+    ------
+    ModelFileError
+        When there is no such model.
+    """
     if path_or_name is None:
         if DEFAULT_MODEL not in shipped_models():
             raise ModelFileError(DEFAULT_MODEL, "", "this installation lacks the model it should have; name another")
         return main_file(shipped_models()[DEFAULT_MODEL])
     path = Path(path_or_name)
-    exists = os.path.exists(path)  # a name too long to be one is False here, but an OSError of Path's
     if os.path.isdir(path):
         return main_file(path)
-    if not exists and path.name == str(path_or_name) and path.name in shipped_models():
+    if os.path.exists(path):  # a name too long to be one is False here, but an OSError of Path's
+        return path
+    if path.name == str(path_or_name) and path.name in shipped_models():
         return main_file(shipped_models()[path.name])
-    if not exists and not path.suffix:
-        names = ", ".join(shipped_models()) or "none"
-        raise ModelFileError(path, "", f"no such file, folder or shipped model (shipped: {names})")
-    return path
+    if path.suffix:
+        raise ModelFileError(path, "", "no such file")
+    names = ", ".join(shipped_models()) or "none"
+    raise ModelFileError(path, "", f"no such file, folder or shipped model (shipped: {names})")
 
 
 def main_file(folder: Path) -> Path:

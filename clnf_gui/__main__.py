@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 
+from clnf_engine import __version__
+from clnf_engine.commandline.arguments import complain
+from clnf_engine.errors import ClnfError, FileError
+from clnf_engine.system_libraries import OPENCV_LIBRARIES, QT_LIBRARIES, told_what_to_install
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the window; returns the exit code."""
+    """Run the window; returns the exit code: 2 when it cannot open for what it was given or for what is not here."""
     parser = argparse.ArgumentParser(prog="clnf-gui", description="Step through a CLNF face-landmark fit.")
+    parser.add_argument("--version", action="version", version=f"clnf-gui {__version__}")
     parser.add_argument("image", nargs="?", help="image, video, folder of frames, session or trace to open")
     parser.add_argument("--theme", choices=("system", "light", "dark"), default="system", help="colours of the window")
     parser.add_argument("--fresh", action="store_true", help="open the window as it was made, not as it was left")
@@ -20,6 +27,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if importlib.util.find_spec("PySide6") is None:
         parser.error("the window needs PySide6: install clnf-studio[gui]")
+    try:
+        with told_what_to_install(OPENCV_LIBRARIES | QT_LIBRARIES):
+            return _open(arguments)
+    except ClnfError as error:
+        return complain(str(error), program="clnf-gui")
+
+
+def _open(arguments: argparse.Namespace) -> int:
+    """Open the window, if what it is to show is there."""
+    from clnf_engine.library import find_model
+
+    if arguments.image is not None and not os.path.exists(arguments.image):
+        raise FileError(arguments.image, "", "no such file")
+    if arguments.model is not None:
+        find_model(arguments.model)
     from clnf_gui.app import run
 
     return run(arguments)
@@ -29,7 +51,9 @@ def _size(text: str) -> tuple[int, int]:
     try:
         width, height = (int(word) for word in text.lower().split("x"))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected WIDTHxHEIGHT, such as 1280x720") from None
+        width = height = 0
+    if min(width, height) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected WIDTHxHEIGHT, such as 1280x720")
     return width, height
 
 

@@ -9,8 +9,9 @@ import matplotlib.cbook
 from PySide6.QtCore import QEventLoop, QTimer
 from PySide6.QtWidgets import QApplication
 
+from clnf_engine.errors import ClnfError
 from clnf_engine.library import DEFAULT_MODEL
-from clnf_gui.qt_setup import make_application, show_uncaught
+from clnf_gui.qt_setup import has_display, make_application, show_uncaught
 from clnf_gui.session import Session
 from clnf_gui.settings import layout, remember_layout
 from clnf_gui.window import MainWindow
@@ -19,7 +20,17 @@ _SCREENSHOT_TIMEOUT_MS = 60_000
 
 
 def run(arguments: Namespace) -> int:
-    """Open the window as the command line asks, and return the exit code."""
+    """Open the window as the command line asks, and return the exit code.
+
+    Raises
+    ------
+    ClnfError
+        When nobody could see the window.
+    """
+    if not arguments.screenshot and not has_display():
+        raise ClnfError(
+            "there is no display, DISPLAY and WAYLAND_DISPLAY are not set; --screenshot OUT.png and clnf need none"
+        )
     app = make_application(arguments.theme)
     session = Session()
     window = MainWindow(session)

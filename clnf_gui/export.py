@@ -154,17 +154,15 @@ def step_report(trace: Trace, step: Step, title: str, pictures: Mapping[str, byt
 
     outcome = trace.message if trace.complete else "still running"
     where = f"Model {trace.model_name}; the fit: {outcome}. This page shows {describe(step)}."
-    steps = _table("Steps", step_columns(trace.steps), tuple(each.place for each in trace.steps))
     options = {field.name: option_cell(getattr(trace.options, field.name)) for field in fields(FitOptions)}
     tables = (
-        steps,
+        _table("Steps", step_columns(trace.steps), tuple(each.place for each in trace.steps)),
         _table("Response maps of every stage", statistics_columns(trace.steps)),
         _table("Options", {"option": list(options), "value": list(options.values())}),
     )
     figures = tuple(Figure(name, png) for name, png in pictures.items())
-    return page_html(
-        title, [where], [Section("Pictures", figures=figures), Section("Numbers", tables=tables)], step.place
-    )
+    sections = [Section("Pictures", figures=figures), Section("Numbers", tables=tables)]
+    return page_html(title, [where], sections, here=step.place)
 
 
 def _table(title: str, columns: Mapping[str, Sequence[Any]], links: tuple[Place, ...] = ()) -> Table:

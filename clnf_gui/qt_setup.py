@@ -27,9 +27,9 @@ _DARK_CHECK_BOXES = (
 
 
 def has_display() -> bool:
-    """Whether windows can be shown to a person here."""
+    """Whether windows can be shown to a person here, or someone chose where Qt is to show them."""
     if sys.platform.startswith("linux"):
-        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+        return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
     return True
 
 

@@ -6,42 +6,14 @@ cd "$(dirname "$0")/.."
 
 [ "$(uname -s)" = Linux ] || exit 0
 
-# library, and the Debian package that holds it
-libraries="
-libGL.so.1              libgl1
-libEGL.so.1             libegl1
-libglib-2.0.so.0        libglib2.0-0
-libgthread-2.0.so.0     libglib2.0-0
-libdbus-1.so.3          libdbus-1-3
-libfontconfig.so.1      libfontconfig1
-libxkbcommon.so.0       libxkbcommon0
-libxkbcommon-x11.so.0   libxkbcommon-x11-0
-libX11-xcb.so.1         libx11-xcb1
-libxcb-cursor.so.0      libxcb-cursor0
-libxcb-icccm.so.4       libxcb-icccm4
-libxcb-image.so.0       libxcb-image0
-libxcb-keysyms.so.1     libxcb-keysyms1
-libxcb-randr.so.0       libxcb-randr0
-libxcb-render-util.so.0 libxcb-render-util0
-libxcb-shape.so.0       libxcb-shape0
-libxcb-xinerama.so.0    libxcb-xinerama0
-libxcb-xkb.so.1         libxcb-xkb1
-"
-
-# Prints "library package" for every line of $libraries that cannot be loaded, and a package of fonts if there is none.
-missing=$(.venv/bin/python - "$libraries" <<'PYTHON'
-import ctypes
+# Prints "library package" for every library that cannot be loaded, and a package of fonts if there is none.
+missing=$(.venv/bin/python - <<'PYTHON'
 import os
-import sys
 
-for line in sys.argv[1].split("\n"):
-    if not line:
-        continue
-    library, package = line.split()
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        print(library, package)
+from clnf_engine.system_libraries import OPENCV_LIBRARIES, QT_LIBRARIES, missing_libraries
+
+for library, package in missing_libraries(OPENCV_LIBRARIES | QT_LIBRARIES).items():
+    print(library, package)
 
 folders = ["/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts", "/run/current-system/sw/share/X11/fonts"]
 fonts = (

@@ -29,9 +29,9 @@ INTERRUPTED, BROKEN_PIPE = 130, 141
 # --- on the terminal --------------------------------------------------------------------------------
 
 
-def complain(sentence: str, code: int = BAD_INPUT) -> int:
+def complain(sentence: str, code: int = BAD_INPUT, program: str = "clnf") -> int:
     """Say what went wrong, in one line on standard error; the exit code."""
-    print("clnf:", " ".join(sentence.splitlines()), file=sys.stderr)
+    print(f"{program}:", " ".join(sentence.splitlines()), file=sys.stderr)
     return code
 
 

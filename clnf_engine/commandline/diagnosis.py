@@ -186,7 +186,7 @@ def _show(args: argparse.Namespace, investigation: Investigation) -> None:
     if args.report is not None:
         from clnf_engine.reports.diagnosis import report_html
 
-        write_file(args.report, report_html(investigation).encode("utf-8", "backslashreplace"))
+        write_file(args.report, report_html(investigation).encode())
     if args.format == "json":
         print_text(json_text(investigation.document()))
     else:

@@ -28,6 +28,7 @@ from clnf_engine.commandline.arguments import (
     starts,
 )
 from clnf_engine.errors import ClnfError
+from clnf_engine.system_libraries import OPENCV_LIBRARIES, told_what_to_install
 
 if TYPE_CHECKING:
     from clnf_engine.model import Model
@@ -52,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         words = sys.argv[1:] if argv is None else argv
         args = _parser().parse_args(_joined_box(words))
         args.typed = shlex.join(["clnf", *words])
-        code: int = args.run(args)
+        with told_what_to_install(OPENCV_LIBRARIES):
+            code: int = args.run(args)
         sys.stdout.flush()  # so that a failure to write shows here, not at exit
     except SystemExit as stop:  # argparse, after --help and --version
         return int(stop.code or DONE)

@@ -374,6 +374,7 @@ def test_a_screenshot_without_a_fit_is_an_error(
     qapp: object, model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "window.png"
+    (tmp_path / "no.jpg").write_bytes(b"no image")
     assert main([str(tmp_path / "no.jpg"), "--model", str(model_file), "--screenshot", str(path)]) == 1
     assert "no.jpg" in capsys.readouterr().err
     assert not path.exists()

@@ -92,10 +92,11 @@ def test_columns_of_numbers_stand_to_the_right() -> None:
 def test_the_row_one_looks_at_is_highlighted_and_in_sight() -> None:
     rows = tuple((k,) for k in range(30))
     here, other = (Table(name, ("a",), rows, tuple(range(start, start + 30))) for name, start in (("x", 0), ("y", 50)))
-    page = Page(page_html("title", [], [Section("s", tables=(here, other))], here=7))
+    plain = Table("z", ("a",), rows)
+    page = Page(page_html("title", [], [Section("s", tables=(here, other, plain))], here=7))
     marked = [k for k, (_, attributes) in enumerate(t for t in page.tags if t[0] == "tr") if attributes]
     assert marked == [8]  # below the headings
-    assert ["open" in attributes for tag, attributes in page.tags if tag == "details"] == [True, False]
+    assert ["open" in attributes for tag, attributes in page.tags if tag == "details"] == [True, False, False]
 
 
 def test_rows_about_nothing_are_not_highlighted() -> None:
