@@ -110,7 +110,10 @@ def _option_rows(traces: tuple[Trace, ...]) -> Iterator[Row]:
         values = [getattr(trace.options, name) for trace in traces]
         if any(value != default for value in values):
             changed += 1
-            yield f"deviation {name}" if name in DEVIATIONS else f"option {name}", *map(option_cell, values)
+            yield (
+                f"deviation {DEVIATIONS[name].label}" if name in DEVIATIONS else f"option {name}",
+                *map(option_cell, values),
+            )
     if not changed:
         yield "options", *("OpenFace's" for _ in traces)
 

@@ -37,11 +37,10 @@ def _runs(investigation: Investigation) -> Section:
 
 def _deviations(investigation: Investigation) -> Iterator[Table]:
     traces = investigation.runs.values()
-    rows = tuple(
-        (d.name, d.breaks, d.shows) for d in DEVIATIONS.values() if any(d.on(trace.options) for trace in traces)
-    )
+    on = (d for d in DEVIATIONS.values() if any(d.on(trace.options) for trace in traces))
+    rows = tuple((d.title, d.name, d.breaks, d.shows) for d in on)
     if rows:
-        columns = ("deviation", "what it breaks", "how that shows")
+        columns = ("deviation", "option", "what it breaks", "how that shows")
         yield Table("The deviations from OpenFace that are on", columns, rows)
 
 

@@ -90,7 +90,7 @@ def test_text_ends_with_the_verdicts(capsys: Output, photo: str, model_file: str
     assert rows["image, px"] == ["144 x 150"]
     assert (rows["model"], rows["start"]) == (["tiny"], ["box"])
     assert rows["box x, y, width, height, px"] == ["9, 27, 130, 120"]
-    assert (rows["option windows"], rows["deviation sum_guard"]) == (["9,7"], ["yes"])
+    assert (rows["option windows"], rows["deviation kernel sum guard (sum_guard)"]) == (["9,7"], ["yes"])
     summary = trace.stages[0]
     counts = f"{summary.rigid_iterations} rigid, {summary.nonrigid_iterations} non-rigid"
     assert rows["stage 1"] == [f"scale 0.25, window 9: {counts}"]
