@@ -26,6 +26,9 @@ SHARE = 95
 FEWEST = 20
 """Fits of either kind below which a percentile means nothing."""
 
+HAS_IT_WORKED = "Has the fit worked?"
+"""The question that a Verdict answers."""
+
 HOW = "clnf evaluate FACES --model MODEL --calibrate makes a calibration from annotated faces"
 
 
@@ -131,6 +134,11 @@ class Verdict:
     text: str
     basis: str
 
+    @property
+    def sentence(self) -> str:
+        """The text as a sentence."""
+        return f"{self.text[:1].upper()}{self.text[1:]}."
+
 
 def judge(steps: Sequence[Step], model: Model, options: FitOptions) -> Verdict:
     """Whether a fit has probably failed.
@@ -157,7 +165,7 @@ def judge(steps: Sequence[Step], model: Model, options: FitOptions) -> Verdict:
         return Verdict(True, f"failed: {end.message}", "the fit itself")
     calibration = model.calibration
     if calibration is None:
-        return Verdict(None, f"cannot be told: {model.name} has no calibration", HOW)
+        return Verdict(None, "cannot be told: this model has no calibration", HOW)
     reason = _beyond(calibration, steps, options, len(model.scales))
     if reason or end.likelihood is None:
         return Verdict(None, f"cannot be told: {reason or 'the fit has no likelihood'}", f"{HOW}; options too")

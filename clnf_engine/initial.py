@@ -129,6 +129,19 @@ def initials_from_detector(model: Model, image: NDArray[np.uint8]) -> list[Initi
     return [replace(initial_from_box(model, box), source=Source.DETECTOR) for box in detect_faces(image)]
 
 
+def detected_at(model: Model, image: NDArray[np.uint8], box: Box) -> Initial | None:
+    """The start at the detected face that overlaps a box most, the larger of equals; None when none does."""
+    found = initials_from_detector(model, image)
+    best = max(found, default=None, key=lambda initial: _overlap(initial.box, box))
+    return best if best is not None and _overlap(best.box, box) > 0 else None
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """Area common to two boxes, px²."""
+    sides = [max(0.0, min(a[k] + a[k + 2], b[k] + b[k + 2]) - max(a[k], b[k])) for k in (0, 1)]
+    return sides[0] * sides[1]
+
+
 def perturbed(model: Model, initial: Initial, seed: int, amount: float = 0.1, rotation: float = 0.0) -> Initial:
     """A seeded random perturbation of a start.
 

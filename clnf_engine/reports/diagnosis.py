@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from clnf_engine.calibration import HAS_IT_WORKED
 from clnf_engine.deviations import DEVIATIONS
 from clnf_engine.diagnostics.finding import Finding, Table
 from clnf_engine.diagnostics.investigation import Investigation
@@ -24,14 +25,19 @@ _INTRODUCTION = (
 def report_html(investigation: Investigation) -> str:
     """The report as the text of an HTML file that needs no other."""
     paragraphs = [_INTRODUCTION, *filter(None, [investigation.note])]
+    verdicts = (
+        Section(title, title.replace(" ", "-").lower(), HAS_IT_WORKED, verdict.sentence, source=verdict.basis)
+        for title, verdict in investigation.fit_verdicts()
+    )
     findings = (_section(tool, finding) for tool, finding in investigation.findings)
     origin = Section("To make this report again", code=investigation.command)
-    return page_html(investigation.title, paragraphs, [_runs(investigation), *findings, origin])
+    return page_html(investigation.title, paragraphs, [_runs(investigation), *verdicts, *findings, origin])
 
 
 def _runs(investigation: Investigation) -> Section:
     table = investigation.run_table()
-    tables = (replace(table, title=""), *_deviations(investigation))
+    error = investigation.error_table()
+    tables = (replace(table, title=""), *([] if error is None else [error]), *_deviations(investigation))
     return Section(table.title, figures=tuple(_photos(investigation)), tables=tables)
 
 

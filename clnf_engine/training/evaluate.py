@@ -20,7 +20,7 @@ from clnf_engine.accuracy import Accuracy, accuracy
 from clnf_engine.errors import ClnfError
 from clnf_engine.fitting import fit
 from clnf_engine.ibug68 import N_LANDMARKS, REGIONS
-from clnf_engine.initial import Initial, box_around, initial_from_box, initials_from_detector, perturbed
+from clnf_engine.initial import Initial, box_around, detected_at, initial_from_box, perturbed
 from clnf_engine.io.files import atomic_write
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
@@ -167,22 +167,11 @@ def _face_error(face: Face, model: Model, options: FitOptions | None, start: Sta
 def _initial(face: Face, image: NDArray[np.uint8], model: Model, start: Start, seed: int) -> Initial | None:
     truth = box_around(face.points)
     if start is Start.DETECTOR:
-        found = [
-            (_overlap(initial.box, truth), -k, initial)
-            for k, initial in enumerate(initials_from_detector(model, image))
-        ]
-        best = max(found, default=None, key=lambda item: item[:2])
-        return best[2] if best is not None and best[0] > 0 else None
+        return detected_at(model, image, truth)
     initial = initial_from_box(model, truth)
     if start is Start.BOX:
         return initial
     return perturbed(model, initial, seed + zlib.crc32(face.name.encode()), amount=PERTURBATION)
-
-
-def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
-    """Area common to two boxes, px²."""
-    sides = [max(0.0, min(a[k] + a[k + 2], b[k] + b[k + 2]) - max(a[k], b[k])) for k in (0, 1)]
-    return sides[0] * sides[1]
 
 
 # --- what a person sees -----------------------------------------------------------------------------

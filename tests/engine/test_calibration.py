@@ -104,7 +104,7 @@ def test_a_fit_that_says_it_failed_has_failed_whatever_its_likelihood() -> None:
 
 def test_without_a_calibration_it_cannot_be_told_and_how_to_make_one_is_said() -> None:
     verdict = judge(run().steps, model_with(None), FitOptions())
-    assert verdict.failed is None and "tiny has no calibration" in verdict.text
+    assert verdict.failed is None and "this model has no calibration" in verdict.text
     assert "clnf evaluate" in verdict.basis and "--calibrate" in verdict.basis
 
 
