@@ -9,8 +9,8 @@ from PySide6.QtGui import QPalette
 
 _DECADES = np.arange(-40, 41)
 _FAR = 1e5
-_TICK_PX = 18
-"""Room that a number takes."""
+_TICK_PX = {"left": 18, "right": 18, "bottom": 54, "top": 54}
+"""Room that a number takes along an axis."""
 
 
 class DecadeAxis(pg.AxisItem):
@@ -31,7 +31,7 @@ class SparseDecadeAxis(DecadeAxis):
         for every in (1, 2, 4, 8, 16):
             steps = np.arange(np.ceil(2 * minVal), np.floor(2 * maxVal) + 1)
             steps = steps[steps % every == 0]
-            if len(steps) * _TICK_PX <= size or len(steps) <= 1:
+            if len(steps) * _TICK_PX[self.orientation] <= size or len(steps) <= 1:
                 break
         if not len(steps):
             return [(1.0, np.array([(minVal + maxVal) / 2]))]

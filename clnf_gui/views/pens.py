@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QPen
 from PySide6.QtWidgets import QWidget
 
@@ -20,11 +20,15 @@ class Pens(QObject):
     The width of a cosmetic pen is in pixels of the device: a line of one such pixel is a hair on a fine screen.
     """
 
+    changed = Signal()
+    """Colours are others now: legends have to be written anew."""
+
     def __init__(self, view: QWidget, on_photo: bool = False) -> None:
         """`on_photo` is for views whose ground is the same in every theme: their colours are taken as they are."""
         super().__init__(view)
         self._view, self._on_photo = view, on_photo
         self._rows: dict[Callable[[QPen], object], tuple[Colour, float, Qt.PenStyle, Qt.PenCapStyle]] = {}
+        self._fills: list[tuple[Callable[[str], object], str]] = []
         self._state = self._now()
         view.installEventFilter(self)
 
@@ -39,6 +43,11 @@ class Pens(QObject):
         """Give `set_pen` a pen, now and whenever it has to be another; `width` is in logical px."""
         self._rows[set_pen] = (colour, width, style, cap)
         set_pen(self._pen(*self._rows[set_pen]))
+
+    def fill(self, set_colour: Callable[[str], object], colour: str) -> None:
+        """Give `set_colour` a colour to fill with, now and whenever it has to be another."""
+        self._fills.append((set_colour, colour))
+        set_colour(self.colour(colour))
 
     def colour(self, colour: str) -> str:
         """A colour as this view shows it."""
@@ -60,4 +69,7 @@ class Pens(QObject):
             self._state = now
             for set_pen, row in self._rows.items():
                 set_pen(self._pen(*row))
+            for set_colour, colour in self._fills:
+                set_colour(self.colour(colour))
+            self.changed.emit()
         return False
