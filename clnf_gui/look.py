@@ -128,6 +128,6 @@ class Look:
         return replace(self, pinned=(*self.pinned, landmark))
 
     def toggled(self, name: str) -> Look:
-        """A copy with one of the ``show_…`` switches turned."""
+        """A copy with one of the switches turned."""
         change: dict[str, Any] = {name: not getattr(self, name)}
         return replace(self, **change)

@@ -38,6 +38,7 @@ def readable(colour: str, dark: bool) -> str:
     """
     return (_ON_DARK if dark else _ON_LIGHT).get(colour, colour)
 
+
 _STAGES = (SKY, ORANGE, GREEN, PURPLE)
 
 

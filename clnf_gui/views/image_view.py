@@ -147,7 +147,9 @@ class ImageView(pg.GraphicsLayoutWidget):
         which = None if maps is None else maps.visible.copy()
         if which is not None and selected is not None and not look.windows_all:
             which[np.arange(len(which)) != selected] = False
-        _set_pairs(self.window_item, _windows(maps, which) if maps and which is not None and look.show_windows else None)
+        _set_pairs(
+            self.window_item, _windows(maps, which) if maps and which is not None and look.show_windows else None
+        )
         if maps is None or selected is None or not look.show_map or not maps.visible[selected]:
             self.map_item.clear()
             return
