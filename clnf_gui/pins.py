@@ -62,5 +62,4 @@ class Pins(QObject):
             others = [d for d in self._window.findChildren(QDockWidget) if d.objectName() == self._beside]
             if others:
                 self._window.tabifyDockWidget(others[0], dock)
-            dock.raise_()
         return self.docks[landmark]

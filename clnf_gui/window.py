@@ -186,7 +186,7 @@ class MainWindow(QMainWindow):
         keys = EditorKeys(self.menus.speed, *panes)
         for signal in (self.options.focus_released, keys.done):
             signal.connect(self._focus_image)
-        self.pins.unpinned.connect(lambda landmark: session.set_look(session.look.with_pin(landmark)))
+        self.pins.unpinned.connect(self._unpin)
         self.panes.command_wanted.connect(lambda name: self.actions_by_id[name].trigger())
 
     # --- repainting ---------------------------------------------------------------------------
@@ -303,6 +303,11 @@ class MainWindow(QMainWindow):
     def _focus_image(self) -> None:
         """Let the keys step the fit again, after a value has been typed."""
         self.image_views[self.session.active].setFocus(Qt.FocusReason.OtherFocusReason)
+
+    @Slot(int)
+    def _unpin(self, landmark: int) -> None:
+        if landmark in self.session.look.pinned:
+            self.session.set_look(self.session.look.with_pin(landmark))
 
     def _drag_box(self, name: str, box: tuple[float, float, float, float]) -> None:
         """The fit follows the box live, in the lane whose box is dragged."""

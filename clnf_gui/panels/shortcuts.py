@@ -50,6 +50,7 @@ class ShortcutsDialog(QDialog):
         self._page = QWidget()
         self._row = QHBoxLayout(self._page)
         self._row.setContentsMargins(0, 0, 0, 0)
+        self._row.setSpacing(_GAP_PX)
         self._columns = 0
         self.scroll = QScrollArea()
         self.scroll.setWidget(self._page)
@@ -62,22 +63,25 @@ class ShortcutsDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.addWidget(self.scroll, 1)
         layout.addWidget(self.buttons)
+        self.scroll.setFocus()
         self._fit(available if available is not None else (parent or self).screen().availableGeometry())
 
     def _fit(self, available: QRect) -> None:
         """Begin with the size that shows everything, if the screen has it."""
+        margins = self.layout().contentsMargins()
+        self._sides = margins.left() + margins.right() + self.scroll.verticalScrollBar().sizeHint().width() + 2
         self._widest = max(group.sizeHint().width() for group in self.groups)
-        around = self.layout().contentsMargins()
-        bar = self.scroll.verticalScrollBar().sizeHint().width()
-        sides = around.left() + around.right() + bar
-        width = min(2 * self._widest + _GAP_PX + sides, int(_SHARE * available.width()))
-        self._arrange(2 if width >= 2 * self._widest + _GAP_PX + sides else 1)
-        if self._columns == 1:
-            width = min(self._widest + sides, width)
-        rest = around.top() + around.bottom() + self.layout().spacing() + self.buttons.sizeHint().height()
-        height = min(self._page.sizeHint().height() + rest, int(_SHARE * available.height()))
-        self.setMaximumHeight(int(_SHARE * available.height()))
-        self.resize(width, height)
+        width, height = (int(_SHARE * side) for side in (available.width(), available.height()))
+        self.setMaximumHeight(height)
+        columns = self._columns_in(width)
+        self._arrange(columns)
+        rest = margins.top() + margins.bottom() + self.layout().spacing() + self.buttons.sizeHint().height()
+        needed = columns * self._widest + (columns - 1) * _GAP_PX + self._sides
+        self.resize(min(needed, width), min(self._page.sizeHint().height() + rest, height))
+
+    def _columns_in(self, width: int) -> int:
+        """How many columns a dialog of this width has."""
+        return 2 if width >= 2 * self._widest + _GAP_PX + self._sides else 1
 
     def _arrange(self, columns: int) -> None:
         """Share the groups out so that the columns are about equally high."""
@@ -105,8 +109,7 @@ class ShortcutsDialog(QDialog):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        room = self.scroll.viewport().width()
-        self._arrange(2 if room >= 2 * self._widest + _GAP_PX else 1)
+        self._arrange(self._columns_in(self.width()))
 
 
 def _group(menu: str, commands: Iterable[Command]) -> QGroupBox:

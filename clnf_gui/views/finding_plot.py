@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 from clnf_engine.arrays import Floats
 from clnf_engine.diagnostics.finding import Plot, Style
 from clnf_gui.theme import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
-from clnf_gui.views.axes import SparseDecadeAxis, decade_lines, follow_palette
+from clnf_gui.views.axes import NameAxis, SparseDecadeAxis, decade_lines, follow_palette
 from clnf_gui.views.pens import Pens
 
 _COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
@@ -20,8 +20,6 @@ _MARKS = ("——", "– –", "· · ·", "– · –")
 _SHORT_NAME = 6
 _LONG_NAME = 20
 """Longer names are cut, characters; the table has them whole."""
-_LABELS = 8
-"""About as many names as fit under a plot."""
 _FULL = 0.8
 """Part of the room between two names that their bars take."""
 
@@ -44,7 +42,10 @@ class FindingPlot(QWidget):
         self.legend = QLabel(wordWrap=True)
         self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.legend.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        self.plot = pg.PlotWidget(enableMenu=False, axisItems={side: SparseDecadeAxis(side)} if figure.log_y else {})
+        axes: dict[str, pg.AxisItem] = {side: SparseDecadeAxis(side)} if figure.log_y else {}
+        if figure.ticks and not self._lying:
+            axes["bottom"] = NameAxis("bottom", figure.x, figure.ticks)
+        self.plot = pg.PlotWidget(enableMenu=False, axisItems=axes)
         self.plot.setAccessibleName(figure.title)
         self.plot.plotItem.setMouseEnabled(x=False, y=False)
         self.plot.plotItem.hideButtons()
@@ -93,9 +94,6 @@ class FindingPlot(QWidget):
             return
         item.setLabel("bottom", figure.x_label)
         item.setLabel("left", figure.y_label)
-        if figure.ticks:
-            every = max(round(len(figure.ticks) / _LABELS / 5) * 5, 1)
-            item.getAxis("bottom").setTicks([list(zip(figure.x, figure.ticks, strict=True))[::every]])
 
     def _write_legend(self) -> None:
         names, marks = self._names, self._marks

@@ -202,6 +202,7 @@ class ImageView(pg.GraphicsLayoutWidget):
 
     def show_selection(self, landmark: int | None) -> None:
         """Ring and number the selected landmark; its map and window are those that can be painted alone."""
+        self.numbers.leave_out(landmark)
         if landmark != self._selection:
             self._selection = landmark
             self._paint_maps()

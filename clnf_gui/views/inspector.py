@@ -150,6 +150,7 @@ class _Numbers(QWidget):
         for table in self.tables:
             table.horizontalHeader().setStretchLastSection(True)
             layout.addWidget(table, 1)
+        self._name_px = self.fontMetrics().horizontalAdvance("shift x, reference px") + 14
         self._title = ""
         self._values: dict[str, float] = {}
 
@@ -167,6 +168,7 @@ class _Numbers(QWidget):
         for table, part in ((first, names[:half]), (second, names[half:])):
             values = [self._values[name] for name in part]
             table.show_columns({self._title: part, "value": values} if self._values else {})
+            table.setColumnWidth(0, max(table.columnWidth(0), self._name_px))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -203,6 +205,7 @@ class InspectorView(QSplitter):
         layout.setSpacing(0)
         layout.addWidget(self.sentence)
         layout.addWidget(self.numbers, 1)
+        layout.addStretch(0)
         self.addWidget(self.pictures)
         self.addWidget(below)
         self.setSizes([420, 220])
@@ -218,7 +221,9 @@ class InspectorView(QSplitter):
         if step is None or landmark is None or model is None:
             hint = hint or without_maps(None)
             self.numbers.show_values("", {})
+            self.numbers.hide()  # what is around it stays: Qt takes a widget that its children cover for out of sight
         else:
+            self.numbers.show()
             self.panels = panels(step, landmark, model, options)
             hint = "" if self.panels else without_maps(step)
             self.numbers.show_values(f"landmark {landmark}", numbers(step, landmark, model))

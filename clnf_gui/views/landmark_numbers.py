@@ -30,6 +30,13 @@ class LandmarkNumbers(ScreenText):
         self._points: NDArray[np.float64] = np.zeros((0, 2))
         self._outwards = self._points
         self._spacing = 0.0
+        self._without: int | None = None
+
+    def leave_out(self, landmark: int | None) -> None:
+        """Leave out the number of a landmark that is named in another way."""
+        if landmark != self._without:
+            self._without = landmark
+            self.update()
 
     def show_points(self, points: NDArray[np.float64]) -> None:
         """Number these points, (n, 2)."""
@@ -59,9 +66,10 @@ class LandmarkNumbers(ScreenText):
         scale = np.array([transform.m11(), transform.m22()])
         boxes = text_boxes(self._points * scale, self._outwards, sizes)
         origin = QPointF(transform.dx(), transform.dy())
-        for number in apart(boxes):
+        for number in apart(boxes, self._points * scale):
             left, _, _, bottom = boxes[number]
-            draw_outlined(painter, origin + QPointF(left, bottom - 1), str(number))
+            if number != self._without:
+                draw_outlined(painter, origin + QPointF(left, bottom - 1), str(number))
         painter.setTransform(transform)
 
 
@@ -94,13 +102,15 @@ def text_boxes(
     return np.hstack([centres - sizes / 2, centres + sizes / 2])
 
 
-def apart(boxes: NDArray[np.float64]) -> list[int]:
-    """Which of the boxes, (n, 4), can be painted so that none lies over another; the first come first."""
+def apart(boxes: NDArray[np.float64], points: NDArray[np.float64]) -> list[int]:
+    """Which of the boxes, (n, 4), can be painted so that none lies over another or over a point; the first come first."""
     overlap = np.ones((len(boxes), len(boxes)), dtype=bool)
+    covers = np.ones((len(boxes), len(points)), dtype=bool)
     for axis in (0, 1):
         low, high = boxes[:, axis], boxes[:, axis + 2]
         overlap &= (low[:, None] < high[None]) & (low[None] < high[:, None])
-    free = np.ones(len(boxes), dtype=bool)
+        covers &= (low[:, None] < points[None, :, axis]) & (points[None, :, axis] < high[:, None])
+    free = ~covers.any(axis=1)
     chosen = []
     for k in range(len(boxes)):
         if free[k]:

@@ -22,6 +22,7 @@ from clnf_gui.views.pens import Pens
 _GAP = 2
 _TINY = 1e-30
 """Half-width of a colour range that would otherwise be empty."""
+_MARGIN_PX = 9
 _FADED = 0.35
 """Opacity of maps that are not those of the step that is shown."""
 
@@ -101,7 +102,7 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         self._faded = False
         if self._paint_maps(a, b):
             self.faded_item.clear()
-            self.hint.show_text("")
+            self._say("")
             return
         self.image_item.clear()
         step = b if look.map_source is MapSource.B and b is not None else a
@@ -110,13 +111,19 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         self._faded = True
         if step is not None and step.responses is not None:
             self._clear()
-            self.hint.show_text("The maps of A and B differ in size here")
+            self._say("The maps of A and B differ in size here")
         elif self._paint_maps(*earlier):
             stage = "" if painted is None else f": the maps of {painted.stage}"
-            self.hint.show_text(f"Faded{stage}. {without_maps(step)}.", low=True)
+            self._say(f"Faded{stage}. {without_maps(step)}.", low=True)
         else:
             self._clear()
-            self.hint.show_text(without_maps(step))
+            self._say(without_maps(step))
+
+    def _say(self, text: str, low: bool = False) -> None:
+        """Show a hint; one at the lower edge gets room below the maps."""
+        self.hint.show_text(text, low)
+        room = self.hint.height() + _MARGIN_PX if low else 0
+        self.ci.layout.setContentsMargins(_MARGIN_PX, _MARGIN_PX, _MARGIN_PX, _MARGIN_PX + room)
 
     def _paint_maps(self, a: Step | None, b: Step | None) -> bool:
         """Paint the maps of these Steps; False if there are none."""
@@ -144,7 +151,7 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         positions = np.zeros((0, 2)) if step.mean_shift is None else corners + step.mean_shift.position + 0.5
         self.position_item.setData(pos=positions)
         if reshaped:
-            self.labels.show_numbers([(k, *self._corner(k)) for k in range(n)], self._tile)
+            self.labels.show_numbers([(k, *self._corner(k)) for k in range(n)], window)
             self._frame_maps()
         return True
 

@@ -93,7 +93,12 @@ def test_a_text_beside_a_point_does_not_cover_it() -> None:
 
 def test_texts_that_would_overlap_are_left_out() -> None:
     boxes = np.array([(0, 0, 10, 8), (9, 0, 19, 8), (10, 0, 20, 8), (0, 7, 5, 15), (0, 8, 5, 16)], dtype=float)
-    assert apart(boxes) == [0, 2, 4]
+    assert apart(boxes, np.zeros((0, 2))) == [0, 2, 4]
+
+
+def test_a_number_that_would_cover_a_point_is_left_out() -> None:
+    boxes = np.array([(0, 0, 10, 8), (20, 0, 30, 8)], dtype=float)
+    assert apart(boxes, np.array([(25.0, 4.0), (10.0, 4.0)])) == [0]
 
 
 def test_without_points_there_is_nothing_to_paint(qapp: object) -> None:
