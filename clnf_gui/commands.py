@@ -118,6 +118,8 @@ class Command:
         For commands that switch something: whether it is on.
     can : callable or None
         Whether it can be done now; always, without one.
+    about : str
+        What it does, where its text leaves that open.
     """
 
     id: str
@@ -129,6 +131,7 @@ class Command:
     needs_steps: bool = False
     checked: Callable[[Session], bool] | None = None
     can: Callable[[Session], bool] | None = None
+    about: str = ""
 
     @property
     def keys(self) -> str:
@@ -137,8 +140,9 @@ class Command:
 
     @property
     def tip(self) -> str:
-        """The text, and the shortcut if there is one."""
-        return f"{self.text} ({self.keys})" if self.shortcut else self.text
+        """The text, the shortcut if there is one, and what it does where the text leaves that open."""
+        text = f"{self.text} ({self.keys})" if self.shortcut else self.text
+        return f"{text}: {self.about}" if self.about else text
 
 
 def _show_maps(kind: MapKind) -> Callable[[Session, Dialogs], None]:
@@ -245,13 +249,23 @@ COMMANDS: tuple[Command, ...] = (
         "play",
         True,
         checked=lambda s: s.cursor.playback.on,
+        about="step by step, at the speed beside it",
     ),
     Command("step", "Step", "Step", lambda s, _: s.cursor.move_by_step(1), "Right", "step", True),
     Command("phase", "Step", "Phase forward", lambda s, _: s.cursor.move_by_phase(1), "Down", "phase", True),
     Command("stage", "Step", "Stage forward", lambda s, _: s.cursor.move_by_stage(1), "PgDown", "stage", True),
     Command("into_back", "Step", "Step into, back", lambda s, _: s.cursor.step_into(-1), "Shift+Left", "", True),
     Command("into", "Step", "Step into", lambda s, _: s.cursor.step_into(1), "Shift+Right", "", True),
-    Command("run", "Step", "Run", lambda s, _: s.cursor.run(), "Ctrl+R", "run", True),
+    Command(
+        "run",
+        "Step",
+        "Run",
+        lambda s, _: s.cursor.run(),
+        "Ctrl+R",
+        "run",
+        True,
+        about="at once to the next stop condition, or to the end",
+    ),
     Command("end", "Step", "To the end", lambda s, _: s.cursor.move_cursor(len(s.lane.steps)), "End", "last", True),
     Command(
         "loop",
@@ -377,6 +391,8 @@ COMMANDS: tuple[Command, ...] = (
     _overlay("show_shifts", "Mean-shifts", "S"),
     _overlay("show_contours", "Face contours", "C"),
     _overlay("show_windows", "Search windows", "W"),
+    _overlay("windows_all", "Search windows of all landmarks", "Shift+W"),
+    _overlay("show_map", "Map of the selected landmark", "M"),
     _overlay("show_trail", "Shapes of the last iterations", "T"),
     _overlay("show_numbers", "Numbers when zoomed in", "L"),
     _overlay("show_truth", "Ground truth", "Shift+T"),

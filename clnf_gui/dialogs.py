@@ -16,6 +16,7 @@ from clnf_gui import about, settings
 from clnf_gui.commands import COMMANDS
 from clnf_gui.export import lab_report, png_bytes, python_source, step_report, steps_csv, tracking_csv
 from clnf_gui.panels.palette import Palette
+from clnf_gui.panels.shortcuts import ShortcutsDialog
 from clnf_gui.panels.stop_dialog import StopDialog
 from clnf_gui.panes import Panes, in_sight
 from clnf_gui.session import Session
@@ -214,7 +215,7 @@ class WindowDialogs:
         palette.activateWindow()
 
     def show_help(self) -> None:
-        self._tell("Shortcuts", about.shortcuts_html(COMMANDS))
+        ShortcutsDialog(COMMANDS, self._window).show()
 
     def show_about(self) -> None:
         self._tell("About CLNF Studio", about.about_html())

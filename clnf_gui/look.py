@@ -92,6 +92,10 @@ class Look:
     show_ghost, show_shifts, show_contours, show_windows, show_trail, show_numbers, show_truth : bool
         Over the image: initial shape, mean-shifts, face contours, search windows, the shapes of the last iterations,
         landmark numbers (when zoomed in), ground truth.
+    show_map : bool
+        The response map of the selected landmark over the image, where it looks.
+    windows_all : bool
+        The search windows of all landmarks, also while one is selected; else that of the selected one alone.
     show_box : bool
         The starting box, to be dragged.
     """
@@ -110,6 +114,8 @@ class Look:
     show_shifts: bool = True
     show_contours: bool = True
     show_windows: bool = False
+    windows_all: bool = False
+    show_map: bool = False
     show_trail: bool = False
     show_numbers: bool = True
     show_truth: bool = True
@@ -122,6 +128,6 @@ class Look:
         return replace(self, pinned=(*self.pinned, landmark))
 
     def toggled(self, name: str) -> Look:
-        """A copy with one of the ``show_…`` switches turned."""
+        """A copy with one of the switches turned."""
         change: dict[str, Any] = {name: not getattr(self, name)}
         return replace(self, **change)

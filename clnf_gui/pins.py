@@ -1,19 +1,37 @@
-"""Pinned inspectors: a dock for every landmark that is to stay in sight."""
+"""Pinned inspectors: a tab beside "Landmark" for every landmark that is to stay in sight."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from functools import partial
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QDockWidget, QMainWindow
 
 from clnf_gui.session import Session
 from clnf_gui.views.inspector import InspectorView
 
 
-class Pins:
+class _Pin(QDockWidget):
+    """A dock that tells when a person closes it."""
+
+    closed = Signal()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        super().closeEvent(event)
+        self.closed.emit()
+
+
+class Pins(QObject):
     """Keeps the docks of a window as the Session's look has them."""
 
-    def __init__(self, window: QMainWindow) -> None:
-        self._window = window
+    unpinned = Signal(int)
+    """Landmark whose dock a person has closed; it goes when the look no longer has it."""
+
+    def __init__(self, window: QMainWindow, beside: str = "Landmark") -> None:
+        """`beside` names the dock that pins are tabs of."""
+        super().__init__(window)
+        self._window, self._beside = window, beside
         self.docks: dict[int, QDockWidget] = {}
 
     def paint(self, session: Session) -> None:
@@ -31,10 +49,17 @@ class Pins:
 
     def _dock(self, landmark: int) -> QDockWidget:
         if landmark not in self.docks:
-            dock = QDockWidget(f"Landmark {landmark}, pinned")
+            dock = self.docks[landmark] = _Pin(f"Landmark {landmark}")
             dock.setObjectName(f"pin {landmark}")
-            dock.setFeatures(QDockWidget.DockWidgetFeature.DockWidgetMovable)
+            dock.setFeatures(
+                QDockWidget.DockWidgetFeature.DockWidgetMovable
+                | QDockWidget.DockWidgetFeature.DockWidgetFloatable
+                | QDockWidget.DockWidgetFeature.DockWidgetClosable
+            )
             dock.setWidget(InspectorView())
+            dock.closed.connect(partial(self.unpinned.emit, landmark))
             self._window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
-            self.docks[landmark] = dock
+            others = [d for d in self._window.findChildren(QDockWidget) if d.objectName() == self._beside]
+            if others:
+                self._window.tabifyDockWidget(others[0], dock)
         return self.docks[landmark]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from PySide6.QtGui import QColor
+from PySide6.QtGui import QBrush, QColor, QPalette
 
 from clnf_engine import Phase, Step
 
@@ -21,12 +21,40 @@ BACKDROP = "#2a2d31"
 
 LANE_COLOURS = {"A": BLUE, "B": VERMILION}
 
+_ON_LIGHT = {ORANGE: "#b87800", SKY: "#3596cc"}
+_ON_DARK = {BLUE: "#4a90e2"}
+_DARK = 128
+
+
+def is_dark(palette: QPalette) -> bool:
+    """Whether a palette's plots are light on dark."""
+    return palette.color(QPalette.ColorRole.Base).lightness() < _DARK
+
+
+def readable(colour: str, dark: bool) -> str:
+    """A colour of the palette above as lines and words in a plot have it: its contrast to the ground is 3:1 or more.
+
+    3:1 is what WCAG 2.2, success criterion 1.4.11, asks of graphical objects.
+    """
+    return (_ON_DARK if dark else _ON_LIGHT).get(colour, colour)
+
+
 _STAGES = (SKY, ORANGE, GREEN, PURPLE)
 
 
 def step_colour(step: Step) -> QColor:
     """Hue by stage; pale for response maps, light for rigid, full for non-rigid, grey for the rest."""
     return _colour(None if step.stage is None else step.stage.index, step.phase)
+
+
+def step_brush(step: Step) -> QBrush:
+    """`step_colour` to fill points with; one object a colour, because pyqtgraph draws a symbol anew for every object."""
+    return _brush(None if step.stage is None else step.stage.index, step.phase)
+
+
+@lru_cache(maxsize=256)
+def _brush(stage: int | None, phase: Phase) -> QBrush:
+    return QBrush(_colour(stage, phase))
 
 
 @lru_cache(maxsize=256)

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 
 from clnf_gui.actions import Actions
 from clnf_gui.dialogs import WindowDialogs
+from clnf_gui.panels.editor_keys import EditorKeys
 from clnf_gui.panels.message_bar import MessageBar
 from clnf_gui.panels.options import OptionsPanel
 from clnf_gui.panels.timeline import Timeline
@@ -181,6 +182,11 @@ class MainWindow(QMainWindow):
         self.options.result_chosen.connect(session.start_from_result)
         self.options.perturbation_chosen.connect(session.perturb)
         self.options.track.tracking_chosen.connect(session.set_tracking_options)
+        panes = [pane.widget for pane in self.panes.all]
+        keys = EditorKeys(self.menus.speed, *panes)
+        for signal in (self.options.focus_released, keys.done):
+            signal.connect(self._focus_image)
+        self.pins.unpinned.connect(self._unpin)
         self.panes.command_wanted.connect(lambda name: self.actions_by_id[name].trigger())
 
     # --- repainting ---------------------------------------------------------------------------
@@ -292,6 +298,16 @@ class MainWindow(QMainWindow):
         """Show a sentence in the status bar, as much of it as there is room for."""
         room = self.statusBar().width() - self.run_label.width() - 3 * self.fontMetrics().averageCharWidth()
         self.statusBar().showMessage(self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room))
+
+    @Slot()
+    def _focus_image(self) -> None:
+        """Let the keys step the fit again, after a value has been typed."""
+        self.image_views[self.session.active].setFocus(Qt.FocusReason.OtherFocusReason)
+
+    @Slot(int)
+    def _unpin(self, landmark: int) -> None:
+        if landmark in self.session.look.pinned:
+            self.session.set_look(self.session.look.with_pin(landmark))
 
     def _drag_box(self, name: str, box: tuple[float, float, float, float]) -> None:
         """The fit follows the box live, in the lane whose box is dragged."""

@@ -70,6 +70,7 @@ class AblationFinding(Finding):
     """
 
     question: ClassVar[str] = "Does a deviation from OpenFace move this fit, and which?"
+    wanted: ClassVar[bool | None] = False
     provenance: ClassVar[str] = "The fit run again with other deviations, all else being equal."
 
     rows: tuple[Ablated, ...]

@@ -97,17 +97,25 @@ class Finding(ABC):
     ----------
     question : str
         That it answers, with yes or no.
+    wanted : bool or None
+        The answer of a fit that is as it should be; None where neither is better.
     provenance : str
         Where its numbers come from, one sentence.
     """
 
     question: ClassVar[str]
+    wanted: ClassVar[bool | None] = None
     provenance: ClassVar[str]
 
     @property
     @abstractmethod
     def answer(self) -> bool | None:
         """Yes or no to the question; None when it cannot be told, for which the verdict gives the reason."""
+
+    @property
+    def as_wanted(self) -> bool | None:
+        """Whether all is as it should be; None where the question has no better answer, or none could be told."""
+        return None if self.wanted is None or self.answer is None else self.answer is self.wanted
 
     @property
     @abstractmethod

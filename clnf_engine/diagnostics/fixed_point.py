@@ -65,6 +65,7 @@ class FixedPointFinding(Finding):
     """
 
     question: ClassVar[str] = "Has the fit converged?"
+    wanted: ClassVar[bool | None] = True
     provenance: ClassVar[str] = "The update, gradient, mean-shifts and landmarks that every iteration recorded."
 
     steps: tuple[Step, ...]

@@ -72,6 +72,7 @@ class InvarianceFinding(Finding):
     """
 
     question: ClassVar[str] = "Does scaling the response maps change the fit?"
+    wanted: ClassVar[bool | None] = False
     provenance: ClassVar[str] = "The fit run again with only the option response_gain or normalization changed."
 
     scalings: tuple[Scaling, ...]

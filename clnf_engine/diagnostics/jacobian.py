@@ -46,6 +46,7 @@ class JacobianFinding(Finding):
     """
 
     question: ClassVar[str] = "Is the Jacobian the derivative of this update rule?"
+    wanted: ClassVar[bool | None] = True
     provenance: ClassVar[str] = (
         "The fit's own Jacobian against central differences of the fit's own update and projection, float64."
     )

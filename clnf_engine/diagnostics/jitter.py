@@ -64,6 +64,7 @@ class JitterFinding(Finding):
     """
 
     question: ClassVar[str] = "Is the difference between the two runs noise?"
+    wanted: ClassVar[bool | None] = True
     provenance: ClassVar[str] = (
         f"{RUNS} fits of each run's options from starts moved by up to {JITTER_PX:g} px, seeded."
     )

@@ -74,6 +74,7 @@ class KernelFinding(Finding):
     """
 
     question: ClassVar[str] = "Does the kernel change where the fit ends?"
+    wanted: ClassVar[bool | None] = False
     provenance: ClassVar[str] = (
         "The fit's own mean-shift at the positions it visited, with either kernel, and the fit run with either."
     )

@@ -197,6 +197,7 @@ class MagnitudesFinding(Finding):
     """
 
     question: ClassVar[str] = "Are some landmarks' responses weak?"
+    wanted: ClassVar[bool | None] = False
     provenance: ClassVar[str] = "The maps that the fit's own mean-shifts saw, at the start of every stage."
 
     stages: tuple[Stage, ...]

@@ -47,6 +47,7 @@ class PrecisionFinding(Finding):
     """
 
     question: ClassVar[str] = "Does float32 change the fit?"
+    wanted: ClassVar[bool | None] = False
     provenance: ClassVar[str] = (
         "The fit's own maps and positions put through its own mean-shift in both precisions, and the fit run in both."
     )

@@ -57,6 +57,7 @@ class RoundTripsFinding(Finding):
     """
 
     question: ClassVar[str] = "Are the pieces of the model self-consistent?"
+    wanted: ClassVar[bool | None] = True
     provenance: ClassVar[str] = "The fit's own update, rotation, alignment and projection, called with its options."
 
     trips: tuple[RoundTrip, ...]

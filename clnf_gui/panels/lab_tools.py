@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QBrush, QPalette
+from PySide6.QtGui import QBrush, QColor, QPalette
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QHeaderView,
@@ -20,13 +20,17 @@ from PySide6.QtWidgets import (
 
 from clnf_gui.commands import command
 from clnf_gui.session.lab import Activity, Record, Subject
+from clnf_gui.theme import GREEN, VERMILION, is_dark
 
 _MARGINS = 36
 _ANSWERS = {True: "yes", False: "no", None: "cannot be told"}
+_NEWS = {True: "✓ as it should be", False: "! look here", None: "–"}
+_NEWS_COLOURS = {True: (GREEN, "#19b88a"), False: (VERMILION, "#f0793a")}
+"""Of words on light and on dark."""
 
 
 class LabTools(QWidget):
-    """A row per tool: its title, and how far it is."""
+    """A row per tool: its title, whether its answer is good news, and the answer, or how far it is."""
 
     tool_chosen = Signal(str)
     """Name of the tool whose finding is to be shown."""
@@ -42,12 +46,15 @@ class LabTools(QWidget):
         layout.setSpacing(2)
         self.list = QTreeWidget()
         self.list.setAccessibleName("Tools of the Lab")
-        self.list.setColumnCount(2)
+        self.list.setColumnCount(3)
+        self.list.header().moveSection(2, 1)  # the answer stays column 1, and comes last
         self.list.setHeaderHidden(True)
         self.list.setRootIsDecorated(False)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.header().setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
-        self.list.setMinimumWidth(self.fontMetrics().horizontalAdvance("First divergence no, out of date") + _MARGINS)
+        self.list.header().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.list.header().setStretchLastSection(False)
+        widest = f"First divergence {_NEWS[True]} yes"
+        self.list.setMinimumWidth(self.fontMetrics().horizontalAdvance(widest) + _MARGINS)
         self.list.currentItemChanged.connect(self._emit_chosen)
         self.list.itemActivated.connect(lambda item: self.run_wanted.emit((self._name(item),)))
         layout.addWidget(self.list, 1)
@@ -82,9 +89,10 @@ class LabTools(QWidget):
         for record in records:
             name = record.tool.name
             if name not in self._rows:
-                self._rows[name] = item = QTreeWidgetItem(self.list, [record.tool.title, ""])
+                self._rows[name] = item = QTreeWidgetItem(self.list, [record.tool.title, "", ""])
                 item.setData(0, Qt.ItemDataRole.UserRole, name)
-                item.setToolTip(0, record.tool.question)
+                for column in (0, 2):
+                    item.setToolTip(column, record.tool.question)
                 item.setTextAlignment(1, Qt.AlignmentFlag.AlignRight)
             self._show_state(self._rows[name], record, record.is_stale(now))
             if record.activity is Activity.RUNNING:
@@ -102,7 +110,8 @@ class LabTools(QWidget):
 
     def _show_state(self, item: QTreeWidgetItem, record: Record, stale: bool) -> None:
         item.setText(1, state_text(record, stale))
-        item.setToolTip(1, record.problem)
+        item.setToolTip(1, record.problem or record.tool.question)
+        self._show_news(item, record, stale)
         faint = stale or (record.result is None and not record.problem)
         group = QPalette.ColorGroup.Disabled if faint else QPalette.ColorGroup.Active
         item.setForeground(1, QBrush(self.palette().color(group, QPalette.ColorRole.Text)))
@@ -110,6 +119,15 @@ class LabTools(QWidget):
         font.setItalic(stale)
         font.setBold(record.activity is Activity.RUNNING)
         item.setFont(1, font)
+
+    def _show_news(self, item: QTreeWidgetItem, record: Record, stale: bool) -> None:
+        """Say whether the answer is as it should be; nothing while there is none, or one of something else."""
+        known = record.activity is Activity.NONE and record.result is not None and not record.problem and not stale
+        news = record.result.finding.as_wanted if record.result is not None and known else None
+        item.setText(2, _NEWS[news] if known else "")
+        text = self.palette().color(QPalette.ColorRole.Text)
+        colours = _NEWS_COLOURS.get(news)
+        item.setForeground(2, QBrush(text if colours is None else QColor(colours[is_dark(self.palette())])))
 
     @staticmethod
     def _name(item: QTreeWidgetItem) -> str:

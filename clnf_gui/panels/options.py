@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 from clnf_engine import FitOptions, Initial, preset
 from clnf_engine.options import Source
 from clnf_engine.presets import PRESETS
+from clnf_gui.panels.editor_keys import EditorKeys
 from clnf_gui.panels.option_tree import OptionTree
 from clnf_gui.panels.track_options import TrackOptionsPanel
 from clnf_gui.session.choices import Start
@@ -48,6 +49,8 @@ class OptionsPanel(QWidget):
     result_chosen = Signal()
     perturbation_chosen = Signal(int, float)
     """Seed and amount; 0 takes the perturbation back."""
+    focus_released = Signal()
+    """Enter, Esc or a choice has ended the editing of a value."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,6 +65,7 @@ class OptionsPanel(QWidget):
         layout.addWidget(self.track)
         layout.addWidget(self._fit_options())
         layout.addStretch(1)
+        EditorKeys(self).done.connect(self.focus_released)
 
     # --- lanes --------------------------------------------------------------------------------
 
@@ -127,6 +131,7 @@ class OptionsPanel(QWidget):
         self.amount.setAccessibleName("Perturbation of position and scale")
         row = QHBoxLayout()
         for perturbation in (self.amount, self.seed):
+            perturbation.setKeyboardTracking(False)
             perturbation.valueChanged.connect(self._emit_perturbation)
             row.addWidget(perturbation)
         form.addRow("Perturb", row)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtGui import QPalette
+from PySide6.QtGui import QFontMetrics, QPalette
+from PySide6.QtWidgets import QApplication
 
 _DECADES = np.arange(-40, 41)
 _FAR = 1e5
-_TICK_PX = 18
-"""Room that a number takes."""
+_TICK_PX = {"left": 18, "right": 18, "bottom": 54, "top": 54}
+"""Room that a number takes along an axis."""
+_NAME_GAP_PX = 10
 
 
 class DecadeAxis(pg.AxisItem):
@@ -31,11 +33,30 @@ class SparseDecadeAxis(DecadeAxis):
         for every in (1, 2, 4, 8, 16):
             steps = np.arange(np.ceil(2 * minVal), np.floor(2 * maxVal) + 1)
             steps = steps[steps % every == 0]
-            if len(steps) * _TICK_PX <= size or len(steps) <= 1:
+            if len(steps) * _TICK_PX[self.orientation] <= size or len(steps) <= 1:
                 break
         if not len(steps):
             return [(1.0, np.array([(minVal + maxVal) / 2]))]
         return [(1.0, np.where(steps % 2 == 0, steps / 2, np.floor(steps / 2) + np.log10(3)))]
+
+
+class NameAxis(pg.AxisItem):
+    """An axis whose places have names, of which it writes every first, fifth, tenth, …: as many as there is room for."""
+
+    def __init__(self, orientation: str, x: NDArray[np.float64], names: tuple[str, ...]) -> None:
+        super().__init__(orientation)
+        self._x, self._names = x, names
+
+    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, NDArray[np.float64]]]:
+        room = max((QFontMetrics(QApplication.font()).horizontalAdvance(name) for name in self._names), default=0)
+        fitting = max(int(size / (room + _NAME_GAP_PX)), 1)
+        every = next(
+            k for k in (1, 2, 5, 10, 20, 50, 100, len(self._names)) if len(self._names) / k <= fitting or k >= 100
+        )
+        return [(float(every), self._x[::every])]
+
+    def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
+        return [self._names[int(np.abs(self._x - value).argmin())] for value in values]
 
 
 def decade_lines(across: bool = True) -> pg.PlotCurveItem:

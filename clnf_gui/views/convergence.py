@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from itertools import zip_longest
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyqtgraph as pg
@@ -15,26 +17,44 @@ from clnf_engine import Phase, Step
 from clnf_engine.diagnostics.fixed_point import UpdateParts, update_parts
 from clnf_engine.steps import Place
 from clnf_gui.look import Curves, Look
-from clnf_gui.theme import GREEN, LANE_COLOURS, step_colour
+from clnf_gui.theme import GREEN, LANE_COLOURS, step_brush
 from clnf_gui.views.axes import DecadeAxis, decade_lines
+from clnf_gui.views.pens import Pens
 
 _STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
 _MARKS = ("——", "– –", "· · ·", "– · –")
-_Value = Callable[[Step, UpdateParts], float]
+_Value = Callable[[Step], float]
+_parts: WeakKeyDictionary[Step, UpdateParts | None] = WeakKeyDictionary()
+"""Of Steps that have been painted; a run that grows is painted many times."""
+
+
+def _part(name: str) -> _Value:
+    """A part of a Step's update; 0 where it has none."""
+
+    def value(step: Step) -> float:
+        if step not in _parts:
+            _parts[step] = update_parts(step)
+        return 0.0 if (parts := _parts[step]) is None else float(getattr(parts, name))
+
+    return value
+
+
 _VALUES: dict[Curves, dict[str, _Value]] = {
     Curves.NORM: {
-        "‖Δp‖, mixed units": lambda step, _: step.update_norm or 0.0,
-        "shape change, px": lambda step, _: step.shape_change or 0.0,
+        "‖Δp‖, mixed units": lambda step: step.update_norm or 0.0,
+        "shape change, px": lambda step: step.shape_change or 0.0,
     },
     Curves.PARTS: {
-        "Δ shape coefficients": lambda _, parts: parts.shape,
-        "Δ translation, px": lambda _, parts: parts.translation,
-        "Δ rotation, rad": lambda _, parts: parts.rotation,
-        "Δ scale": lambda _, parts: parts.scale,
+        "Δ shape coefficients": _part("shape"),
+        "Δ translation, px": _part("translation"),
+        "Δ rotation, rad": _part("rotation"),
+        "Δ scale": _part("scale"),
     },
-    Curves.GRADIENT: {"‖JᵀWv − reg·Λ⁻¹q‖": lambda _, parts: parts.gradient},
+    Curves.GRADIENT: {"‖JᵀWv − reg·Λ⁻¹q‖": _part("gradient")},
 }
 """What each choice of curves shows; the first one carries the points."""
+_SMOOTH_STEPS = 1500
+"""Curves of more steps are drawn thin and without antialiasing, which would take a second and not be seen."""
 
 
 class ConvergenceView(pg.PlotWidget):
@@ -53,24 +73,21 @@ class ConvergenceView(pg.PlotWidget):
         # The items get log10 values; the axis writes them as numbers.
         self.curve_items: dict[str, list[pg.PlotCurveItem]] = {}
         self.point_items = {}
-        for name, colour in LANE_COLOURS.items():
-            self.curve_items[name] = [pg.PlotCurveItem(pen=pg.mkPen(colour, width=1.5, style=s)) for s in _STYLES]
-            self.point_items[name] = pg.ScatterPlotItem(
-                size=7, symbol="o" if name == "A" else "s", pen=pg.mkPen(colour, width=1)
-            )
-        self.rule = pg.InfiniteLine(
-            angle=0,
-            pen=pg.mkPen("#808080", width=1, style=Qt.PenStyle.DotLine),
-            label="",
-            labelOpts={"position": 0.1, "color": "#808080", "anchors": [(0, 1), (0, 1)]},
-        )
-        self.cursor = pg.InfiniteLine(angle=90, pen=pg.mkPen("#808080", width=2))
-        self.target = pg.InfiniteLine(
-            angle=0,
-            pen=pg.mkPen(GREEN, width=1.5),
-            label="target {value}",
-            labelOpts={"position": 0.9, "color": GREEN, "anchors": [(1, 1), (1, 1)]},
-        )
+        for name in LANE_COLOURS:
+            self.curve_items[name] = [pg.PlotCurveItem() for _ in _STYLES]
+            self.point_items[name] = pg.ScatterPlotItem(symbol="o" if name == "A" else "s")
+        label = {"position": 0.1, "color": "#808080", "anchors": [(0, 1), (0, 1)]}
+        self.rule = pg.InfiniteLine(angle=0, label="", labelOpts=label)
+        self.cursor = pg.InfiniteLine(angle=90)
+        label = {"position": 0.9, "color": GREEN, "anchors": [(1, 1), (1, 1)]}
+        self.target = pg.InfiniteLine(angle=0, label="target {value}", labelOpts=label)
+        self.pens = Pens(self)
+        self.pens.changed.connect(self._write_legend)
+        self.pens.give(self.rule.setPen, "#808080", 1.0, Qt.PenStyle.DotLine)
+        self.pens.give(self.cursor.setPen, "#808080", 2.0)
+        self.pens.give(self.target.setPen, GREEN, 1.5)
+        self._drawn: tuple[bool, bool] | None = None
+        self._set_widths(False, True)
         for name in LANE_COLOURS:
             for item in (*reversed(self.curve_items[name]), self.point_items[name]):
                 # The cursor moves over them at every step; kept as pictures they need not be drawn again.
@@ -81,32 +98,49 @@ class ConvergenceView(pg.PlotWidget):
         self.addItem(self.cursor)
         self.scene().sigMouseClicked.connect(self._on_clicked)
         self._places: list[Place] = []
-        self._named: tuple[object, ...] = ()
+        self._titles: tuple[list[tuple[str, str]], list[str]] = ([], [])
+        self._named = ""
 
     def show_runs(
-        self, runs: Mapping[str, Sequence[Step]], places: list[Place], convergence_px: float, look: Look
+        self,
+        runs: Mapping[str, Sequence[Step]],
+        places: list[Place],
+        convergence_px: float,
+        look: Look,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         """Paint all iterations of the named runs.
 
-        `places` are the columns they share, `convergence_px` the shape change below which a phase stops.
+        Parameters
+        ----------
+        runs : dict of str to sequence of Step
+            By lane.
+        places : list of Place
+            The columns they share.
+        convergence_px : float
+            The shape change below which a phase stops.
+        look : Look
+        labels : dict of str to str, optional
+            What the legend calls a lane, such as "B · normalization peak"; the name of the lane by default.
         """
         values = _VALUES[look.curves]
         self._places = places
         columns = {place: k for k, place in enumerate(places)}
+        smooth = len(places) <= _SMOOTH_STEPS
+        self._set_widths(len(runs) > 1, smooth)
         for name in LANE_COLOURS:
             steps = [step for step in runs.get(name, ()) if step.update_norm is not None]
             x = np.array([columns[step.place] for step in steps], dtype=int)
-            parts = [(step, part) for step in steps if (part := update_parts(step)) is not None]
             for item, value in zip_longest(self.curve_items[name], values.values()):
-                y = np.array([value(step, part) for step, part in parts]) if value else np.zeros(len(x))
+                y = np.array([value(step) for step in steps]) if value else np.zeros(len(x))
                 shown = y > 0  # zero has no logarithm; the rigid phase leaves the shape alone
                 joined = np.append(np.diff(x[shown]) == 1, False)[: shown.sum()]
-                item.setData(x[shown], np.log10(y[shown]), connect=joined)
-            columns_shown, heights = self.curve_items[name][0].getData()
-            colours = {columns[step.place]: step_colour(step) for step in steps}
-            brushes = [pg.mkBrush(colours[k]) for k in columns_shown]
-            self.point_items[name].setData(columns_shown, heights, brush=brushes)
-        self._write_legend(list(runs), list(values))
+                item.setData(x[shown], np.log10(y[shown]), connect=joined, antialias=smooth)
+            first = next(iter(values.values()))
+            brushes = [step_brush(step) for step in steps if first(step) > 0]
+            self.point_items[name].setData(*self.curve_items[name][0].getData(), brush=brushes)
+        self._titles = ([(name, (labels or {}).get(name, name)) for name in runs], list(values))
+        self._write_legend()
         self.target.setVisible(look.target > 0)
         if look.target > 0:
             self.target.setValue(np.log10(look.target))
@@ -124,17 +158,31 @@ class ConvergenceView(pg.PlotWidget):
         self.plotItem.getAxis("bottom").setTicks([sorted(marks.items())])
         self.plotItem.setXRange(-0.5, max(len(places) - 0.5, 1), padding=0.01)
 
-    def _write_legend(self, names: list[str], values: list[str]) -> None:
-        if (names, values) == self._named:
+    def _set_widths(self, compared: bool, smooth: bool) -> None:
+        """Of two lanes, A is a band under B's line: where both are the same, both are seen."""
+        if (compared, smooth) == self._drawn:
             return
-        self._named = (names, values)
+        self._drawn = (compared, smooth)
+        line = 1.5 if smooth else 1.0
+        for name, colour in LANE_COLOURS.items():
+            below = compared and name == "A"
+            for item, style in zip(self.curve_items[name], _STYLES, strict=True):
+                item.setSegmentedLineMode("on" if below and not smooth else "auto")
+                self.pens.give(item.setPen, colour, 4.0 if below else line, style, Qt.PenCapStyle.FlatCap)
+            self.pens.give(self.point_items[name].setPen, colour, 2.0 if below else 1.0)
+            self.point_items[name].setSize(11 if below else 5 if compared else 7)
+
+    def _write_legend(self) -> None:
+        names, values = self._titles
         dots = "".join(
-            f'<span style="color:{LANE_COLOURS[name]}">{"●" if name == "A" else "■"}</span> '
-            + (f"{name} &nbsp;" if len(names) > 1 else "")
-            for name in names
+            f'<span style="color:{self.pens.colour(LANE_COLOURS[name])}">{"●" if name == "A" else "■"}</span> '
+            + (f"{escape(label)} &nbsp; " if len(names) > 1 else "")
+            for name, label in names
         )
         entries = " &nbsp; ".join(f"{mark} {title}" for mark, title in zip(_MARKS, values, strict=False))
-        self.plotItem.setTitle(f"{dots} {entries}", size="9pt")
+        if (title := f"{dots} {entries}") != self._named:
+            self._named = title
+            self.plotItem.setTitle(title, size="9pt")
 
     def show_cursor(self, place: Place) -> None:
         """Mark the place of the cursor."""

@@ -11,7 +11,8 @@ from PySide6.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 from clnf_engine.arrays import Floats
 from clnf_engine.diagnostics.finding import Plot, Style
 from clnf_gui.theme import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
-from clnf_gui.views.axes import DecadeAxis, decade_lines, follow_palette
+from clnf_gui.views.axes import NameAxis, SparseDecadeAxis, decade_lines, follow_palette
+from clnf_gui.views.pens import Pens
 
 _COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
 _STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
@@ -19,8 +20,6 @@ _MARKS = ("——", "– –", "· · ·", "– · –")
 _SHORT_NAME = 6
 _LONG_NAME = 20
 """Longer names are cut, characters; the table has them whole."""
-_LABELS = 8
-"""About as many names as fit under a plot."""
 _FULL = 0.8
 """Part of the room between two names that their bars take."""
 
@@ -43,7 +42,10 @@ class FindingPlot(QWidget):
         self.legend = QLabel(wordWrap=True)
         self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.legend.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        self.plot = pg.PlotWidget(enableMenu=False, axisItems={side: DecadeAxis(side)} if figure.log_y else {})
+        axes: dict[str, pg.AxisItem] = {side: SparseDecadeAxis(side)} if figure.log_y else {}
+        if figure.ticks and not self._lying:
+            axes["bottom"] = NameAxis("bottom", figure.x, figure.ticks)
+        self.plot = pg.PlotWidget(enableMenu=False, axisItems=axes)
         self.plot.setAccessibleName(figure.title)
         self.plot.plotItem.setMouseEnabled(x=False, y=False)
         self.plot.plotItem.hideButtons()
@@ -58,18 +60,22 @@ class FindingPlot(QWidget):
         values = {name: _heights(series, figure.log_y) for name, series in figure.series.items()}
         finite = np.concatenate([heights[np.isfinite(heights)] for heights in values.values()])
         self.items = {}
+        self.pens = Pens(self)
         if figure.style is Style.LINES:
             for k, (name, heights) in enumerate(values.items()):
-                self.items[name] = _curve(k, figure.x, heights)
+                self.items[name] = _curve(k, figure.x, heights, self.pens)
         else:
             floor = float(np.floor(finite.min() - 0.1)) if figure.log_y and finite.size else 0.0
             for k, (name, heights) in enumerate(values.items()):
                 lengths = np.where(np.isfinite(heights), heights - floor, 0.0)
-                self.items[name] = _bars(k, figure.x, lengths, floor, len(values), self._lying)
+                self.items[name] = _bars(k, figure.x, lengths, floor, len(values), self._lying, self.pens)
         for item in self.items.values():
             self.plot.addItem(item)
         self._name_axes(figure)
-        self._write_legend(list(values) if finite.size else [], _MARKS if figure.style is Style.LINES else ("■",))
+        self._names = list(values) if finite.size else []
+        self._marks = _MARKS if figure.style is Style.LINES else ("■",)
+        self.pens.changed.connect(self._write_legend)
+        self._write_legend()
         follow_palette(self.plot, palette)
 
     def _name_axes(self, figure: Plot) -> None:
@@ -88,13 +94,11 @@ class FindingPlot(QWidget):
             return
         item.setLabel("bottom", figure.x_label)
         item.setLabel("left", figure.y_label)
-        if figure.ticks:
-            every = max(round(len(figure.ticks) / _LABELS / 5) * 5, 1)
-            item.getAxis("bottom").setTicks([list(zip(figure.x, figure.ticks, strict=True))[::every]])
 
-    def _write_legend(self, names: list[str], marks: tuple[str, ...]) -> None:
+    def _write_legend(self) -> None:
+        names, marks = self._names, self._marks
         entries = (
-            f'<span style="color:{_COLOURS[k % len(_COLOURS)]}">{marks[k % len(marks)]}</span> {name}'
+            f'<span style="color:{self.pens.colour(_COLOURS[k % len(_COLOURS)])}">{marks[k % len(marks)]}</span> {name}'
             for k, name in enumerate(names)
         )
         unbroken = [entry.replace(" ", "&nbsp;").replace("<span&nbsp;", "<span ") for entry in entries]
@@ -102,28 +106,31 @@ class FindingPlot(QWidget):
         self.legend.setVisible(len(names) != 1)
 
 
-def _curve(k: int, x: Floats, heights: Floats) -> pg.PlotDataItem:
+def _curve(k: int, x: Floats, heights: Floats, pens: Pens) -> pg.PlotDataItem:
     """The points of a series that have a value, neighbours joined."""
     shown = np.isfinite(heights)
-    return pg.PlotDataItem(
+    item = pg.PlotDataItem(
         x[shown],
         heights[shown],
         connect=np.append(np.diff(np.flatnonzero(shown)) == 1, False)[: shown.sum()],
-        pen=pg.mkPen(_COLOURS[k % len(_COLOURS)], width=1.5, style=_STYLES[k % len(_STYLES)]),
         symbol="o",
         symbolSize=4,
         symbolPen=None,
-        symbolBrush=_COLOURS[k % len(_COLOURS)],
     )
+    pens.give(item.setPen, _COLOURS[k % len(_COLOURS)], 1.5, _STYLES[k % len(_STYLES)])
+    pens.fill(item.setSymbolBrush, _COLOURS[k % len(_COLOURS)])
+    return item
 
 
-def _bars(k: int, x: Floats, lengths: Floats, floor: float, count: int, lying: bool) -> pg.BarGraphItem:
+def _bars(k: int, x: Floats, lengths: Floats, floor: float, count: int, lying: bool, pens: Pens) -> pg.BarGraphItem:
     """The bars of one series of `count`, side by side around their names."""
     width = _FULL / count
     start, base = x - _FULL / 2 + k * width, np.full(len(x), floor)
     across = {"y0": start, "height": width, "x0": base, "width": lengths}
     upright = {"x0": start, "width": width, "y0": base, "height": lengths}
-    return pg.BarGraphItem(**(across if lying else upright), brush=_COLOURS[k % len(_COLOURS)], pen=None)
+    bars = pg.BarGraphItem(**(across if lying else upright), pen=None)
+    pens.fill(lambda colour: bars.setOpts(brush=colour), _COLOURS[k % len(_COLOURS)])
+    return bars
 
 
 def _heights(series: Floats, log: bool) -> Floats:

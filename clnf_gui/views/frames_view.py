@@ -18,6 +18,7 @@ from clnf_engine.tracking.results import Apart, Results
 from clnf_gui.look import FrameCurves
 from clnf_gui.theme import LANE_COLOURS, PURPLE
 from clnf_gui.views.axes import SparseDecadeAxis, decade_lines
+from clnf_gui.views.pens import Pens
 
 _LANE_PX = 13
 _AXIS_PX = 46
@@ -86,6 +87,7 @@ class FramesView(pg.GraphicsLayoutWidget):
         self._count, self._lanes = 0, 0
         self._range: tuple[int, int] = (0, 0)
         self._failed: dict[tuple[str, State], NDArray[np.intp]] = {}
+        self.pens = Pens(self)
         self.cursors: list[pg.InfiniteLine] = []
         self.headings: list[pg.LabelItem] = []
         self.strip = self._plot(0, {})
@@ -93,7 +95,8 @@ class FramesView(pg.GraphicsLayoutWidget):
         self.strip.getAxis("left").setStyle(tickLength=0)
         self.bars, self.marks = {}, {}
         for name, colour in LANE_COLOURS.items():
-            self.bars[name] = pg.PlotCurveItem(pen=pg.mkPen(colour, width=5, cap=Qt.PenCapStyle.FlatCap))
+            self.bars[name] = pg.PlotCurveItem()
+            self.pens.give(self.bars[name].setPen, colour, 5.0, cap=Qt.PenCapStyle.FlatCap)
             self.strip.addItem(self.bars[name])
         for name in LANE_COLOURS:
             for state, symbol, colour in (
@@ -101,7 +104,8 @@ class FramesView(pg.GraphicsLayoutWidget):
                 (State.NO_FACE, "o", _NO_FACE_COLOUR),
             ):
                 brush = colour if state is State.LOST else None
-                item = pg.ScatterPlotItem(symbol=symbol, size=8, pen=pg.mkPen(colour, width=1.5), brush=brush)
+                item = pg.ScatterPlotItem(symbol=symbol, size=8, brush=brush)
+                self.pens.give(item.setPen, colour, 1.5)
                 self.marks[name, state] = item
                 self.strip.addItem(item)
         self.plots: dict[FrameCurves, pg.PlotItem] = {}
@@ -119,7 +123,8 @@ class FramesView(pg.GraphicsLayoutWidget):
         plot = self.addPlot(row=row, col=0, viewBox=box, axisItems=axes)
         plot.hideButtons()
         plot.getAxis("left").setWidth(_AXIS_PX)
-        cursor = pg.InfiniteLine(angle=90, pen=pg.mkPen("#808080", width=2))
+        cursor = pg.InfiniteLine(angle=90)
+        self.pens.give(cursor.setPen, "#808080", 2.0)
         cursor.setZValue(10)
         plot.addItem(cursor, ignoreBounds=True)
         self.cursors.append(cursor)
@@ -134,8 +139,8 @@ class FramesView(pg.GraphicsLayoutWidget):
             plot.addItem(decade_lines(), ignoreBounds=True)
         names = ("A",) if kind is FrameCurves.APART else tuple(LANE_COLOURS)
         for name in names:
-            pen = pg.mkPen(PURPLE if kind is FrameCurves.APART else LANE_COLOURS[name], width=1)
-            item = pg.PlotDataItem(pen=pen, connect="finite")
+            item = pg.PlotDataItem(connect="finite")
+            self.pens.give(item.setPen, PURPLE if kind is FrameCurves.APART else LANE_COLOURS[name])
             item.setDownsampling(auto=True, method="peak")
             item.setClipToView(True)
             # The cursor moves over it with every frame; kept as a picture it need not be drawn again.
@@ -145,8 +150,8 @@ class FramesView(pg.GraphicsLayoutWidget):
         if kind is FrameCurves.LIKELIHOOD:
             plot.getAxis("left").setStyle(maxTickLevel=0)
             for name, colour in LANE_COLOURS.items():
-                pen = pg.mkPen(colour, width=1, style=Qt.PenStyle.DotLine)
-                self.limits[name] = pg.InfiniteLine(angle=0, pen=pen)
+                self.limits[name] = pg.InfiniteLine(angle=0)
+                self.pens.give(self.limits[name].setPen, colour, 1.0, Qt.PenStyle.DotLine)
                 plot.addItem(self.limits[name], ignoreBounds=True)
         plot.vb.setAutoVisible(y=True)
         plot.enableAutoRange(axis="y")

@@ -9,16 +9,21 @@ import pyqtgraph as pg
 from numpy.typing import NDArray
 from pyqtgraph.GraphicsScene.mouseEvents import MouseClickEvent
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import QTransform
 
 from clnf_engine import ResponseMaps, Step
 from clnf_gui.look import Look, Moment
 from clnf_gui.theme import BACKDROP, CONTOURS_68, GREEN, IBUG_LANDMARKS, ORANGE, SELECTION, SKY, YELLOW
 from clnf_gui.views.landmark_numbers import LandmarkNumbers
+from clnf_gui.views.pens import Pens
 
 _PICK_RADIUS = 12.0
 _TRAIL = 5
 """How many earlier shapes the trail shows."""
 _EMPTY = np.zeros((0, 2))
+_MAP_OPACITY = 0.6
+_TINY = 1e-30
+"""Peak of a map that would otherwise have no range of colours."""
 
 
 class ImageView(pg.GraphicsLayoutWidget):
@@ -37,19 +42,16 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.setAccessibleName(f"Image with landmarks of lane {name}")
         self.setBackground(BACKDROP)
         self.box = self.addViewBox(lockAspect=True, invertY=True, enableMenu=False)
-        self.image_item = pg.ImageItem()
-        self.ghost_item = pg.PlotCurveItem(pen=pg.mkPen("#ffffff", width=1, style=Qt.PenStyle.DotLine))
-        self.contour_item = pg.PlotCurveItem(pen=pg.mkPen(SKY, width=1))
-        self.shift_item = pg.PlotCurveItem(pen=pg.mkPen(ORANGE, width=2.0))
-        self.point_item = pg.ScatterPlotItem(size=6, pen=pg.mkPen("#10243a", width=1), brush=pg.mkBrush("#ffffff"))
-        self.selected_item = pg.ScatterPlotItem(
-            size=16, pen=pg.mkPen(SELECTION, width=2.5), brush=pg.mkBrush(None), pxMode=True
-        )
-        self.trail_item = pg.PlotCurveItem(pen=pg.mkPen(255, 255, 255, 110))
-        self.window_item = pg.PlotCurveItem(pen=pg.mkPen(YELLOW, width=1))
-        self.truth_item = pg.ScatterPlotItem(size=8, symbol="x", pen=pg.mkPen(GREEN, width=2), brush=None)
+        self.image_item, self.map_item = pg.ImageItem(), pg.ImageItem()
+        self.map_item.setColorMap(pg.colormap.get("viridis"))
+        self.map_item.setOpacity(_MAP_OPACITY)
+        self.ghost_item, self.contour_item, self.trail_item = (pg.PlotCurveItem() for _ in range(3))
+        self.shift_item, self.window_item = pg.PlotCurveItem(), pg.PlotCurveItem()
+        self.point_item = pg.ScatterPlotItem(size=6, brush=pg.mkBrush("#ffffff"))
+        self.selected_item = pg.ScatterPlotItem(size=16, brush=pg.mkBrush(None), pxMode=True)
+        self.truth_item = pg.ScatterPlotItem(size=8, symbol="x", brush=None)
         self.numbers = LandmarkNumbers()
-        self.roi = pg.RectROI((0, 0), (1, 1), pen=pg.mkPen(YELLOW, width=2), rotatable=False)
+        self.roi = pg.RectROI((0, 0), (1, 1), rotatable=False)
         for corner, opposite in (((0, 0), (1, 1)), ((1, 0), (0, 1)), ((0, 1), (1, 0))):
             self.roi.addScaleHandle(corner, opposite)
         self.roi.hide()
@@ -58,6 +60,7 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.label = pg.TextItem(color="#ffffff", fill=pg.mkBrush(20, 20, 20, 190), anchor=(-0.15, 1.2))
         for item in (
             self.image_item,
+            self.map_item,
             self.window_item,
             self.trail_item,
             self.ghost_item,
@@ -65,24 +68,42 @@ class ImageView(pg.GraphicsLayoutWidget):
             self.shift_item,
             self.point_item,
             self.truth_item,
-            self.numbers,
             self.roi,
             self.selected_item,
             self.label,
         ):
             self.box.addItem(item)
+        self.box.addItem(self.numbers, ignoreBounds=True)
         self.label.hide()
-        cross_pen = pg.mkPen("#ffffff", width=1, style=Qt.PenStyle.DotLine)
-        self.crosshair = [pg.InfiniteLine(angle=angle, pen=cross_pen) for angle in (0, 90)]
+        self.crosshair = [pg.InfiniteLine(angle=angle) for angle in (0, 90)]
         for line in self.crosshair:
             line.hide()
             self.box.addItem(line, ignoreBounds=True)
+        self.pens = Pens(self, on_photo=True)
+        self._give_pens()
         self.scene().sigMouseMoved.connect(self._on_mouse_moved)
         self.scene().sigMouseClicked.connect(self._on_clicked)
         self._landmarks = _EMPTY
+        self._maps: ResponseMaps | None = None
+        self._look = Look()
+        self._selection: int | None = None
         self._framed: tuple[QRectF, float] | None = None
         self.box.sigResized.connect(self._reframe)
         self.box.sigRangeChangedManually.connect(self._unframe)
+
+    def _give_pens(self) -> None:
+        give, dotted = self.pens.give, Qt.PenStyle.DotLine
+        give(self.ghost_item.setPen, "#ffffff", 1.0, dotted)
+        give(self.contour_item.setPen, SKY)
+        give(self.trail_item.setPen, (255, 255, 255, 110))
+        give(self.shift_item.setPen, ORANGE, 2.0)
+        give(self.window_item.setPen, YELLOW)
+        give(self.point_item.setPen, "#10243a")
+        give(self.selected_item.setPen, SELECTION, 2.5)
+        give(self.truth_item.setPen, GREEN, 2.0)
+        give(self.roi.setPen, YELLOW, 2.0)
+        for line in self.crosshair:
+            give(line.setPen, "#ffffff", 1.0, dotted)
 
     def show_image(self, rgb: NDArray[np.uint8] | None) -> None:
         """Paint another image, (H, W, 3) uint8 and C-contiguous; None clears the view."""
@@ -111,12 +132,30 @@ class ImageView(pg.GraphicsLayoutWidget):
         outlined = ghost is not None and look.show_ghost and len(ghost.landmarks) == IBUG_LANDMARKS
         _set_pairs(self.ghost_item, ghost.landmarks[CONTOURS_68] if ghost and outlined else None)
         _set_pairs(self.shift_item, _movement(step, moment, look.shift_scale) if step and look.show_shifts else None)
-        self.shift_item.setPen(pg.mkPen(GREEN if moment is Moment.SOLVE else ORANGE, width=2.0))
+        self.pens.give(self.shift_item.setPen, GREEN if moment is Moment.SOLVE else ORANGE, 2.0)
         trail = [s.landmarks[CONTOURS_68] for s in steps[max(index - _TRAIL, 0) : index] if s.iteration is not None]
         trail = trail if look.show_trail and contours else []
         _set_pairs(self.trail_item, np.concatenate(trail) if trail else None)
-        maps = step.responses if step and look.show_windows else None
-        _set_pairs(self.window_item, _windows(maps) if maps else None)
+        self._maps, self._look = None if step is None else step.responses, look
+        self._paint_maps()
+
+    def _paint_maps(self) -> None:
+        """Paint the windows of the maps, and the map of the selected landmark where it looks."""
+        maps, look, selected = self._maps, self._look, self._selection
+        if maps is None or (selected is not None and selected >= len(maps.visible)):
+            selected = None
+        which = None if maps is None else maps.visible.copy()
+        if which is not None and selected is not None and not look.windows_all:
+            which[np.arange(len(which)) != selected] = False
+        _set_pairs(
+            self.window_item, _windows(maps, which) if maps and which is not None and look.show_windows else None
+        )
+        if maps is None or selected is None or not look.show_map or not maps.visible[selected]:
+            self.map_item.clear()
+            return
+        values = getattr(maps, look.map_kind)[selected]
+        self.map_item.setImage(values, autoLevels=False, levels=(0.0, max(float(np.abs(values).max()), _TINY)))
+        self.map_item.setTransform(map_transform(maps, selected))
 
     def show_truth(self, points: NDArray[np.float64] | None, look: Look) -> None:
         """Paint the true landmarks, image px."""
@@ -162,7 +201,11 @@ class ImageView(pg.GraphicsLayoutWidget):
             self.box.blockSignals(blocked)
 
     def show_selection(self, landmark: int | None) -> None:
-        """Ring and number the selected landmark."""
+        """Ring and number the selected landmark; its map and window are those that can be painted alone."""
+        self.numbers.leave_out(landmark)
+        if landmark != self._selection:
+            self._selection = landmark
+            self._paint_maps()
         if landmark is None or landmark >= len(self._landmarks):
             self.selected_item.setData(pos=_EMPTY)
             self.label.hide()
@@ -217,12 +260,23 @@ def _movement(step: Step, moment: Moment, scale: float) -> NDArray[np.float64] |
     return _arrows(start, step.landmarks - start if moment is Moment.SOLVE else scale * step.mean_shift.image)
 
 
-def _windows(responses: ResponseMaps) -> NDArray[np.float64]:
-    """Outlines of the response maps in the image, (4n, 2 ends, 2)."""
+def _windows(responses: ResponseMaps, which: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Outlines in the image of the response maps of some landmarks, (4k, 2 ends, 2)."""
     half = responses.window / 2
     corners = np.array([(-half, -half), (half, -half), (half, half), (-half, half)]) @ responses.reference_to_image.T
-    centred = responses.base_shape[responses.visible][:, None] + corners
+    centred = responses.base_shape[which][:, None] + corners
     return np.stack([centred, np.roll(centred, -1, axis=1)], axis=2).reshape(-1, 2, 2)
+
+
+def map_transform(responses: ResponseMaps, landmark: int) -> QTransform:
+    """From a map's picture to image px: its centre lies on the landmark of the base shape.
+
+    A cell (row, column) covers ``[column, column + 1] × [row, row + 1]`` of the picture, so its centre, and with it that
+    of the whole map, is half a cell further than its indices.
+    """
+    ((a, b), (c, d)) = responses.reference_to_image.tolist()
+    x, y = responses.base_shape[landmark] - responses.reference_to_image @ np.full(2, responses.window / 2)
+    return QTransform(a, c, b, d, float(x), float(y))
 
 
 def _arrows(start: NDArray[np.float64], shift: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -9,20 +9,28 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QPainter
-from PySide6.QtWidgets import QSplitter, QStyleOptionGraphicsItem, QWidget
+from PySide6.QtGui import QColor, QFont, QPainter, QResizeEvent
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSplitter, QStyleOptionGraphicsItem, QVBoxLayout, QWidget
 
 from clnf_engine import FitOptions, Kernel, Model, ResponseMaps, Step
 from clnf_engine.diagnostics.kernel import map_grid, mean_shift_field
 from clnf_engine.mean_shift import kernel_maps
 from clnf_engine.sigma import sigma_matrices
 from clnf_gui.theme import BACKDROP, SELECTION
+from clnf_gui.views.hint import Hint, without_maps
 from clnf_gui.views.number_table import NumberTable
+from clnf_gui.views.pens import Pens
+from clnf_gui.views.readout import wanted_line
+from clnf_gui.views.screen_text import ScreenText
 
 _TILE = 132
 """Side of a panel, pixels of the composed picture; whole multiples of 11 cells stay sharp."""
 _TITLE = 24
 _GAP = 10
+_TITLE_PX = 16.0
+"""Height of a title on the screen."""
+_COLUMN_PX = 250
+"""Width of a table of names and values, px."""
 _PER_CELL = 4
 """Places per cell at which the mean-shift field is shown."""
 _VIRIDIS = pg.colormap.get("viridis").getLookupTable(nPts=256)[:, :3].astype(np.uint8)
@@ -88,9 +96,23 @@ def _field_panels(maps: ResponseMaps, landmark: int, sigma: float, kernel: Kerne
 
 
 def numbers(step: Step, landmark: int, model: Model) -> dict[str, float]:
-    """Every number of a landmark at a Step."""
-    result = {"x, image px": step.landmarks[landmark, 0], "y, image px": step.landmarks[landmark, 1]}
+    """Every number of a landmark at a Step: first what it wanted to do and what it did."""
+    result = {}
     maps, stage, shift = step.responses, step.stage, step.mean_shift
+    if shift is not None:
+        result["shift x, image px"], result["shift y, image px"] = shift.image[landmark]
+    if step.landmarks_before is not None:
+        moved = step.landmarks[landmark] - step.landmarks_before[landmark]
+        result["moved x, image px"], result["moved y, image px"] = moved
+    result["x, image px"], result["y, image px"] = step.landmarks[landmark]
+    if shift is not None:
+        result["position dx, cells"], result["position dy, cells"] = shift.position[landmark]
+        result["kernel sum"] = shift.kernel_sum[landmark]
+        result["shift x, reference px"], result["shift y, reference px"] = shift.reference[landmark]
+    if step.weights is not None:
+        result["weight"] = step.weights[landmark]
+    if step.likelihoods is not None:
+        result["likelihood"] = step.likelihoods[landmark]
     if maps is not None and stage is not None and stage.view is not None:
         experts = model.scales[stage.patch_scale].views[stage.view]
         result["visible"] = float(maps.visible[landmark])
@@ -102,18 +124,6 @@ def numbers(step: Step, landmark: int, model: Model) -> dict[str, float]:
         for k, beta in enumerate(experts.betas[landmark]):
             result[f"β{k}"] = beta
         result["patch confidence"] = experts.patch_confidence[landmark]
-    if shift is not None:
-        result["position dx, cells"], result["position dy, cells"] = shift.position[landmark]
-        result["kernel sum"] = shift.kernel_sum[landmark]
-        result["shift x, reference px"], result["shift y, reference px"] = shift.reference[landmark]
-        result["shift x, image px"], result["shift y, image px"] = shift.image[landmark]
-    if step.landmarks_before is not None:
-        moved = step.landmarks[landmark] - step.landmarks_before[landmark]
-        result["moved x, image px"], result["moved y, image px"] = moved
-    if step.weights is not None:
-        result["weight"] = step.weights[landmark]
-    if step.likelihoods is not None:
-        result["likelihood"] = step.likelihoods[landmark]
     return {name: float(value) for name, value in result.items()}
 
 
@@ -128,8 +138,45 @@ def _strip(maps: NDArray[np.floating]) -> NDArray[np.floating]:
     return grid.reshape(rows * (window + 1), columns * (window + 1))[:-1, :-1]
 
 
+class _Numbers(QWidget):
+    """Names and values as one table, or as two beside each other where there is room for both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables = (NumberTable("Numbers of the landmark"), NumberTable("More numbers of the landmark"))
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        for table in self.tables:
+            table.horizontalHeader().setStretchLastSection(True)
+            layout.addWidget(table, 1)
+        self._name_px = self.fontMetrics().horizontalAdvance("shift x, reference px") + 14
+        self._title = ""
+        self._values: dict[str, float] = {}
+
+    def show_values(self, title: str, values: dict[str, float]) -> None:
+        """Show values by name."""
+        self._title, self._values = title, values
+        self._fill()
+
+    def _fill(self) -> None:
+        first, second = self.tables
+        wide = self.width() >= 2 * _COLUMN_PX and len(self._values) > 1
+        names = list(self._values)
+        half = (len(names) + 1) // 2 if wide else len(names)
+        second.setVisible(wide)
+        for table, part in ((first, names[:half]), (second, names[half:])):
+            values = [self._values[name] for name in part]
+            table.show_columns({self._title: part, "value": values} if self._values else {})
+            table.setColumnWidth(0, max(table.columnWidth(0), self._name_px))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fill()
+
+
 class InspectorView(QSplitter):
-    """Paints the panels of the selected landmark as one image, and its numbers in a table."""
+    """Paints the panels of a landmark as one image; below, what it wanted and was allowed, and its numbers."""
 
     def __init__(self) -> None:
         super().__init__(Qt.Orientation.Vertical)
@@ -140,30 +187,51 @@ class InspectorView(QSplitter):
         self.box.setMouseEnabled(False, False)
         self.image_item = pg.ImageItem()
         self.titles = _Titles()
-        self.mark_item = pg.ScatterPlotItem(size=7, symbol="o", pen=pg.mkPen(SELECTION, width=2), brush=None)
+        self.mark_item = pg.ScatterPlotItem(size=7, symbol="o", brush=None)
+        self.pens = Pens(self, on_photo=True)
+        self.pens.give(self.mark_item.setPen, SELECTION, 2.0)
         for item in (self.image_item, self.titles, self.mark_item):
-            self.box.addItem(item)
-        self.table = NumberTable("Numbers of the selected landmark")
+            self.box.addItem(item, ignoreBounds=True)
+        self.hint = Hint(self.pictures)
+        self.sentence = QLabel()
+        self.sentence.setWordWrap(True)
+        self.sentence.setMargin(4)
+        self.sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.numbers = _Numbers()
+        self.table = self.numbers.tables[0]
+        below = QWidget()
+        layout = QVBoxLayout(below)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.sentence)
+        layout.addWidget(self.numbers, 1)
+        layout.addStretch(0)
         self.addWidget(self.pictures)
-        self.addWidget(self.table)
+        self.addWidget(below)
         self.setSizes([420, 220])
         self.panels: list[Panel] = []
         self._position: NDArray[np.floating] | None = None
         self.box.sigResized.connect(self._lay_out)
 
     def show_landmark(self, step: Step | None, landmark: int | None, model: Model | None, options: FitOptions) -> None:
-        """Paint a landmark at a Step; without one, a hint in place of the pictures."""
-        position = None
+        """Paint a landmark at a Step; where there is nothing to paint, a hint in place of the pictures."""
+        position, self.panels, hint, sentence = None, [], "", ""
+        if landmark is None:
+            hint = "Select a landmark: click one in the image or among the maps, or press N"
         if step is None or landmark is None or model is None:
-            self.panels = []
-            self.titles.show_hint("Select a landmark: click one in the image or among the maps, or press N")
-            self.table.show_columns({})
+            hint = hint or without_maps(None)
+            self.numbers.show_values("", {})
+            self.numbers.hide()  # what is around it stays: Qt takes a widget that its children cover for out of sight
         else:
+            self.numbers.show()
             self.panels = panels(step, landmark, model, options)
-            self.titles.show_hint("This step has no response maps")
-            found = numbers(step, landmark, model)
-            self.table.show_columns({f"landmark {landmark}": list(found), "value": list(found.values())})
+            hint = "" if self.panels else without_maps(step)
+            self.numbers.show_values(f"landmark {landmark}", numbers(step, landmark, model))
             position = None if step.mean_shift is None else step.mean_shift.position[landmark] + 0.5
+            sentence = wanted_line(step, landmark)
+        self.hint.show_text(hint)
+        self.sentence.setText(sentence)
+        self.sentence.setVisible(bool(sentence))
         self._position = position
         self._lay_out()
 
@@ -217,19 +285,13 @@ def _painted(panel: Panel) -> tuple[NDArray[np.uint8], float]:
     return cells.repeat(block, axis=0).repeat(block, axis=1), float(block)
 
 
-class _Titles(pg.GraphicsObject):
-    """The titles of all panels as one item, or a hint where there are none."""
+class _Titles(ScreenText):
+    """The titles of all panels as one item."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(_TITLE_PX)
         self._titles: list[tuple[str, int, int]] = []
         self._tile = 0
-        self._hint = ""
-
-    def show_hint(self, text: str) -> None:
-        """What stands in place of the panels when there are none."""
-        self._hint = text
-        self.update()
 
     def show_titles(self, titles: list[tuple[str, int, int]], tile: int) -> None:
         """Paint (text, x, y) above panels of a tile's size."""
@@ -237,9 +299,10 @@ class _Titles(pg.GraphicsObject):
         self._titles, self._tile = titles, tile
         self.update()
 
-    def boundingRect(self) -> QRectF:
-        right = max((x for _, x, _ in self._titles), default=100) + self._tile
-        bottom = max((y for _, _, y in self._titles), default=100) + self._tile
+    def places(self) -> QRectF:
+        if not self._titles:
+            return QRectF()
+        right, bottom = (max(entry[k] for entry in self._titles) + self._tile for k in (1, 2))
         return QRectF(0, 0, right, bottom)
 
     def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
@@ -249,9 +312,6 @@ class _Titles(pg.GraphicsObject):
         font = QFont(painter.font())
         font.setPixelSize(11)
         painter.setFont(font)
-        if not self._titles:
-            area = QRectF(painter.viewport())
-            painter.drawText(area, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self._hint)
         metrics, width = painter.fontMetrics(), self._tile * transform.m11()
         for text, x, y in self._titles:
             fitting = text if metrics.horizontalAdvance(text) <= width else text.partition(" ≤")[0]

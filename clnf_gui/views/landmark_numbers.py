@@ -3,37 +3,54 @@
 from __future__ import annotations
 
 import numpy as np
-import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtCore import QPointF, QRectF
 from PySide6.QtGui import QFont, QPainter
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
+from clnf_gui.theme import IBUG_LANDMARKS
+from clnf_gui.views.screen_text import ScreenText, draw_outlined
+
 _READABLE_PX = 24.0
 """Median distance of neighbours on the screen from which on numbers are painted."""
+_FONT_PX = 10
+_GAP_PX = 5.0
+"""Between a point and its number."""
+_ROOM_PX = 30.0
+"""Farthest that a number of three digits reaches from its point."""
+_GROUPS_68 = ((0, 27), (27, 31), (31, 36), (36, 42), (42, 48), (48, 60), (60, 68))
+"""First landmark of jaw and brows, nose, nostrils, eyes, outer and inner lips, and that after the last."""
 
 
-class LandmarkNumbers(pg.GraphicsObject):
-    """Paints the index of every point beside it."""
+class LandmarkNumbers(ScreenText):
+    """Paints the index of every point beside it, away from the shape it belongs to, and none over another."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(_ROOM_PX)
         self._points: NDArray[np.float64] = np.zeros((0, 2))
+        self._outwards = self._points
         self._spacing = 0.0
+        self._without: int | None = None
+
+    def leave_out(self, landmark: int | None) -> None:
+        """Leave out the number of a landmark that is named in another way."""
+        if landmark != self._without:
+            self._without = landmark
+            self.update()
 
     def show_points(self, points: NDArray[np.float64]) -> None:
         """Number these points, (n, 2)."""
         self.prepareGeometryChange()
-        self._points = points
+        self._points, self._outwards = points, outwards(points)
         steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
         self._spacing = float(np.median(steps)) if len(steps) else 0.0
         self.update()
 
-    def boundingRect(self) -> QRectF:
+    def places(self) -> QRectF:
         if not len(self._points):
             return QRectF()
         low, high = self._points.min(axis=0), self._points.max(axis=0)
-        return QRectF(QPointF(*low), QPointF(*high)).adjusted(-1, -1, 1, 1)
+        return QRectF(QPointF(*low), QPointF(*high))
 
     def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
         transform = painter.transform()
@@ -41,12 +58,62 @@ class LandmarkNumbers(pg.GraphicsObject):
             return
         painter.resetTransform()
         font = QFont(painter.font())
-        font.setPixelSize(10)
+        font.setPixelSize(_FONT_PX)
         painter.setFont(font)
-        for number, (x, y) in enumerate(self._points.tolist()):
-            at = transform.map(QPointF(x, y)) + QPointF(5, -4)
-            painter.setPen(Qt.GlobalColor.black)
-            painter.drawText(at + QPointF(0.8, 0.8), str(number))
-            painter.setPen(Qt.GlobalColor.white)
-            painter.drawText(at, str(number))
+        metrics = painter.fontMetrics()
+        digits = metrics.capHeight() + 2
+        sizes = np.array([(metrics.horizontalAdvance(str(k)) + 1, digits) for k in range(len(self._points))])
+        scale = np.array([transform.m11(), transform.m22()])
+        boxes = text_boxes(self._points * scale, self._outwards, sizes)
+        origin = QPointF(transform.dx(), transform.dy())
+        for number in apart(boxes, self._points * scale):
+            left, _, _, bottom = boxes[number]
+            if number != self._without:
+                draw_outlined(painter, origin + QPointF(left, bottom - 1), str(number))
         painter.setTransform(transform)
+
+
+def outwards(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Directions, (n, 2), away from the middle of the part of the face that a point belongs to.
+
+    The numbers of the inner lips stand inside the mouth, those of the bridge of the nose beside it.
+    """
+    if not len(points):
+        return points
+    groups = _GROUPS_68 if len(points) == IBUG_LANDMARKS else ((0, len(points)),)
+    result = np.zeros_like(points)
+    for begin, end in groups:
+        part = points[begin:end]
+        result[begin:end] = part - part.mean(axis=0)
+    if len(points) == IBUG_LANDMARKS:
+        result[27:31] = (1.0, 0.0)
+        result[31:36] = (0.0, 1.0)
+        result[60:68] *= -1
+    lengths = np.linalg.norm(result, axis=1, keepdims=True)
+    return np.divide(result, lengths, out=np.tile([1.0, 0.0], (len(points), 1)), where=lengths > 0)
+
+
+def text_boxes(
+    points: NDArray[np.float64], directions: NDArray[np.float64], sizes: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Left, top, right and bottom, (n, 4), of texts of these sizes that stand beside their points."""
+    reach = _GAP_PX + (np.abs(directions) * sizes / 2).sum(axis=1, keepdims=True)
+    centres = points + directions * reach
+    return np.hstack([centres - sizes / 2, centres + sizes / 2])
+
+
+def apart(boxes: NDArray[np.float64], points: NDArray[np.float64]) -> list[int]:
+    """Which of the boxes, (n, 4), can be painted so that none lies over another or over a point; the first come first."""
+    overlap = np.ones((len(boxes), len(boxes)), dtype=bool)
+    covers = np.ones((len(boxes), len(points)), dtype=bool)
+    for axis in (0, 1):
+        low, high = boxes[:, axis], boxes[:, axis + 2]
+        overlap &= (low[:, None] < high[None]) & (low[None] < high[:, None])
+        covers &= (low[:, None] < points[None, :, axis]) & (points[None, :, axis] < high[:, None])
+    free = ~covers.any(axis=1)
+    chosen = []
+    for k in range(len(boxes)):
+        if free[k]:
+            chosen.append(k)
+            free &= ~overlap[k]
+    return chosen

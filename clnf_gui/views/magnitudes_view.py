@@ -11,7 +11,9 @@ from PySide6.QtWidgets import QSplitter
 from clnf_engine.diagnostics.magnitudes import Magnitudes
 from clnf_gui.theme import BLUE, ORANGE, SELECTION, VERMILION
 from clnf_gui.views.axes import DecadeAxis, decade_lines
+from clnf_gui.views.hint import Hint
 from clnf_gui.views.number_table import NumberTable
+from clnf_gui.views.pens import Pens
 
 _BAR = 0.42
 
@@ -27,17 +29,18 @@ class MagnitudesView(QSplitter):
         self.plot.setAccessibleName("Peak of every landmark's map before and after Sigma")
         self.plot.plotItem.setMouseEnabled(x=False, y=False)
         self.plot.plotItem.hideButtons()
-        self.plot.plotItem.setTitle(
-            f'<span style="color:{BLUE}">■</span> raw peak &nbsp; <span style="color:{ORANGE}">■</span> '
-            f'peak after Sigma &nbsp; <span style="color:{VERMILION}">▼</span> weak',
-            size="9pt",
-        )
         self.plot.plotItem.setLabel("bottom", "landmark")
         self.plot.addItem(decade_lines(), ignoreBounds=True)
-        self.raw_bars = pg.BarGraphItem(x=[], height=[], width=_BAR, brush=BLUE, pen=None)
-        self.sigma_bars = pg.BarGraphItem(x=[], height=[], width=_BAR, brush=ORANGE, pen=None)
+        self.raw_bars, self.sigma_bars = (pg.BarGraphItem(x=[], height=[], width=_BAR, pen=None) for _ in range(2))
         self.weak_item = pg.ScatterPlotItem(size=9, symbol="t", brush=pg.mkBrush(VERMILION), pen=None)
-        self.selected_item = pg.InfiniteLine(angle=90, pen=pg.mkPen(SELECTION, width=2))
+        self.selected_item = pg.InfiniteLine(angle=90)
+        self.pens = Pens(self)
+        self.pens.give(self.selected_item.setPen, SELECTION, 2.0)
+        self.pens.fill(lambda colour: self.raw_bars.setOpts(brush=colour), BLUE)
+        self.pens.fill(lambda colour: self.sigma_bars.setOpts(brush=colour), ORANGE)
+        self.pens.changed.connect(self._write_legend)
+        self._write_legend()
+        self.hint = Hint(self.plot)
         for item in (self.selected_item, self.raw_bars, self.sigma_bars, self.weak_item):
             self.plot.addItem(item)
         self.table = NumberTable("Magnitudes of every landmark")
@@ -49,8 +52,14 @@ class MagnitudesView(QSplitter):
         self.plot.scene().sigMouseClicked.connect(self._on_clicked)
         self._count = 0
 
+    def _write_legend(self) -> None:
+        marks = ((BLUE, "■", "raw peak"), (ORANGE, "■", "peak after Sigma"), (VERMILION, "▼", "weak"))
+        entries = (f'<span style="color:{self.pens.colour(c)}">{mark}</span> {text}' for c, mark, text in marks)
+        self.plot.plotItem.setTitle(" &nbsp; ".join(entries), size="9pt")
+
     def show_magnitudes(self, found: Magnitudes | None) -> None:
-        """Paint the magnitudes of a Step's maps; nothing where it has none."""
+        """Paint the magnitudes of a Step's maps; a hint where it has none."""
+        self.hint.show_text("" if found else "This step has no response maps, so there are no magnitudes")
         if found is None:
             self._count = 0
             self.table.show_columns({})

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSortFilterProxyModel, Qt, Signal
+from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 _Index = QModelIndex | QPersistentModelIndex
@@ -52,8 +53,15 @@ def _text(value: Any) -> str:
     return "" if math.isnan(value) else f"{value:.4g}"
 
 
+def _exact(value: Any) -> str:
+    """A value as another program reads it: every digit of a number, no tab or line break in a text."""
+    if isinstance(value, float):
+        return repr(float(value)) if math.isfinite(value) else ""
+    return " ".join(_text(value).split())
+
+
 class NumberTable(QTableView):
-    """Paints columns of numbers; a click on a header sorts."""
+    """Paints columns of numbers; a click on a header sorts, Ctrl+C copies."""
 
     row_clicked = Signal(int)
     """Index of the row that was clicked, or chosen by Enter, in the columns as they were given."""
@@ -71,13 +79,20 @@ class NumberTable(QTableView):
         self.setSortingEnabled(True)
         self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setAlternatingRowColors(True)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setWordWrap(False)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(self.fontMetrics().lineSpacing() + 6)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        copy = QAction("Copy", self)
+        copy.setShortcut(QKeySequence(QKeySequence.StandardKey.Copy))
+        copy.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        copy.setToolTip("Copy the selected rows, or the whole table")
+        copy.triggered.connect(lambda: QGuiApplication.clipboard().setText(self.tsv()))
+        self.addAction(copy)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         for signal in (self.clicked, self.activated):
             signal.connect(lambda index: self.row_clicked.emit(self._sorted.mapToSource(index).row()))
 
@@ -118,6 +133,13 @@ class NumberTable(QTableView):
         index = self._sorted.mapFromSource(self._model.index(row, 0))
         self.setCurrentIndex(index)
         self.scrollTo(index)
+
+    def tsv(self) -> str:
+        """The selected rows, or all where none is, as they are sorted; titles first, values unrounded, tabs between."""
+        selected = {self._sorted.mapToSource(index).row() for index in self.selectionModel().selectedRows()}
+        rows = [row for row in self.shown_rows() if row in selected or not selected]
+        lines = [self._model.titles, *([_exact(column[row]) for column in self._model.columns] for row in rows)]
+        return "\n".join("\t".join(line) for line in lines)
 
     def shown_rows(self) -> list[int]:
         """Indices of the rows in the order they are painted."""

@@ -43,6 +43,18 @@ def landmark_line(step: Step, landmark: int) -> str:
     return "   ".join(parts)
 
 
+def wanted_line(step: Step, landmark: int) -> str:
+    """What a landmark's mean-shift asked for, and what the shape model made of it; "" outside of iterations."""
+    if step.mean_shift is None or step.landmarks_before is None:
+        return ""
+    (dx, dy), (x, y) = step.mean_shift.image[landmark], step.landmarks[landmark] - step.landmarks_before[landmark]
+    return f"mean-shift wanted ({_px(dx)}, {_px(dy)}) px; the model allowed ({_px(x)}, {_px(y)}) px"
+
+
+def _px(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
+
+
 def cell_line(steps: Mapping[str, Step], landmark: int, row: int, column: int) -> str:
     """The values of all maps in one cell, of every lane, and their difference where there are two."""
     parts = [f"landmark {landmark}", f"cell (row {row}, column {column})"]

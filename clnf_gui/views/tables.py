@@ -17,6 +17,7 @@ from clnf_engine.pdm import PDM
 from clnf_engine.steps import describe
 from clnf_gui.theme import BLUE, ORANGE
 from clnf_gui.views.number_table import NumberTable
+from clnf_gui.views.pens import Pens
 
 _GLOBAL_NAMES = ("scale", "rx", "ry", "rz", "tx", "ty")
 _KIND_NAMES = {"raw": "raw", "after_sigma": "after Sigma", "shifted": "shifted", "final": "final"}
@@ -88,11 +89,14 @@ class ParametersView(QSplitter):
         self.plot.plotItem.hideButtons()
         self.plot.plotItem.setLabel("left", "standard deviations")
         self.plot.plotItem.setLabel("bottom", "mode")
-        self.bars = pg.BarGraphItem(x=[], height=[], width=0.7, brush=BLUE, pen=None)
+        self.bars = pg.BarGraphItem(x=[], height=[], width=0.7, pen=None)
         self.plot.addItem(self.bars)
-        self.limits = [pg.InfiniteLine(angle=0, pen=pg.mkPen(ORANGE, style=Qt.PenStyle.DashLine)) for _ in range(2)]
+        self.limits = [pg.InfiniteLine(angle=0) for _ in range(2)]
+        self.pens = Pens(self)
+        self.pens.fill(lambda colour: self.bars.setOpts(brush=colour), BLUE)
         for line in self.limits:
             self.plot.addItem(line)
+            self.pens.give(line.setPen, ORANGE, 1.5, Qt.PenStyle.DashLine)
         self._frame = (0, 0.0)
         self.table = NumberTable("Parameters")
         self.addWidget(self.plot)

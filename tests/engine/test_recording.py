@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib.cbook
 import numpy as np
 import pytest
+from clnf_engine.report import run_document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -31,7 +32,6 @@ from clnf_engine.errors import ClnfError, TraceFileError
 from clnf_engine.initial import initials_from_detector
 from clnf_engine.io import trace_file
 from clnf_engine.io.images import read_image
-from clnf_engine.report import run_document
 from clnf_engine.shelf import maps_bytes
 from clnf_engine.steps import LARGE, ResponseMaps, numbered_maps, numbers_of, without_large
 from clnf_engine.stops import firings, parse_stop

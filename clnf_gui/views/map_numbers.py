@@ -1,0 +1,54 @@
+"""The landmark numbers in the corners of their response maps, all in one item."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QPointF, QRectF
+from PySide6.QtGui import QFont, QPainter
+from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
+
+from clnf_gui.views.screen_text import ScreenText, draw_outlined
+
+_READABLE_PX = 22.0
+"""Side of a map on the screen from which on its number is painted."""
+_ROOM_PX = 4.0
+_LEAST_PX = 16.0
+"""What has to be seen of a map for its number to be painted."""
+
+
+class MapNumbers(ScreenText):
+    """Paints the number of every map in its upper left corner, or in the corner of what is seen of the map."""
+
+    def __init__(self) -> None:
+        super().__init__(_ROOM_PX)
+        self._numbers: list[tuple[int, int, int]] = []
+        self._side = 0
+
+    def show_numbers(self, numbers: list[tuple[int, int, int]], side: int) -> None:
+        """Paint (landmark, x, y) for maps of `side` cells whose first cell is at x, y."""
+        self.prepareGeometryChange()
+        self._numbers, self._side = numbers, side
+        self.update()
+
+    def places(self) -> QRectF:
+        if not self._numbers:
+            return QRectF()
+        right, bottom = (max(entry[k] for entry in self._numbers) + self._side for k in (1, 2))
+        return QRectF(0, 0, right, bottom)
+
+    def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
+        transform = painter.transform()
+        size = transform.m11() * self._side
+        if size < _READABLE_PX:
+            return
+        seen = transform.mapRect(self.viewRect())
+        painter.resetTransform()
+        font = QFont(painter.font())
+        font.setPixelSize(int(min(11, max(8, size * 0.22))))
+        painter.setFont(font)
+        metrics = painter.fontMetrics()
+        for number, x, y in self._numbers:
+            part = transform.mapRect(QRectF(x, y, self._side, self._side)) & seen
+            text = str(number)
+            if part.width() >= max(metrics.horizontalAdvance(text) + 2, _LEAST_PX) and part.height() >= _LEAST_PX:
+                draw_outlined(painter, part.topLeft() + QPointF(2, font.pixelSize()), text)
+        painter.setTransform(transform)

@@ -1,0 +1,44 @@
+"""Texts of a fixed size on the screen, painted at places of a picture that can be zoomed."""
+
+from __future__ import annotations
+
+import pyqtgraph as pg
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QPainter
+
+
+class ScreenText(pg.GraphicsObject):
+    """Base of items that paint texts beside places.
+
+    The scene repaints what lies in an item's bounding rectangle, so the rectangle has to hold the texts, whose size in
+    the picture depends on the zoom: it is the places and `_room_px` screen px around them.
+    """
+
+    def __init__(self, room_px: float) -> None:
+        super().__init__()
+        self._room_px = room_px
+
+    def places(self) -> QRectF:
+        """The rectangle of all places, in the picture; empty when nothing is painted."""
+        raise NotImplementedError
+
+    def boundingRect(self) -> QRectF:
+        places, box = self.places(), self.getViewBox()
+        if places.isNull() or box is None:
+            return places
+        view = box.viewRect()  # pyqtgraph's own viewPixelSize is kept from before while the range is being set
+        width = self._room_px * view.width() / max(box.width(), 1.0)
+        height = self._room_px * view.height() / max(box.height(), 1.0)
+        return places.adjusted(-width, -height, width, height)
+
+    def viewTransformChanged(self) -> None:
+        super().viewTransformChanged()
+        self.prepareGeometryChange()
+
+
+def draw_outlined(painter: QPainter, at: QPointF, text: str) -> None:
+    """Draw a text in white with a dark edge, to be read on any photo or map."""
+    painter.setPen(Qt.GlobalColor.black)
+    painter.drawText(at + QPointF(0.8, 0.8), text)
+    painter.setPen(Qt.GlobalColor.white)
+    painter.drawText(at, text)
