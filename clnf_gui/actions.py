@@ -104,7 +104,7 @@ class Actions:
         for command in COMMANDS:
             action = self._by_id[command.id]
             possible = command.can is None or command.can(self._session)
-            action.setEnabled(possible and (not command.needs_steps or bool(self._session.lane.steps)))
+            action.setEnabled(possible and (not command.needs_steps or len(self._session.lane.steps) > 0))
             if command.checked is not None:
                 action.setChecked(command.checked(self._session))
         self._by_id["play"].setIcon(icon("pause" if self._session.cursor.playback.on else "play"))

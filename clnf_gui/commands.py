@@ -19,6 +19,9 @@ class Dialogs(Protocol):
     def ask_image(self) -> None:
         """Let the person choose an image to open."""
 
+    def open_neighbour(self, direction: int) -> None:
+        """Open the next or previous image or video of the folder."""
+
     def ask_model(self) -> None:
         """Let the person choose a model to load."""
 
@@ -208,6 +211,22 @@ def _change_speed(session: Session, direction: int) -> None:
 COMMANDS: tuple[Command, ...] = (
     Command("open_image", "File", "Open image or video…", lambda _, d: d.ask_image(), "Ctrl+O", "open"),
     Command("open_folder", "File", "Open folder of frames…", lambda _, d: d.ask_frames_folder(), "Ctrl+Alt+O"),
+    Command(
+        "next_file",
+        "File",
+        "Next photo of the folder",
+        lambda _, d: d.open_neighbour(1),
+        "Ctrl+Right",
+        can=lambda s: s.image is not None,
+    ),
+    Command(
+        "previous_file",
+        "File",
+        "Previous photo of the folder",
+        lambda _, d: d.open_neighbour(-1),
+        "Ctrl+Left",
+        can=lambda s: s.image is not None,
+    ),
     Command("open_model", "File", "Open model…", lambda _, d: d.ask_model(), "Ctrl+M", "model"),
     Command("open_landmarks", "File", "Start from landmarks…", lambda _, d: d.ask_landmarks(), "Ctrl+L"),
     Command("open_session", "File", "Open session…", lambda _, d: d.ask_session(), "Ctrl+Shift+O"),
@@ -294,6 +313,7 @@ COMMANDS: tuple[Command, ...] = (
         True,
         checked=lambda s: s.comparing,
     ),
+    Command("swap", "Lanes", "Swap the lanes", lambda s, _: s.swap_lanes(), "Shift+X", can=lambda s: s.comparing),
     Command("other_lane", "Lanes", "Other lane", lambda s, _: s.set_active("B" if s.active == "A" else "A"), "X"),
     Command("divergence", "Lanes", "Go to first divergence", lambda s, _: s.go_to_divergence(), "D", "", True),
     Command("maps_a", "Lanes", "Maps of lane A", _show_source(MapSource.A), "4", checked=_shows_source(MapSource.A)),
@@ -374,6 +394,13 @@ COMMANDS: tuple[Command, ...] = (
         needs_steps=True,
         can=lambda s: s.can_diagnose,
     ),
+    Command(
+        "cancel_opening",
+        "File",
+        "Cancel opening",
+        lambda s, _: s.opener.cancel(),
+        can=lambda s: bool(s.opener.what),
+    ),
     Command("cancel_tools", "Lab", "Cancel tools", lambda s, _: s.lab.cancel(), "Ctrl+.", can=lambda s: s.lab.busy),
     Command("maps_raw", "View", "Raw responses", _show_maps(MapKind.RAW), "1", checked=_shows_maps(MapKind.RAW)),
     Command(
@@ -396,6 +423,7 @@ COMMANDS: tuple[Command, ...] = (
     _overlay("show_trail", "Shapes of the last iterations", "T"),
     _overlay("show_numbers", "Numbers when zoomed in", "L"),
     _overlay("show_truth", "Ground truth", "Shift+T"),
+    _overlay("show_apart", "From lane to lane (A − B)", "A"),
     _overlay("show_box", "Starting box, to be dragged", "B"),
     Command("longer_shifts", "View", "Longer arrows", lambda s, _: _scale_shifts(s, 1.5), "+", "", True),
     Command("shorter_shifts", "View", "Shorter arrows", lambda s, _: _scale_shifts(s, 1 / 1.5), "-", "", True),

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QGuiApplication
-from PySide6.QtWidgets import QDockWidget, QFileDialog, QInputDialog, QMainWindow, QMessageBox, QWidget
+from PySide6.QtWidgets import QFileDialog, QInputDialog, QMainWindow, QMessageBox, QWidget
 
 from clnf_engine import ClnfError
 from clnf_engine.io.files import write_file
+from clnf_engine.io.frames import natural_order
 from clnf_engine.library import shipped_models
 from clnf_gui import about, settings
 from clnf_gui.commands import COMMANDS
+from clnf_gui.docks import Docks
 from clnf_gui.export import lab_report, png_bytes, python_source, step_report, steps_csv, tracking_csv
 from clnf_gui.panels.palette import Palette
 from clnf_gui.panels.shortcuts import ShortcutsDialog
@@ -49,10 +51,10 @@ class WindowDialogs:
         panes: Panes,
         image_views: Mapping[str, ImageView],
         actions: Mapping[str, QAction],
-        reset_layout: Callable[[], None],
+        docks: Docks,
     ) -> None:
         self._window, self._session, self._panes = window, session, panes
-        self._views, self._actions, self._reset_layout = image_views, actions, reset_layout
+        self._views, self._actions, self._docks = image_views, actions, docks
 
     # --- opening ------------------------------------------------------------------------------
 
@@ -71,6 +73,25 @@ class WindowDialogs:
         openers.get(suffix, self._session.open_image)(path)
         if suffix not in (".pts", ".txt"):
             settings.remember_file(path)
+            settings.remember_folder(path)
+
+    def open_neighbour(self, direction: int) -> None:
+        """Open the next (+1) or previous (−1) image or video of the folder, by name."""
+        image = self._session.image
+        if image is None:
+            return
+        here = image.path.resolve()
+        kinds = (*_IMAGE_SUFFIXES, *_VIDEO_SUFFIXES)
+        try:
+            found = {path for path in here.parent.iterdir() if path.suffix.lower() in kinds and path.is_file()}
+        except OSError as error:
+            self._session.failed.emit(f"{here.parent}: cannot be listed ({error.strerror})", "")
+            return
+        names = sorted(found | {here}, key=lambda path: natural_order(path.name))
+        if len(names) > 1:
+            self.open_file(str(names[(names.index(here) + direction) % len(names)]))
+        else:
+            self._session.told.emit(f"{here.parent}: holds no other image or video")
 
     def _open_session(self, path: str) -> None:
         try:
@@ -88,7 +109,7 @@ class WindowDialogs:
         self._ask("Open image or video", _PICTURES, self.open_file)
 
     def ask_frames_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self._window, "Open folder of frames")
+        path = QFileDialog.getExistingDirectory(self._window, "Open folder of frames", settings.folder())
         if path:
             self.open_file(path)
 
@@ -108,8 +129,9 @@ class WindowDialogs:
         self._ask("Open trace", _TRACES, self.open_file)
 
     def _ask(self, title: str, kinds: str, use: Callable[[str], None]) -> None:
-        path, _ = QFileDialog.getOpenFileName(self._window, title, "", kinds)
+        path, _ = QFileDialog.getOpenFileName(self._window, title, settings.folder(), kinds)
         if path:
+            settings.remember_folder(path)
             use(path)
 
     # --- saving -------------------------------------------------------------------------------
@@ -164,7 +186,8 @@ class WindowDialogs:
         """The HTML report of the Step under the cursor."""
         session = self._session
         trace, step = session.trace(), session.step
-        assert trace is not None and step is not None
+        if trace is None or step is None:
+            raise ClnfError("there is no step to report on any more: another file has been opened")
         pictures = {f"Image, lane {name}": png_bytes(self._views[name]) for name in session.shown}
         for pane in self._panes.all:
             if pane.title in ("Response maps", "Landmark", "Convergence", "Magnitudes"):
@@ -186,10 +209,11 @@ class WindowDialogs:
 
     def _ask_path(self, title: str, suffix: str, kinds: str) -> Path | None:
         image = self._session.image
-        suggestion = "" if image is None else image.path.with_suffix(suffix).name
-        chosen, _ = QFileDialog.getSaveFileName(self._window, title, suggestion, kinds)
+        name = "" if image is None else image.path.with_suffix(suffix).name
+        chosen, _ = QFileDialog.getSaveFileName(self._window, title, str(Path(settings.folder(), name)), kinds)
         if not chosen:
             return None
+        settings.remember_folder(chosen)
         return Path(chosen) if Path(chosen).suffix else Path(chosen).with_suffix(suffix)
 
     def copy_python(self) -> None:
@@ -236,28 +260,23 @@ class WindowDialogs:
         self._views["A"].zoom_to_image()
 
     def edit_frame(self) -> None:
-        self._dock("Frames").show()
-        self._dock("Frames").raise_()
+        self._docks.raise_("Frames")
         self._panes.frame_bar.number.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self._panes.frame_bar.number.selectAll()
 
     def toggle_lab(self) -> None:
-        lab = self._dock("Lab")
+        lab = self._docks["Lab"]
         if in_sight(lab):
             lab.hide()
         else:
             self.raise_lab()
 
     def raise_lab(self) -> None:
-        self._dock("Lab").show()
-        self._dock("Lab").raise_()
-
-    def _dock(self, name: str) -> QDockWidget:
-        return next(dock for dock in self._window.findChildren(QDockWidget) if dock.objectName() == name)
+        self._docks.raise_("Lab")
 
     def reset_layout(self) -> None:
         settings.forget_layout()
-        self._reset_layout()
+        self._docks.reset()
 
     def close_window(self) -> None:
         self._window.close()

@@ -53,7 +53,7 @@ def png_bytes(widget: QWidget) -> bytes:
 
 def steps_csv(trace: Trace) -> str:
     """The step table as CSV, every number in full, under plain names."""
-    columns = step_values(trace.steps)
+    columns = step_values(trace.numbers)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
@@ -161,8 +161,8 @@ def step_report(trace: Trace, step: Step, title: str, pictures: Mapping[str, byt
     where = f"Model {trace.model_name}; the fit: {outcome}. This page shows {describe(step)}."
     options = {field.name: option_cell(getattr(trace.options, field.name)) for field in fields(FitOptions)}
     tables = (
-        _table("Steps", step_columns(trace.steps), tuple(each.place for each in trace.steps)),
-        _table("Response maps of every stage", statistics_columns(trace.steps)),
+        _table("Steps", step_columns(trace.numbers), tuple(each.place for each in trace.numbers)),
+        _table("Response maps of every stage", statistics_columns(trace)),
         _table("Options", {"option": list(options), "value": list(options.values())}),
     )
     figures = tuple(Figure(name, png) for name, png in pictures.items())

@@ -119,6 +119,7 @@ class Look:
     show_trail: bool = False
     show_numbers: bool = True
     show_truth: bool = True
+    show_apart: bool = True
     show_box: bool = False
 
     def with_pin(self, landmark: int) -> Look:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from PySide6.QtWidgets import QPlainTextEdit, QSplitter, QVBoxLayout, QWidget
 
 from clnf_engine.diagnostics.magnitudes import magnitudes
 from clnf_gui.commands import command
+from clnf_gui.option_titles import lane_labels
 from clnf_gui.panels.curve_choice import CurveChoice
 from clnf_gui.panels.frame_bar import FrameBar
 from clnf_gui.panels.lab_tools import LabTools, state_text
@@ -19,9 +21,11 @@ from clnf_gui.session import Session
 from clnf_gui.session.aspect import Aspect
 from clnf_gui.session.lab import Activity, Record
 from clnf_gui.views.convergence import ConvergenceView
+from clnf_gui.views.error_view import ErrorView
 from clnf_gui.views.finding_view import FindingView
 from clnf_gui.views.frames_view import FramesView
 from clnf_gui.views.inspector import InspectorView
+from clnf_gui.views.landmark_path import LandmarkPathView
 from clnf_gui.views.magnitudes_view import MagnitudesView
 from clnf_gui.views.number_table import NumberTable
 from clnf_gui.views.response_atlas import ResponseAtlas
@@ -77,6 +81,7 @@ class Panes(QObject):
         self.inspector, self.magnitudes = InspectorView(), MagnitudesView()
         self.convergence, self.parameters = ConvergenceView(), ParametersView()
         self.statistics, self.steps = NumberTable("Statistics of the response maps"), NumberTable("Steps of the run")
+        self.path, self.errors = LandmarkPathView(), ErrorView()
         self.log = QPlainTextEdit(readOnly=True, maximumBlockCount=_LOG_LINES)
         self.log.setAccessibleName("Log")
         atlas = QWidget()
@@ -107,6 +112,8 @@ class Panes(QObject):
         self.all = (
             Pane("Response maps", atlas, upper, selected | Aspect.LOOK, self._paint_atlas),
             Pane("Landmark", self.inspector, upper, selected | Aspect.OPTIONS, self._paint_inspector),
+            Pane("Path", self.path, upper, selected | Aspect.TRUTH, self._paint_path),
+            Pane("Errors", self.errors, upper, selected | Aspect.TRUTH, self._paint_errors),
             Pane("Convergence", curves, lower, _AT_CURSOR | Aspect.LOOK, self._paint_convergence),
             Pane(
                 "Lab", lab, lower, selected | Aspect.LAB | Aspect.START | Aspect.OPTIONS | Aspect.BUSY, self._paint_lab
@@ -121,6 +128,8 @@ class Panes(QObject):
         self.atlas.landmark_clicked.connect(session.select)
         self.magnitudes.landmark_clicked.connect(session.select)
         self.convergence.place_clicked.connect(session.cursor.move_to)
+        self.path.place_clicked.connect(session.cursor.move_to)
+        self.errors.landmark_clicked.connect(session.select)
         self.steps.row_clicked.connect(session.cursor.move_cursor)
         self.tools.tool_chosen.connect(session.lab.choose)
         self.tools.run_wanted.connect(session.diagnose)
@@ -164,7 +173,7 @@ class Panes(QObject):
     def _changed(self, name: str, *shown: object) -> bool:
         """Whether a pane shows other things than when it was asked last; moving the cursor alone changes few.
 
-        The things themselves are kept, not their ids: an id is given anew once its object is gone.
+        `shown` tells the things, and keeps none alive: numbers of runs, weak references.
         """
         changed = self._shown.get(name) != shown
         self._shown[name] = shown
@@ -181,23 +190,38 @@ class Panes(QObject):
         self.inspector.show_landmark(session.step, session.selection, session.model, session.lane.options)
 
     def _paint_convergence(self, session: Session) -> None:
-        runs = {name: session.lanes[name].steps for name in session.shown}
+        runs = {name: lane.numbers for name, lane in session.lanes.shown.items()}
         look = session.look
         self.curve_choice.show_look(look)
-        if self._changed("convergence", tuple(map(tuple, runs.values())), session.active, look.curves, look.target):
-            self.convergence.show_runs(runs, session.cursor.places(), session.lane.options.convergence_px, look)
-        if session.step is not None:
-            self.convergence.show_cursor(session.step.place)
+        labels = lane_labels(session.choices) if session.comparing else {}
+        stop = session.lane.options.convergence_px
+        if self._changed("convergence", _runs(session), session.active, look.curves, look.target, stop, tuple(labels)):
+            self.convergence.show_runs(runs, session.cursor.places(), stop, look, labels)
+        if session.lane.place is not None:
+            self.convergence.show_cursor(session.lane.place)
+
+    def _paint_path(self, session: Session) -> None:
+        truth = session.scene.truth
+        if self._changed("path", _runs(session), session.selection, truth if truth is None else weakref.ref(truth)):
+            runs = {name: lane.numbers for name, lane in session.lanes.shown.items()}
+            self.path.show_paths(runs, session.selection, truth)
+        if session.lane.place is not None:
+            self.path.show_cursor(session.lane.place)
+
+    def _paint_errors(self, session: Session) -> None:
+        steps = {name: lane.step for name, lane in session.lanes.shown.items()}
+        self.errors.show_errors(steps, session.scene.truth, session.selection)
 
     def _paint_frames(self, session: Session) -> None:
         look, tracks, apart = session.look, session.tracker.all_results(), session.tracker.apart
         self.frame_bar.show_session(session)
         self.worst_choice.show_look(look)
-        known = tuple((name, results, results.end) for name, results in tracks.items())
+        known = tuple((name, weakref.ref(results), results.end) for name, results in tracks.items())
+        paired = apart if apart is None else weakref.ref(apart)
         limits = {name: session.lanes[name].tracking.min_likelihood for name in tracks}
-        if self._changed("frames", len(session.scene.times), known, apart, limits, look.frame_curves):
+        if self._changed("frames", len(session.scene.times), known, paired, limits, look.frame_curves):
             self.frames.show_tracks(len(session.scene.times), tracks, apart, limits, look.frame_curves)
-        if self._changed("worst", len(session.scene.times), known, apart, look.worst):
+        if self._changed("worst", len(session.scene.times), known, paired, look.worst):
             columns = worst_columns(look.worst, tracks, apart)
             self._worst_frames = [number - 1 for number in columns.get("frame", [])]
             self.worst.show_columns(columns)
@@ -223,22 +247,29 @@ class Panes(QObject):
 
     def _paint_magnitudes(self, session: Session) -> None:
         step, model = session.step, session.model
-        if self._changed("magnitudes", None if step is None else step.responses, model):
+        maps = None if step is None else step.responses
+        if self._changed("magnitudes", *(each if each is None else weakref.ref(each) for each in (maps, model))):
             self.magnitudes.show_magnitudes(None if step is None or model is None else magnitudes(step, model))
         self.magnitudes.show_selection(session.selection)
 
     def _paint_statistics(self, session: Session) -> None:
-        if self._changed("statistics", *session.lane.steps):
-            self.statistics.show_columns(statistics_columns(session.lane.steps))
+        if self._changed("statistics", session.lane.run, len(session.lane.steps)):
+            trace = session.trace()
+            self.statistics.show_columns({} if trace is None else statistics_columns(trace))
 
     def _paint_parameters(self, session: Session) -> None:
         pdm = None if session.model is None else session.model.pdm
         self.parameters.show_step(session.step, pdm, session.lane.options.clamp_sigmas)
 
     def _paint_steps(self, session: Session) -> None:
-        if self._changed("steps", *session.lane.steps):
-            self.steps.show_columns(step_columns(session.lane.steps))
+        if self._changed("steps", session.lane.run, len(session.lane.steps)):
+            self.steps.show_columns(step_columns(session.lane.numbers))
         self.steps.show_row(session.lane.cursor)
+
+
+def _runs(session: Session) -> tuple[tuple[str, int, int], ...]:
+    """What tells the runs that are shown from others, and how far they are."""
+    return tuple((name, lane.run, len(lane.steps)) for name, lane in session.lanes.shown.items())
 
 
 def _lab_note(record: Record, stale: bool) -> str:

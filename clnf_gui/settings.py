@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from PySide6.QtCore import QByteArray, QSettings
 
 _MAX_RECENT = 10
@@ -29,6 +31,22 @@ def recent_files() -> list[str]:
 def remember_file(path: str) -> None:
     """Make `path` the newest of the recent files."""
     _remember("recent_files", path)
+
+
+def recent_folders() -> list[str]:
+    """Folders of files opened or saved lately, the newest first."""
+    return _recent("recent_folders")
+
+
+def remember_folder(path: str) -> None:
+    """Make the folder of a file, or a folder, the one that dialogs begin in."""
+    place = Path(path).resolve()
+    _remember("recent_folders", str(place if place.is_dir() else place.parent))
+
+
+def folder() -> str:
+    """Where dialogs begin; "", which is where the program was started, before anything was opened."""
+    return next((path for path in recent_folders() if Path(path).is_dir()), "")
 
 
 def _recent(key: str) -> list[str]:

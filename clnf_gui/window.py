@@ -1,27 +1,21 @@
-"""The main window: its docks, its readouts, and the repainting of what changed."""
+"""The main window: its readouts, and the repainting of what changed."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Slot
 from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import (
-    QDockWidget,
-    QHBoxLayout,
-    QLabel,
-    QMainWindow,
-    QScrollArea,
-    QTabWidget,
-    QToolBar,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QToolBar, QVBoxLayout, QWidget
 
+from clnf_engine import Recording, Step
 from clnf_gui.actions import Actions
 from clnf_gui.dialogs import WindowDialogs
+from clnf_gui.docks import Docks
+from clnf_gui.option_titles import lane_labels
 from clnf_gui.panels.editor_keys import EditorKeys
 from clnf_gui.panels.message_bar import MessageBar
 from clnf_gui.panels.options import OptionsPanel
@@ -32,20 +26,13 @@ from clnf_gui.session import Session
 from clnf_gui.session.aspect import ALL_ASPECTS, Aspect
 from clnf_gui.views.axes import follow_palette
 from clnf_gui.views.image_view import ImageView
-from clnf_gui.views.readout import cell_line, landmark_line, step_line
+from clnf_gui.views.readout import apart_line, cell_line, error_line, landmark_line, step_line
 
 _FRAME_SECONDS = 1 / 60
-_IMAGES_SHOW = (
-    Aspect.SOURCE
-    | Aspect.TRUTH
-    | Aspect.START
-    | Aspect.STEPS
-    | Aspect.CURSOR
-    | Aspect.LOOK
-    | Aspect.SELECTION
-    | Aspect.LANES
-)
-_PINS_SHOW = Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LOOK | Aspect.OPTIONS | Aspect.LANES
+_TOLD_MS = 6000
+"""A sentence in the status bar is shown so long."""
+_SEPARATOR = "   ·   "
+_OF_RUN = Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LANES
 
 
 class MainWindow(QMainWindow):
@@ -63,11 +50,10 @@ class MainWindow(QMainWindow):
         self.hover_label, self.run_label = QLabel(), QLabel()
         self.actions_by_id: dict[str, QAction] = {}
         self.pins = Pins(self)
-        self.dialogs = WindowDialogs(
-            self, session, self.panes, self.image_views, self.actions_by_id, self._restore_made_layout
-        )
         self.setAcceptDrops(True)
         self._lay_out()
+        self.docks = Docks(self, self.options, self.panes.all, self)
+        self.dialogs = WindowDialogs(self, session, self.panes, self.image_views, self.actions_by_id, self.docks)
         self.menus = Actions(self, session, self.dialogs, self.actions_by_id)
         self._connect()
         self._dirty = ALL_ASPECTS
@@ -78,8 +64,7 @@ class MainWindow(QMainWindow):
         self._repaint_timer = QTimer(self, singleShot=True)
         self._repaint_timer.timeout.connect(self.repaint_now)
         self._zoom_timer = QTimer(self, singleShot=True)
-        self._zoom_timer.timeout.connect(self.dialogs.zoom_to_face)
-        self._made_layout = self.saveState()
+        self._zoom_timer.timeout.connect(self._zoom_to_face)
         self._mark_dirty(ALL_ASPECTS)
 
     # --- layout -------------------------------------------------------------------------------
@@ -111,55 +96,9 @@ class MainWindow(QMainWindow):
         below_all.setMovable(False)
         below_all.addWidget(strip)
         self.addToolBar(Qt.ToolBarArea.BottomToolBarArea, below_all)
-        self.setDockNestingEnabled(True)
-        self.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
-        self.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.BottomDockWidgetArea)
-        scroll = QScrollArea()
-        scroll.setWidget(self.options)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        bar_width = scroll.verticalScrollBar().sizeHint().width()
-        scroll.setMinimumWidth(self.options.minimumSizeHint().width() + bar_width)
-        left = self._dock("Options", scroll, Qt.DockWidgetArea.LeftDockWidgetArea)
-        docks: dict[str, QDockWidget] = {}
-        last: dict[Qt.DockWidgetArea, QDockWidget] = {}
-        for pane in self.panes.all:
-            dock = docks[pane.title] = self._dock(pane.title, pane.widget, pane.area)
-            if pane.area in last:  # at once: side by side, even for a moment, docks make the window wider
-                self.tabifyDockWidget(last[pane.area], dock)
-            last[pane.area] = dock
-        for title in ("Response maps", "Convergence"):
-            docks[title].raise_()
-        self.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
-        self.resizeDocks([left, docks["Response maps"]], [290, 560], Qt.Orientation.Horizontal)
-        self.resizeDocks([docks["Convergence"]], [250], Qt.Orientation.Vertical)
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addWidget(self.hover_label, 1)
         self.statusBar().addPermanentWidget(self.run_label)
-
-    def _dock(self, title: str, widget: QWidget, area: Qt.DockWidgetArea) -> QDockWidget:
-        dock = QDockWidget(title)
-        dock.setObjectName(title)
-        dock.setWidget(widget)
-        dock.installEventFilter(self)
-        self.addDockWidget(area, dock)
-        return dock
-
-    def _raise_frames(self) -> None:
-        """Bring the frames to the front: a video has been opened."""
-        dock = next(dock for dock in self.findChildren(QDockWidget) if dock.objectName() == "Frames")
-        dock.show()
-        dock.raise_()
-        if not self._had_video:
-            self._had_video = True
-            self.resizeDocks([dock], [max(dock.height(), self.height() // 3)], Qt.Orientation.Vertical)
-
-    def _restore_made_layout(self) -> None:
-        """Put the docks back as they were made, and all of them in sight."""
-        self.restoreState(self._made_layout)
-        for dock in self.findChildren(QDockWidget):
-            dock.show()
 
     def _connect(self) -> None:
         session = self.session
@@ -182,12 +121,11 @@ class MainWindow(QMainWindow):
         self.options.result_chosen.connect(session.start_from_result)
         self.options.perturbation_chosen.connect(session.perturb)
         self.options.track.tracking_chosen.connect(session.set_tracking_options)
-        panes = [pane.widget for pane in self.panes.all]
-        keys = EditorKeys(self.menus.speed, *panes)
+        keys = EditorKeys(self.menus.speed, *(pane.widget for pane in self.panes.all))
         for signal in (self.options.focus_released, keys.done):
             signal.connect(self._focus_image)
         self.pins.unpinned.connect(self._unpin)
-        self.panes.command_wanted.connect(lambda name: self.actions_by_id[name].trigger())
+        self.panes.command_wanted.connect(self._trigger)
 
     # --- repainting ---------------------------------------------------------------------------
 
@@ -206,98 +144,140 @@ class MainWindow(QMainWindow):
         self.session.give_way()
         dirty, self._dirty = self._dirty, Aspect(0)
         self._painted_at = time.monotonic()
-        session, lane = self.session, self.session.lane
+        for aspects, paint in _PARTS:
+            if aspects & dirty:
+                paint(self)
         self._stale |= {pane for pane in self.panes.all if pane.aspects & dirty}
-        if Aspect.SOURCE in dirty:
-            for view in self.image_views.values():
-                view.show_image(None if session.image is None else session.image.rgb)
-            self.dialogs.zoom_to_image()
-            name = "" if session.image is None else f"{session.image.path.name} — "
-            self.setWindowTitle(f"{name}CLNF Studio")
-            self._zoom_when_fitted = True
-            if session.video is not None:
-                self._zoom_when_fitted = False
-                self._raise_frames()
-            self.options.show_video(session.video is not None)
-        elif Aspect.FRAME in dirty and session.image is not None:
-            for view in self.image_views.values():
-                view.show_image(session.image.rgb)
-        if Aspect.LANES in dirty:
-            if session.video is None:
-                self._zoom_when_fitted |= self.image_views["B"].isHidden() == session.comparing
-            self.options.show_lanes(session.comparing, session.active)
-            for name in session.lanes:
-                for widget in (self.image_views[name], self.headers[name]):
-                    widget.setVisible(name in session.shown)
-        if (Aspect.SOURCE | Aspect.START | Aspect.LANES) & dirty:
-            like_a = session.active == "B" and lane.chosen.start is None and session.video is None
-            self.options.show_initial(session.start(session.active), session.scene.faces, like_a)
-            self.options.setEnabled(session.start("A") is not None or session.video is not None)
-        if (Aspect.SOURCE | Aspect.OPTIONS | Aspect.LANES) & dirty:
-            self.options.show_options(lane.options)
-            self.options.track.show_way(lane.chosen.way)
-        if (Aspect.STEPS | Aspect.CURSOR | Aspect.LANES | Aspect.STOPS | Aspect.FRAME) & dirty:
-            self._paint_strip()
-        if _IMAGES_SHOW & dirty:
-            self._paint_images()
-        if _PINS_SHOW & dirty:
-            self.pins.paint(session)
         for pane in [pane for pane in self._stale if in_sight(pane.widget)]:
             self._stale.discard(pane)
-            pane.paint(session)
-        if self._zoom_when_fitted and session.lanes["A"].complete:
-            self._zoom_when_fitted = False
-            self._zoom_timer.start(0)  # when a new layout has settled
+            pane.paint(self.session)
+        self._zoom_once()
         self._show_selected()
         self._show_run()
         self.menus.update()
 
+    def _paint_source(self) -> None:
+        """Another picture has been opened: what was said of the one before is over."""
+        session = self.session
+        self.message_bar.hide()
+        self.statusBar().clearMessage()
+        self._paint_picture()
+        self.dialogs.zoom_to_image()
+        name = "" if session.image is None else f"{session.image.path.name} — "
+        self.setWindowTitle(f"{name}CLNF Studio")
+        self._zoom_when_fitted = session.video is None
+        self.options.show_video(session.video is not None)
+        if session.video is not None:
+            self.docks.raise_("Frames")
+            if not self._had_video:
+                self._had_video = True
+                self.docks.heighten("Frames", 1 / 3)
+
+    def _paint_picture(self) -> None:
+        image = self.session.image
+        for view in self.image_views.values():
+            view.show_image(None if image is None else image.rgb)
+
+    def _paint_lanes(self) -> None:
+        session = self.session
+        if session.video is None:
+            self._zoom_when_fitted |= self.image_views["B"].isHidden() == session.comparing
+        self.options.show_lanes(session.comparing, session.active)
+        for name in session.lanes:
+            for widget in (self.image_views[name], self.headers[name]):
+                widget.setVisible(name in session.shown)
+
+    def _paint_titles(self) -> None:
+        """Write into each picture what its lane is, where there are two."""
+        labels = lane_labels(self.session.choices) if self.session.comparing else {}
+        for name, view in self.image_views.items():
+            view.show_title(labels.get(name, ""), name == self.session.active)
+
+    def _paint_start(self) -> None:
+        session = self.session
+        start = session.start(session.active)
+        like_a = session.active == "B" and session.lane.chosen.start is None and session.video is None
+        self.options.show_initial(start, session.scene.faces, like_a)
+        self.options.setEnabled(session.start("A") is not None or session.video is not None)
+        self.message_bar.show_note(session.note)
+
+    def _paint_options(self) -> None:
+        lane = self.session.lane
+        self.options.show_options(lane.options)
+        self.options.track.show_way(lane.chosen.way)
+
     def _paint_strip(self) -> None:
         """Repaint the timeline and the line about each lane's Step."""
         session = self.session
-        lanes = {name: session.lanes[name] for name in session.shown}
+        lanes = session.lanes.shown
         self.timeline.show_lanes(lanes, session.cursor.places(), session.cursor.stop_places())
+        other = None if session.lanes.other is None else session.lanes.other.step
         for name, lane in lanes.items():
             parts = [name] if session.comparing else []
-            if text := session.lanes[name].frame_note(session.scene.frame):
+            if text := lane.frame_note(session.scene.frame):
                 parts.append(text)
-            if lane.step:
-                parts += [f"{lane.cursor + 1} / {len(lane.steps)}", step_line(lane.step, session.cursor.moment)]
-            self.headers[name].setText("   ·   ".join(parts))
+            if (step := lane.step) is not None:
+                parts += [f"{lane.cursor + 1} / {len(lane.steps)}", step_line(step, session.cursor.moment)]
+                parts.append(error_line(step, session.scene.truth))
+                if name == session.active and other is not None:
+                    parts.append(apart_line(step, other))
+            self.headers[name].setText(_SEPARATOR.join(filter(None, parts)))
 
     def _paint_images(self) -> None:
         session = self.session
-        for name in session.shown:
-            lane, view = session.lanes[name], self.image_views[name]
+        for name, lane in session.lanes.shown.items():
+            view, other = self.image_views[name], session.lanes["A" if name == "B" else "B"].step
             view.show_step(lane.steps, lane.cursor, session.look, session.cursor.moment)
             view.show_selection(session.selection)
             view.show_truth(session.scene.truth, session.look)
+            view.show_other(None if other is None or not session.comparing else other.landmarks, session.look)
             start = session.start(name)
             view.show_box(start.initial.box if start is not None and session.look.show_box else None)
+
+    def _paint_pins(self) -> None:
+        self.pins.paint(self.session)
+
+    @Slot()
+    def _zoom_to_face(self) -> None:
+        self.dialogs.zoom_to_face()
+
+    def _zoom_once(self) -> None:
+        """Zoom to the face when the first fit of a picture, or of a layout, is complete."""
+        if self._zoom_when_fitted and self.session.lanes["A"].complete:
+            self._zoom_when_fitted = False
+            self._zoom_timer.start(0)  # when a new layout has settled
 
     def _show_run(self) -> None:
         session = self.session
         name = "no model" if session.model is None else session.model.name
+        tip = ""
         if session.tracker.tracking:
             tracker, count = session.tracker, len(session.scene.times)
             state = f"tracking frame {tracker.tracked + 1} of {count}, {tracker.rate:.0f} frames/s"
         elif session.busy:
             state = f"{session.opener.what or 'working'}…"
         elif session.lane.complete:
-            last = session.lane.steps[-1]
-            outcome = "fitted" if last.success else f"failed: {last.message}"
-            state = f"{outcome} in {session.lane.seconds * 1000:.0f} ms"
+            verdict = session.verdict(session.active)
+            state = f"{verdict.text}{_SEPARATOR}{session.lane.seconds * 1000:.0f} ms{_memory(session.lane.steps)}"
+            tip = f"{verdict.sentence}\n{verdict.basis}"
         else:
             state = "no fit"
-        self.run_label.setText(f"{name}   ·   {state}")
+        self.run_label.setText(f"{name}{_SEPARATOR}{state}")
+        self.run_label.setToolTip(tip)
 
     # --- readouts -----------------------------------------------------------------------------
 
     @Slot(str)
     def _tell(self, text: str) -> None:
-        """Show a sentence in the status bar, as much of it as there is room for."""
+        """Show a sentence in the status bar for a while, as much of it as there is room for; the log keeps it."""
         room = self.statusBar().width() - self.run_label.width() - 3 * self.fontMetrics().averageCharWidth()
-        self.statusBar().showMessage(self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room))
+        elided = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room)
+        self.statusBar().showMessage(elided, _TOLD_MS)
+
+    def _read_out(self, text: str) -> None:
+        """Show what is under the mouse, which a person who points at something wants to know now."""
+        self.statusBar().clearMessage()
+        self.hover_label.setText(text)
 
     @Slot()
     def _focus_image(self) -> None:
@@ -308,6 +288,10 @@ class MainWindow(QMainWindow):
     def _unpin(self, landmark: int) -> None:
         if landmark in self.session.look.pinned:
             self.session.set_look(self.session.look.with_pin(landmark))
+
+    @Slot(str)
+    def _trigger(self, command: str) -> None:
+        self.actions_by_id[command].trigger()
 
     def _drag_box(self, name: str, box: tuple[float, float, float, float]) -> None:
         """The fit follows the box live, in the lane whose box is dragged."""
@@ -324,20 +308,27 @@ class MainWindow(QMainWindow):
         column, row = round(point[0]), round(point[1])
         height, width = image.gray.shape
         if 0 <= row < height and 0 <= column < width:
-            self.hover_label.setText(f"pixel ({column}, {row})   grey {image.gray[row, column]}")
+            self._read_out(f"pixel ({column}, {row})   grey {image.gray[row, column]}")
 
     @Slot(object)
     def _show_cell(self, cell: tuple[int, int, int] | None) -> None:
-        lanes = {name: self.session.lanes[name].step for name in self.session.shown}
+        lanes = {name: lane.step for name, lane in self.session.lanes.shown.items()}
         steps = {name: step for name, step in lanes.items() if step is not None}
         if cell is None or not steps:
             self._show_selected()
         else:
-            self.hover_label.setText(cell_line(steps, *cell))
+            self._read_out(cell_line(steps, *cell))
 
     def _show_selected(self) -> None:
-        step, landmark = self.session.step, self.session.selection
-        self.hover_label.setText("" if step is None or landmark is None else landmark_line(step, landmark))
+        session = self.session
+        step, landmark = session.step, session.selection
+        if step is None or landmark is None:
+            self.hover_label.setText("")
+            return
+        other = None if session.lanes.other is None else session.lanes.other.step
+        parts = [landmark_line(step, landmark), error_line(step, session.scene.truth, landmark)]
+        parts.append("" if other is None else apart_line(step, other, landmark))
+        self.hover_label.setText("   ".join(filter(None, parts)))
 
     # --- Qt's events --------------------------------------------------------------------------
 
@@ -373,3 +364,23 @@ class MainWindow(QMainWindow):
         self.hide()  # at once; a tool of the Lab may take a moment to end
         self.session.shut_down()
         super().closeEvent(event)
+
+
+def _memory(steps: Sequence[Step]) -> str:
+    """What a run too long for its budget of memory has to say about that."""
+    dropped = steps.n_dropped if isinstance(steps, Recording) else 0
+    return f"{_SEPARATOR}maps of {dropped} of {len(steps)} steps are computed when looked at" if dropped else ""
+
+
+_PARTS: tuple[tuple[Aspect, Callable[[MainWindow], None]], ...] = (
+    (Aspect.SOURCE, MainWindow._paint_source),
+    (Aspect.FRAME, MainWindow._paint_picture),
+    (Aspect.LANES, MainWindow._paint_lanes),
+    (Aspect.SOURCE | Aspect.LANES | Aspect.OPTIONS | Aspect.START, MainWindow._paint_titles),
+    (Aspect.SOURCE | Aspect.START | Aspect.LANES, MainWindow._paint_start),
+    (Aspect.SOURCE | Aspect.OPTIONS | Aspect.LANES, MainWindow._paint_options),
+    (_OF_RUN | Aspect.STOPS | Aspect.FRAME | Aspect.TRUTH, MainWindow._paint_strip),
+    (_OF_RUN | Aspect.TRUTH | Aspect.START | Aspect.LOOK | Aspect.SELECTION, MainWindow._paint_images),
+    (_OF_RUN | Aspect.LOOK | Aspect.OPTIONS, MainWindow._paint_pins),
+)
+"""What is painted anew after which changes, in this order."""

@@ -94,7 +94,7 @@ class Folder:
             raise VideoFileError(path, "", f"cannot be read ({error.strerror})") from error
         if not files:
             raise VideoFileError(path, "", "holds no image; expected some of a video's frames")
-        self._files = sorted(files, key=lambda file: _natural(file.name))
+        self._files = sorted(files, key=lambda file: natural_order(file.name))
         self.times = [number / FOLDER_RATE for number in range(len(files))]
 
     def anchor(self, number: int) -> int:
@@ -117,7 +117,7 @@ class Folder:
         return Frame(number, self.times[number], image.rgb, image.gray)
 
 
-def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
+def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
     """Numbers in a name count by their value."""
     words = re.split(r"(\d+)", name.casefold())
     return [(int(word), "") if word.isdecimal() else (-1, word) for word in words], name

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton
+
+_STYLE = "#messageBar {{ background: {}; border-radius: 4px; }} #messageBar QLabel {{ color: white; }}"
 
 
 class MessageBar(QFrame):
@@ -12,11 +14,8 @@ class MessageBar(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self._details = ""
+        self._details, self._alarm = "", False
         self.setObjectName("messageBar")
-        self.setStyleSheet(
-            "#messageBar { background: #8a2a1d; border-radius: 4px; } #messageBar QLabel { color: white; }"
-        )
         layout = QHBoxLayout(self)
         layout.setContentsMargins(10, 5, 6, 5)
         self.text = QLabel()
@@ -25,17 +24,37 @@ class MessageBar(QFrame):
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         layout.addWidget(self.text, 1)
         self.copy_button = QPushButton("Copy details")
-        self.copy_button.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._details))
+        self.copy_button.clicked.connect(self._copy)
         layout.addWidget(self.copy_button)
         self.close_button = QToolButton()
         self.close_button.setText("✕")
         self.close_button.setToolTip("Close this message")
         self.close_button.clicked.connect(self.hide)
         layout.addWidget(self.close_button)
+        self._noted = ""
         self.hide()
+
+    @Slot()
+    def _copy(self) -> None:
+        QGuiApplication.clipboard().setText(self._details)
+
+    def show_note(self, note: str) -> None:
+        """Show a sentence that is no alarm, once; "" takes it away."""
+        if note == self._noted:
+            return
+        self._noted = note
+        if note:
+            self._show(note, "", alarm=False)
+        elif not self._alarm:
+            self.hide()
 
     def show_message(self, message: str, details: str) -> None:
         """Show a sentence; `details` is what "Copy details" copies."""
-        self._details = f"{message}\n\n{details}".strip()
+        self._show(message, details, alarm=True)
+
+    def _show(self, message: str, details: str, alarm: bool) -> None:
+        self._alarm, self._details = alarm, f"{message}\n\n{details}".strip()
+        self.setStyleSheet(_STYLE.format("#8a2a1d" if alarm else "#2f5d8a"))
         self.text.setText(message[:1].upper() + message[1:] if message.islower() else message)
+        self.copy_button.setVisible(alarm)
         self.show()

@@ -16,25 +16,10 @@ from PySide6.QtWidgets import QTreeWidget
 from clnf_engine import ClnfError, FitOptions
 from clnf_engine.deviations import DEVIATIONS, Deviation, active
 from clnf_engine.options import option_defaults
+from clnf_gui.option_titles import ALL_TITLES, OPTION_TITLES
 
 _ROW_PX = 22
 _INDENT_PX = 10
-_TITLES = {
-    "normalization": "normalization",
-    "windows": "windows",
-    "max_iterations": "iterations",
-    "sigma": "kernel σ, px",
-    "kernel": "kernel",
-    "reg_factor": "regularisation",
-    "weight_factor": "weight factor",
-    "adapt_per_scale": "adapt per scale",
-    "precision": "precision",
-    "convergence_px": "stop below, px",
-    "convergence_update": "stop below, ‖Δp‖",
-    "clamp_sigmas": "clamp modes at, σ",
-    "response_gain": "response gain",
-}
-"""Every option but the deviations, in the order it is shown."""
 _TIPS = {
     "normalization": "Done to the final maps; OpenFace does nothing. Only minmax can change a fit.",
     "windows": "Side of the response maps, reference px, one per patch scale from coarse to fine; 0 skips a scale.",
@@ -50,7 +35,6 @@ _TIPS = {
     "clamp_sigmas": "Bound on every shape mode, standard deviations.",
     "response_gain": "Factor on the final maps; a fit must not depend on it.",
 }
-_DEVIATION_TITLES = {name: deviation.title for name, deviation in DEVIATIONS.items()}
 _GROUP = "deviations"
 _GROUP_TITLE = "Deviations from OpenFace"
 
@@ -71,11 +55,11 @@ class OptionTree(ParameterTree):
         self.destroyed.connect(partial(shiboken6.invalidate, root))
         self._options = FitOptions()
         self._mirroring = False
-        children = [_child(name, _TITLES[name], escape(_TIPS[name])) for name in _TITLES]
-        deviations = [_child(name, _DEVIATION_TITLES[name], _tip(DEVIATIONS[name])) for name in DEVIATIONS]
+        children = [_child(name, title, escape(_TIPS[name])) for name, title in OPTION_TITLES.items()]
+        deviations = [_child(name, deviation.title, _tip(deviation)) for name, deviation in DEVIATIONS.items()]
         group = {"name": _GROUP, "title": _GROUP_TITLE, "type": "group", "children": deviations}
         self.parameters = Parameter.create(name="options", type="group", children=[*children, group])
-        self.rows = {name: self.parameters.child(name) for name in _TITLES}
+        self.rows = {name: self.parameters.child(name) for name in OPTION_TITLES}
         self.deviations = self.parameters.child(_GROUP)
         self.rows |= {name: self.deviations.child(name) for name in DEVIATIONS}
         self.parameters.sigTreeStateChanged.connect(self._emit_options)
@@ -97,7 +81,7 @@ class OptionTree(ParameterTree):
         self._options = options
         self._mirroring = True
         with self.parameters.treeChangeBlocker():
-            for name, title in (_TITLES | _DEVIATION_TITLES).items():
+            for name, title in ALL_TITLES.items():
                 value, default = (_shown(getattr(source, name)) for source in (options, base))
                 self.rows[name].setValue(value)
                 self.rows[name].setDefault(default)

@@ -44,7 +44,7 @@ class Timeline(QWidget):
         """Show the lanes of these names; `places` are the columns they share, `marks` those at which they stop."""
         if len(lanes) != len(self._lanes):
             self.updateGeometry()
-        shown = [(name, tuple(lane.steps)) for name, lane in lanes.items()], places, marks
+        shown = [(name, lane.run, len(lane.steps)) for name, lane in lanes.items()], places, marks
         if shown != self._shown:
             self._shown, self._strips = shown, QPixmap()
         self._lanes, self._places, self._marks = list(lanes.items()), places, marks
@@ -76,8 +76,8 @@ class Timeline(QWidget):
         painter.setPen(QPen(self.palette().color(QPalette.ColorRole.WindowText), 2.5))
         columns = {place: k for k, place in enumerate(self._places)}
         for row, (_, lane) in enumerate(self._lanes):
-            if lane.step is not None and lane.step.place in columns:
-                painter.drawRect(self.cell(columns[lane.step.place], row).adjusted(0.5, -1, -0.5, 1))
+            if lane.place in columns:
+                painter.drawRect(self.cell(columns[lane.place], row).adjusted(0.5, -1, -0.5, 1))
 
     def _paint_strips(self) -> None:
         painter = QPainter(self._strips)
@@ -88,10 +88,10 @@ class Timeline(QWidget):
                 painter.setPen(self.palette().color(QPalette.ColorRole.WindowText))
                 name_box = QRectF(_MARGIN - 4, self.cell(0, row).top(), _NAME_WIDTH, _STRIP_HEIGHT - 6)
                 painter.drawText(name_box, Qt.AlignmentFlag.AlignCenter, name)
-            cells = [self.cell(columns[step.place], row) for step in lane.steps if step.place in columns]
-            for step, cell in zip(lane.steps, cells, strict=False):
+            cells = [self.cell(columns[step.place], row) for step in lane.numbers if step.place in columns]
+            for step, cell in zip(lane.numbers, cells, strict=False):
                 painter.fillRect(cell.adjusted(0.75, 0, -0.75, 0), step_colour(step))
-            self._paint_norms(painter, lane.steps, cells)
+            self._paint_norms(painter, lane.numbers, cells)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor("#c62828"))
         for place in self._marks & columns.keys():
@@ -124,7 +124,7 @@ class Timeline(QWidget):
             texts = [
                 f"{name}: {describe(step)}" if len(self._lanes) > 1 else describe(step)
                 for name, lane in self._lanes
-                for step in lane.steps
+                for step in lane.numbers
                 if step.place == place
             ]
             QToolTip.showText(event.globalPosition().toPoint(), "\n".join(texts), self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
@@ -14,6 +14,7 @@ from clnf_gui.look import Moment
 from clnf_gui.session.aspect import Aspect
 from clnf_gui.session.lanes import Lanes
 from clnf_gui.session.playback import Playback
+from clnf_gui.session.scene import Scene
 
 START: Place = (0, Phase.RESPONSES, None)
 """Where the cursor stands when something is opened: the first moment at which there are response maps."""
@@ -42,9 +43,9 @@ class Cursor(QObject):
     told = Signal(str)
     """A sentence for the status bar."""
 
-    def __init__(self, lanes: Lanes, parent: QObject | None = None) -> None:
+    def __init__(self, lanes: Lanes, scene: Scene, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._lanes = lanes
+        self._lanes, self._scene = lanes, scene
         self.place = START
         self.moment = Moment.UPDATE
         self.stops: tuple[Stop, ...] = ()
@@ -58,7 +59,7 @@ class Cursor(QObject):
 
     def places(self) -> list[Place]:
         """Every place that a shown run comes by, in order."""
-        found = {step.place for lane in self._lanes.shown.values() for step in lane.steps}
+        found = {step.place for lane in self._lanes.shown.values() for step in lane.numbers}
         return sorted(found, key=place_order)
 
     def set_place(self, place: Place) -> None:
@@ -86,8 +87,8 @@ class Cursor(QObject):
             self._set_moment(Moment.MEAN_SHIFT)
 
     def _in_iteration(self) -> bool:
-        step = self._lanes.active.step
-        return step is not None and step.iteration is not None
+        place = self._lanes.active.place
+        return place is not None and place[2] is not None
 
     def _set_moment(self, moment: Moment) -> None:
         self.moment = moment
@@ -95,8 +96,8 @@ class Cursor(QObject):
 
     def move_cursor(self, index: int) -> None:
         """Show a Step of the active lane by its index; one out of range means the nearest end."""
-        steps = self._lanes.active.steps
-        if steps:
+        steps = self._lanes.active.numbers
+        if len(steps):
             self.move_to(steps[min(max(index, 0), len(steps) - 1)].place)
 
     def move_by_step(self, direction: int) -> None:
@@ -116,7 +117,7 @@ class Cursor(QObject):
         if not places:
             return
         starts = [p for k, p in enumerate(places) if k == 0 or group(p) != group(places[k - 1])]
-        here = max(place_order(step.place) for lane in self._lanes.shown.values() if (step := lane.step))
+        here = max(place_order(lane.place) for lane in self._lanes.shown.values() if lane.place is not None)
         if direction > 0:
             self.move_to(next((p for p in starts if place_order(p) > here), places[-1]))
         else:
@@ -145,16 +146,18 @@ class Cursor(QObject):
     def _next_stop(self, last: int) -> tuple[int, Stop] | None:
         """The first Step after the cursor, up to index `last`, at which a condition fires."""
         lane = self._lanes.active
-        return first_stop(lane.steps[: last + 1], self._other_steps(), self.stops, lane.cursor + 1)
+        steps = lane.numbers[: last + 1]
+        return first_stop(steps, self._other_steps(), self.stops, lane.cursor + 1, self._scene.truth)
 
     def stop_places(self) -> set[Place]:
         """Every place of the active lane at which a stop condition fires."""
-        steps = self._lanes.active.steps
-        return {steps[index].place for index, _ in firings(steps, self._other_steps(), self.stops)}
+        steps = self._lanes.active.numbers
+        found = firings(steps, self._other_steps(), self.stops, truth=self._scene.truth)
+        return {steps[index].place for index, _ in found}
 
-    def _other_steps(self) -> list[Step]:
+    def _other_steps(self) -> Sequence[Step]:
         other = self._lanes.other
-        return [] if other is None else other.steps
+        return () if other is None else other.numbers
 
     def _tell_stop(self, found: tuple[int, Stop] | None) -> None:
         if found is not None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, Signal, Slot
 
-from clnf_engine import FitOptions, Initial, Model, Step, fit_steps
+from clnf_engine import FitOptions, Initial, Model, Recording, Step, fit_steps
 from clnf_engine.io.images import Image
+from clnf_engine.recording import DEFAULT_BUDGET
 from clnf_gui.session.aspect import Aspect
 from clnf_gui.session.cursor import Cursor
 from clnf_gui.session.lanes import Lanes, Origin
@@ -39,7 +40,13 @@ class Order:
 
 
 class Fits(QObject):
-    """Runs fits, the newest order of every lane; a lane's old run stays until the first new Step arrives."""
+    """Runs fits, the newest order of every lane; a lane's old run stays until the first new Step arrives.
+
+    Attributes
+    ----------
+    budget : int
+        Bytes that the maps of a run may take; beyond them they are computed again when they are looked at.
+    """
 
     changed = Signal(Aspect)
     failed = Signal(str, str)
@@ -50,8 +57,9 @@ class Fits(QObject):
         self._lanes, self._cursor = lanes, cursor
         self._orders: dict[str, Order] = {}
         """Those under way."""
-        self._begun: set[str] = set()
-        """Lanes whose order has had its first Step."""
+        self._begun: dict[str, Recording] = {}
+        """The Steps that have come of them, where there are any."""
+        self.budget = DEFAULT_BUDGET
         self._told_at = 0.0
         self._worker = Worker("clnf-fits")
         self._worker.produced.connect(self._on_produced)
@@ -66,7 +74,7 @@ class Fits(QObject):
     def refit(self, name: str, order: Order) -> None:
         """Run a lane anew."""
         self._orders[name] = order
-        self._begun.discard(name)
+        self._begun.pop(name, None)
         self._worker.submit(name, lambda: fit_steps(order.image.gray, order.model, order.initial, order.options))
         self.changed.emit(Aspect.BUSY)
 
@@ -74,6 +82,7 @@ class Fits(QObject):
         """End a lane's run where it is."""
         self._worker.cancel(name)
         self._orders.pop(name, None)
+        self._begun.pop(name, None)
 
     def shut_down(self) -> None:
         """End the thread; nothing can be run afterwards."""
@@ -85,14 +94,15 @@ class Fits(QObject):
     def _on_produced(self, name: str, epoch: int, step: Step) -> None:
         if not self._worker.is_current(name, epoch):
             return
-        lane = self._lanes[name]
+        lane, order = self._lanes[name], self._orders[name]
         if name not in self._begun:
-            self._begun.add(name)
             self._told_at = time.monotonic()
-            order = self._orders[name]
-            lane.begin_run(order.initial, order.options, order.origin)
+            recording = Recording(order.image.gray, order.model, order.initial, order.options, self.budget)
+            self._begun[name] = recording
+            lane.begin_run(order.initial, order.options, order.origin, recording)
+        self._begun[name].append(step)
         self._cursor.follow(name, step)
-        lane.add_step(step, self._cursor.place)
+        lane.show(self._cursor.place)
         if time.monotonic() - self._told_at > _LIVE_SECONDS:
             self._tell_of_steps()
 
@@ -104,6 +114,7 @@ class Fits(QObject):
     def _on_finished(self, name: str, epoch: int, seconds: float) -> None:
         if self._worker.is_current(name, epoch):
             del self._orders[name]
+            self._begun.pop(name, None)
             self._lanes[name].end_run(seconds)
             self._tell_of_steps()
             self.changed.emit(Aspect.BUSY)
@@ -112,5 +123,6 @@ class Fits(QObject):
     def _on_failed(self, name: str, epoch: int, message: str, details: str) -> None:
         if self._worker.is_current(name, epoch):
             del self._orders[name]
+            self._begun.pop(name, None)
             self.changed.emit(Aspect.BUSY)
             self.failed.emit(message, details)

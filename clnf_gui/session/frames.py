@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from clnf_engine import Step, VideoSource
-from clnf_engine.steps import Place
+from clnf_engine.steps import Place, numbers_of
 from clnf_gui.session.aspect import Aspect
 from clnf_gui.session.cursor import Cursor
 from clnf_gui.session.fits import Fits
@@ -169,7 +169,7 @@ class Frames(QObject):
             self._fits.cancel(name)
             choices = choices.with_lane(name, start=None)
             lane.take_run(fit.initial, fit.options, fit.origin, fit.steps, fit.seconds)
-            if fit.steps and self._maps_wanted:
+            if len(fit.steps) and self._maps_wanted:
                 self._maps_wanted = False
                 self._cursor.set_place(_last_maps(fit.steps))
             lane.show(self._cursor.place)
@@ -269,4 +269,5 @@ def _closing(sources: tuple[VideoSource, ...]) -> Iterator[tuple[VideoSource, ..
 
 def _last_maps(steps: Sequence[Step]) -> Place:
     """The last place of a run at which there are response maps."""
-    return next((step.place for step in reversed(steps) if step.responses is not None), steps[-1].place)
+    numbers = numbers_of(steps)
+    return next((step.place for step in reversed(numbers) if step.has("responses")), numbers[-1].place)

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import count
 
-from clnf_engine import FitOptions, Initial, Phase, Step, TrackOptions
-from clnf_engine.steps import Place, place_order
+import numpy as np
+from numpy.typing import NDArray
+
+from clnf_engine import FitOptions, Initial, Phase, Step, Trace, TrackOptions
+from clnf_engine.steps import Place, numbers_of, place_order
 from clnf_engine.tracking.results import Results
 from clnf_gui.session.choices import LANES, Choices, LaneChoices
 
@@ -41,7 +44,7 @@ class Lane:
         What the Steps were made with: those chosen, but for the windows of a tracked frame.
     origin : Origin
     steps : sequence of Step
-        So far.
+        So far; those of a long run are computed again when they are looked at, beyond its budget of memory.
     complete : bool
         Whether the run has ended.
     seconds : float
@@ -57,7 +60,7 @@ class Lane:
     initial: Initial | None
     results: Results | None = None
     followed = False
-    _steps: list[Step]
+    steps: Sequence[Step]
 
     def __init__(self) -> None:
         self.chosen = LaneChoices()
@@ -83,18 +86,29 @@ class Lane:
 
     @property
     def step(self) -> Step | None:
-        """The Step that is shown."""
-        return self.steps[self.cursor] if self.steps else None
+        """The Step that is shown, whole."""
+        return self.steps[self.cursor] if len(self.steps) else None
 
-    def begin_run(self, initial: Initial, options: FitOptions, origin: Origin) -> None:
-        """Show a new run, of which there is no Step yet."""
+    @property
+    def numbers(self) -> Sequence[Step]:
+        """The Steps for a reader of numbers, who needs no maps: nothing is computed for him."""
+        return numbers_of(self.steps)
+
+    @property
+    def place(self) -> Place | None:
+        """Of the Step that is shown."""
+        return self.numbers[self.cursor].place if len(self.steps) else None
+
+    def trace(self, image: NDArray[np.uint8], model_name: str) -> Trace | None:
+        """The run as a Trace; None before its first Step."""
+        if self.initial is None or not len(self.steps):
+            return None
+        return Trace(image, model_name, self.initial, self.fit_options, self.steps[:])
+
+    def begin_run(self, initial: Initial, options: FitOptions, origin: Origin, steps: Sequence[Step]) -> None:
+        """Show a new run, to whose Steps more will be added."""
         self.forget_run()
-        self.initial, self.fit_options, self.origin = initial, options, origin
-
-    def add_step(self, step: Step, place: Place) -> None:
-        """Add the next Step of the run, and show what is nearest to a place."""
-        self._steps.append(step)
-        self.show(place)
+        self.initial, self.fit_options, self.origin, self.steps = initial, options, origin, steps
 
     def end_run(self, seconds: float) -> None:
         """The run has ended."""
@@ -111,26 +125,22 @@ class Lane:
     ) -> None:
         """Show a run that was made elsewhere; without a start there is none."""
         self.forget_run()
-        self.initial, self.fit_options, self.origin = initial, options, origin
-        self._steps, self.complete, self.seconds = list(steps), complete and bool(steps), seconds
+        self.initial, self.fit_options, self.origin, self.steps = initial, options, origin, steps
+        self.complete, self.seconds = complete and len(steps) > 0, seconds
 
     def forget_run(self) -> None:
         """Show no run."""
         self.run = next(_RUNS)
         self.initial, self.fit_options, self.origin = None, FitOptions(), Origin.IMAGE
-        self._steps = []
+        self.steps = ()
         self.complete, self.seconds, self.cursor = False, 0.0, 0
-
-    @property
-    def steps(self) -> list[Step]:
-        """The Steps of the run so far; for reading."""
-        return self._steps
 
     def show(self, place: Place) -> None:
         """Move the cursor to a place, or to the nearest moment before it, of no skipped stage, if there is no such."""
-        after = bisect_right(self.steps, place_order(place), key=lambda step: place_order(step.place))
+        steps = self.numbers
+        after = bisect_right(steps, place_order(place), key=lambda step: place_order(step.place))
         self.cursor = max(after - 1, 0)
-        while self.cursor and self.steps[self.cursor].phase is Phase.SKIPPED and self.steps[self.cursor].place != place:
+        while self.cursor and steps[self.cursor].phase is Phase.SKIPPED and steps[self.cursor].place != place:
             self.cursor -= 1
 
     def frame_note(self, frame: int | None) -> str:

@@ -22,6 +22,7 @@ from clnf_engine import (
     initial_from_params,
     perturbed,
 )
+from clnf_engine.calibration import Verdict, judge
 from clnf_engine.deviations import DEVIATIONS, without_deviations
 from clnf_engine.diagnostics.divergence import divergence
 from clnf_engine.diagnostics.finding import Link
@@ -91,7 +92,7 @@ class Session(QObject):
         self.note = ""
         self.scene, self.lanes, self.history = Scene(), Lanes(), History[Choices]()
         gate = Gate()
-        self.cursor = Cursor(self.lanes, self)
+        self.cursor = Cursor(self.lanes, self.scene, self)
         self.fits = Fits(self.lanes, self.cursor, self)
         self.tracker = Tracker(self.lanes, self.scene, gate, self)
         self.frames = Frames(self.lanes, self.scene, self.cursor, self.fits, gate, self)
@@ -180,10 +181,17 @@ class Session(QObject):
 
     def trace(self, name: str = "") -> Trace | None:
         """A lane's run as a Trace (the active lane's without a name); None before its first Step."""
-        lane, scene = self.lanes[name or self.active], self.scene
-        if scene.image is None or scene.model is None or lane.initial is None or not lane.steps:
+        scene = self.scene
+        if scene.image is None or scene.model is None:
             return None
-        return Trace(scene.image.gray, scene.model.name, lane.initial, lane.fit_options, tuple(lane.steps))
+        return self.lanes[name or self.active].trace(scene.image.gray, scene.model.name)
+
+    def verdict(self, name: str) -> Verdict:
+        """What the end of a lane's run means."""
+        lane, model = self.lanes[name], self.scene.model
+        if model is None:
+            return Verdict(None, "cannot be told: no model is open", "")
+        return judge(lane.steps, model, lane.fit_options)
 
     def finished(self, name: str) -> bool:
         """Whether a lane's run has ended and no newer one is under way."""
@@ -316,7 +324,7 @@ class Session(QObject):
     def start_from_result(self) -> None:
         """Start from the parameters the run ended with."""
         if self.lane.complete:
-            params = self.lane.steps[-1].params
+            params = self.lane.numbers[-1].params
             self._start(lambda model: initial_from_params(model, params))
 
     def perturb(self, seed: int, amount: float) -> None:
@@ -488,11 +496,12 @@ class Session(QObject):
     def _shown_as(self, source: Source, model: Model) -> Initial | None:
         """A start of a kind, made from the fit that is shown; None without one."""
         initial = self.lane.initial
-        if initial is None or not self.lane.steps or initial.source is source:
-            return initial if self.lane.steps else None
+        steps = self.lane.numbers
+        if initial is None or not len(steps) or initial.source is source:
+            return initial if len(steps) else None
         if source is Source.BOX:
             return initial_from_box(model, initial.box)
-        return initial_from_landmarks(model, self.lane.steps[-1].landmarks)
+        return initial_from_landmarks(model, steps[-1].landmarks)
 
     def track_from_here(self) -> None:
         """Begin the tracking of every lane with this frame and the active lane's start."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from clnf_engine import FitOptions, FrameResult, Initial, Model, Step, TrackOptions, VideoSource, fit_steps
+from clnf_engine import FitOptions, FrameResult, Initial, Model, Step, TrackOptions, VideoSource, fit
 from clnf_engine.errors import FileError, VideoFileError
 from clnf_engine.initial import initials_from_detector
 from clnf_engine.io.images import Image
@@ -33,7 +33,7 @@ class LaneFit:
         None when there is nothing to start from.
     options : FitOptions
     origin : Origin
-    steps : list of Step
+    steps : sequence of Step
     seconds : float
         What the fit took.
     """
@@ -42,7 +42,7 @@ class LaneFit:
     initial: Initial | None
     options: FitOptions
     origin: Origin
-    steps: list[Step]
+    steps: Sequence[Step]
     seconds: float
 
 
@@ -121,7 +121,7 @@ def take_shot(
             if wish.result is not None:
                 options, origin = wish.result.options, Origin.TRACKED
             began = time.perf_counter()
-            steps = [] if initial is None else list(fit_steps(frame.gray, model, initial, options))
+            steps = () if initial is None else fit(frame.gray, model, initial, options).steps
             fits[name] = LaneFit(wish.track, initial, options, origin, steps, time.perf_counter() - began)
             check()
     yield Shot(index, Image(source.path, frame.rgb, frame.gray), fits, faces)

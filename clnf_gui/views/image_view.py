@@ -10,10 +10,23 @@ from numpy.typing import NDArray
 from pyqtgraph.GraphicsScene.mouseEvents import MouseClickEvent
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QTransform
+from PySide6.QtWidgets import QLabel
 
 from clnf_engine import ResponseMaps, Step
+from clnf_engine.steps import numbers_of
 from clnf_gui.look import Look, Moment
-from clnf_gui.theme import BACKDROP, CONTOURS_68, GREEN, IBUG_LANDMARKS, ORANGE, SELECTION, SKY, YELLOW
+from clnf_gui.theme import (
+    BACKDROP,
+    CONTOURS_68,
+    GREEN,
+    IBUG_LANDMARKS,
+    LANE_COLOURS,
+    ORANGE,
+    PURPLE,
+    SELECTION,
+    SKY,
+    YELLOW,
+)
 from clnf_gui.views.landmark_numbers import LandmarkNumbers
 from clnf_gui.views.pens import Pens
 
@@ -22,6 +35,11 @@ _TRAIL = 5
 """How many earlier shapes the trail shows."""
 _EMPTY = np.zeros((0, 2))
 _MAP_OPACITY = 0.6
+_TITLE_PX = 8
+_TITLE_STYLE = (
+    "QLabel {{ color: white; background: rgba(20, 20, 20, 190); border: 2px solid {}; border-radius: 4px; "
+    "padding: 3px 8px; font-weight: bold; }}"
+)
 _TINY = 1e-30
 """Peak of a map that would otherwise have no range of colours."""
 
@@ -50,6 +68,12 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.point_item = pg.ScatterPlotItem(size=6, brush=pg.mkBrush("#ffffff"))
         self.selected_item = pg.ScatterPlotItem(size=16, brush=pg.mkBrush(None), pxMode=True)
         self.truth_item = pg.ScatterPlotItem(size=8, symbol="x", brush=None)
+        self.error_item, self.apart_item = pg.PlotCurveItem(), pg.PlotCurveItem()
+        self.title = QLabel(self)
+        self.title.move(_TITLE_PX, _TITLE_PX)
+        self.title.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.title.hide()
+        self._name = name
         self.numbers = LandmarkNumbers()
         self.roi = pg.RectROI((0, 0), (1, 1), rotatable=False)
         for corner, opposite in (((0, 0), (1, 1)), ((1, 0), (0, 1)), ((0, 1), (1, 0))):
@@ -66,6 +90,8 @@ class ImageView(pg.GraphicsLayoutWidget):
             self.ghost_item,
             self.contour_item,
             self.shift_item,
+            self.apart_item,
+            self.error_item,
             self.point_item,
             self.truth_item,
             self.roi,
@@ -101,6 +127,8 @@ class ImageView(pg.GraphicsLayoutWidget):
         give(self.point_item.setPen, "#10243a")
         give(self.selected_item.setPen, SELECTION, 2.5)
         give(self.truth_item.setPen, GREEN, 2.0)
+        give(self.error_item.setPen, GREEN)
+        give(self.apart_item.setPen, PURPLE, 2.0)
         give(self.roi.setPen, YELLOW, 2.0)
         for line in self.crosshair:
             give(line.setPen, "#ffffff", 1.0, dotted)
@@ -119,8 +147,8 @@ class ImageView(pg.GraphicsLayoutWidget):
 
         Within an iteration the landmarks stay where it began until the update.
         """
-        step = steps[index] if steps else None
-        ghost = steps[0] if steps else None
+        numbers = numbers_of(steps)
+        step, ghost = (numbers[index], numbers[0]) if len(steps) else (None, None)
         before = None if step is None else step.landmarks_before
         self._landmarks = _EMPTY if step is None else step.landmarks
         if before is not None and moment is not Moment.UPDATE:
@@ -133,10 +161,11 @@ class ImageView(pg.GraphicsLayoutWidget):
         _set_pairs(self.ghost_item, ghost.landmarks[CONTOURS_68] if ghost and outlined else None)
         _set_pairs(self.shift_item, _movement(step, moment, look.shift_scale) if step and look.show_shifts else None)
         self.pens.give(self.shift_item.setPen, GREEN if moment is Moment.SOLVE else ORANGE, 2.0)
-        trail = [s.landmarks[CONTOURS_68] for s in steps[max(index - _TRAIL, 0) : index] if s.iteration is not None]
+        trail = [s.landmarks[CONTOURS_68] for s in numbers[max(index - _TRAIL, 0) : index] if s.iteration is not None]
         trail = trail if look.show_trail and contours else []
         _set_pairs(self.trail_item, np.concatenate(trail) if trail else None)
-        self._maps, self._look = None if step is None else step.responses, look
+        wanted = len(steps) and (look.show_windows or look.show_map)
+        self._maps, self._look = steps[index].responses if wanted else None, look
         self._paint_maps()
 
     def _paint_maps(self) -> None:
@@ -158,8 +187,21 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.map_item.setTransform(map_transform(maps, selected))
 
     def show_truth(self, points: NDArray[np.float64] | None, look: Look) -> None:
-        """Paint the true landmarks, image px."""
-        self.truth_item.setData(pos=points if points is not None and look.show_truth else _EMPTY)
+        """Paint the true landmarks, image px, and lines from where the landmarks are to where they should be."""
+        shown = points is not None and look.show_truth
+        self.truth_item.setData(pos=points if shown else _EMPTY)
+        _set_pairs(self.error_item, _between(self._landmarks, points) if shown else None)
+
+    def show_other(self, points: NDArray[np.float64] | None, look: Look) -> None:
+        """Paint lines from every landmark to itself in the other lane, image px; None where there is none."""
+        _set_pairs(self.apart_item, _between(self._landmarks, points) if look.show_apart else None)
+
+    def show_title(self, text: str, active: bool) -> None:
+        """Write over the picture what it is; "" for nothing."""
+        self.title.setText(text)
+        self.title.setStyleSheet(_TITLE_STYLE.format(LANE_COLOURS[self._name] if active else "transparent"))
+        self.title.adjustSize()
+        self.title.setVisible(bool(text))
 
     def show_box(self, box: tuple[float, float, float, float] | None) -> None:
         """Show the starting box to be dragged; None hides it."""
@@ -250,6 +292,11 @@ class ImageView(pg.GraphicsLayoutWidget):
         nearest = int(distance.argmin())
         pixel = self.box.viewPixelSize()[0]
         self.landmark_clicked.emit(nearest if distance[nearest] <= _PICK_RADIUS * pixel else None)
+
+
+def _between(points: NDArray[np.float64], others: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    """A segment from every point to its counterpart; None unless each has one."""
+    return None if others is None or others.shape != points.shape else np.stack([points, others], axis=1)
 
 
 def _movement(step: Step, moment: Moment, scale: float) -> NDArray[np.float64] | None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from clnf_engine import Step
+from clnf_engine.accuracy import accuracy
+from clnf_engine.arrays import Floats
 from clnf_engine.steps import describe
 from clnf_gui.look import Moment
 
@@ -41,6 +43,27 @@ def landmark_line(step: Step, landmark: int) -> str:
         dx, dy = step.mean_shift.image[landmark]
         parts.append(f"mean-shift ({dx:+.2f}, {dy:+.2f}) px")
     return "   ".join(parts)
+
+
+def error_line(step: Step, truth: Floats | None, landmark: int | None = None) -> str:
+    """How far a Step, or one of its landmarks, is from the truth; "" where that is not known."""
+    if truth is None or truth.shape != step.landmarks.shape:
+        return ""
+    found = accuracy(step.landmarks, truth)
+    distance = found.mean if landmark is None else float(found.distances[landmark])
+    share = None if found.percent is None else found.percent.mean() if landmark is None else found.percent[landmark]
+    return f"error {distance:.2f} px" + ("" if share is None else f" ({share:.2f} %)")
+
+
+def apart_line(step: Step, other: Step, landmark: int | None = None) -> str:
+    """How far the landmarks of two lanes, or one of them, are apart; "" where there are not as many."""
+    if step.landmarks.shape != other.landmarks.shape:
+        return ""
+    distances = accuracy(step.landmarks, other.landmarks).distances
+    if landmark is not None:
+        return f"A−B {distances[landmark]:.3g} px"
+    most = int(distances.argmax())
+    return f"A−B {distances.mean():.3g} px, at most {distances[most]:.3g} px ({most})" if distances[most] else "A = B"
 
 
 def wanted_line(step: Step, landmark: int) -> str:

@@ -10,7 +10,7 @@ import pyqtgraph as pg
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QSplitter
 
-from clnf_engine import Phase, Step
+from clnf_engine import Phase, Step, Trace
 from clnf_engine.diagnostics.fixed_point import update_parts
 from clnf_engine.diagnostics.magnitudes import PERCENTILES, percentiles
 from clnf_engine.pdm import PDM
@@ -64,12 +64,12 @@ def step_columns(steps: Sequence[Step]) -> dict[str, list[Any]]:
     return {STEP_TITLES[name]: values for name, values in step_values(steps).items()}
 
 
-def statistics_columns(steps: Sequence[Step]) -> dict[str, list[Any]]:
+def statistics_columns(trace: Trace) -> dict[str, list[Any]]:
     """A row per stage and kind of map: how the values of its cells are distributed."""
     titles = ["min", *(f"{p} %" for p in PERCENTILES), "max", "mean", "std"]
     columns: dict[str, list[Any]] = {"scale": [], "maps": [], **{title: [] for title in titles}}
-    for step in steps:
-        if step.phase is Phase.RESPONSES and step.responses is not None and step.stage is not None:
+    for step in trace.select(lambda step: step.phase is Phase.RESPONSES):
+        if step.responses is not None and step.stage is not None:
             for kind, values in percentiles(step.responses).items():
                 columns["scale"].append(step.stage.scale)
                 columns["maps"].append(_KIND_NAMES[kind])

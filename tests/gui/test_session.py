@@ -75,7 +75,7 @@ def test_a_stale_step_is_dropped_even_when_it_arrives_late(qtbot: QtBot, fitted:
     steps = list(fitted.lane.steps)
     fitted.fits._on_produced("A", -1, steps[3])
     fitted.fits._on_finished("A", -1, 99.0)
-    assert fitted.lane.steps == steps
+    assert list(fitted.lane.steps) == steps
     assert fitted.lane.seconds != 99.0
 
 

@@ -1,0 +1,93 @@
+"""The docks of the window: where the options and the panes are, and how they come to the front and back."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject, Qt
+from PySide6.QtWidgets import QDockWidget, QMainWindow, QScrollArea, QTabWidget, QWidget
+
+from clnf_gui.panels.options import OptionsPanel
+from clnf_gui.panes import Pane
+
+_FRONT = ("Response maps", "Convergence")
+_RIGHT_SHARE, _BOTTOM_SHARE = 0.29, 0.30
+"""Of the window: what the photo, which people look at, does not need."""
+
+
+class Docks:
+    """Lays the options and the panes out around the photo.
+
+    Parameters
+    ----------
+    window : QMainWindow
+        Its size is that for which the layout is made.
+    options : OptionsPanel
+    panes : tuple of Pane
+    watcher : QObject
+        Filters the docks' events.
+    """
+
+    def __init__(self, window: QMainWindow, options: OptionsPanel, panes: tuple[Pane, ...], watcher: QObject) -> None:
+        self._window, self._watcher = window, watcher
+        self._by_name: dict[str, QDockWidget] = {}
+        window.setDockNestingEnabled(True)
+        window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+        window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.BottomDockWidgetArea)
+        window.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
+        self._add("Options", _scrolling(options), Qt.DockWidgetArea.LeftDockWidgetArea)
+        last: dict[Qt.DockWidgetArea, QDockWidget] = {}
+        for pane in panes:
+            dock = self._add(pane.title, pane.widget, pane.area)
+            if pane.area in last:  # at once: side by side, even for a moment, docks make the window wider
+                window.tabifyDockWidget(last[pane.area], dock)
+            last[pane.area] = dock
+        for title in _FRONT:
+            self._by_name[title].raise_()
+        self.share_out()
+        self._made = window.saveState()
+
+    def __getitem__(self, name: str) -> QDockWidget:
+        return self._by_name[name]
+
+    def _add(self, title: str, widget: QWidget, area: Qt.DockWidgetArea) -> QDockWidget:
+        dock = self._by_name[title] = QDockWidget(title)
+        dock.setObjectName(title)
+        dock.setWidget(widget)
+        dock.installEventFilter(self._watcher)
+        self._window.addDockWidget(area, dock)
+        return dock
+
+    def share_out(self) -> None:
+        """Give the photo most of the window, and the docks the rest."""
+        width, height = self._window.width(), self._window.height()
+        options = self._by_name["Options"]
+        sides, widths = [options, self._by_name[_FRONT[0]]], [options.minimumSizeHint().width(), width * _RIGHT_SHARE]
+        self._window.resizeDocks(sides, [round(size) for size in widths], Qt.Orientation.Horizontal)
+        self._window.resizeDocks([self._by_name[_FRONT[1]]], [round(height * _BOTTOM_SHARE)], Qt.Orientation.Vertical)
+
+    def raise_(self, name: str) -> None:
+        """Bring a dock to the front."""
+        self._by_name[name].show()
+        self._by_name[name].raise_()
+
+    def heighten(self, name: str, share: float) -> None:
+        """Give a dock at least a share of the window's height."""
+        dock = self._by_name[name]
+        wanted = max(dock.height(), round(self._window.height() * share))
+        self._window.resizeDocks([dock], [wanted], Qt.Orientation.Vertical)
+
+    def reset(self) -> None:
+        """Put the docks back as they were made, and all of them in sight."""
+        self._window.restoreState(self._made)
+        for dock in self._by_name.values():
+            dock.show()
+        self.share_out()
+
+
+def _scrolling(options: OptionsPanel) -> QScrollArea:
+    scroll = QScrollArea()
+    scroll.setWidget(options)
+    scroll.setWidgetResizable(True)
+    scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    scroll.setMinimumWidth(options.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width())
+    return scroll

@@ -1,0 +1,63 @@
+"""What people call the options, in the panel and wherever lanes are told apart."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from clnf_engine import FitOptions
+from clnf_engine.deviations import DEVIATIONS
+from clnf_engine.presets import PRESETS
+from clnf_gui.session.choices import Choices
+
+OPTION_TITLES = {
+    "normalization": "normalization",
+    "windows": "windows",
+    "max_iterations": "iterations",
+    "sigma": "kernel σ, px",
+    "kernel": "kernel",
+    "reg_factor": "regularisation",
+    "weight_factor": "weight factor",
+    "adapt_per_scale": "adapt per scale",
+    "precision": "precision",
+    "convergence_px": "stop below, px",
+    "convergence_update": "stop below, ‖Δp‖",
+    "clamp_sigmas": "clamp modes at, σ",
+    "response_gain": "response gain",
+}
+"""Every option but the deviations, in the order it is shown."""
+ALL_TITLES = OPTION_TITLES | {name: deviation.title for name, deviation in DEVIATIONS.items()}
+_MOST = 2
+"""So many differences are spelled out."""
+
+
+def lane_labels(choices: Choices) -> dict[str, str]:
+    """What each lane is, told apart from the other: "A · openface", "B · normalization peak, another start"."""
+    a, b = choices.a, choices.b
+    names = [one.name for one in fields(FitOptions) if getattr(a.options, one.name) != getattr(b.options, one.name)]
+    started = [] if b.start is None or b.start is a.start else ["another start"]
+    tracked = ["another way of tracking"] if a.way != b.way else []
+    texts = {
+        "A": [_preset(a.options) or _differences(a.options, names)],
+        "B": [_preset(b.options) or _differences(b.options, names), *started, *tracked],
+    }
+    return {name: " · ".join([name, ", ".join(filter(None, text))]) for name, text in texts.items()}
+
+
+def _preset(options: FitOptions) -> str:
+    return next((name for name, values in PRESETS.items() if values == options), "")
+
+
+def _differences(options: FitOptions, names: list[str]) -> str:
+    told = [_told(name, getattr(options, name)) for name in names]
+    rest = len(told) - _MOST
+    return ", ".join(told[:_MOST]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _told(name: str, value: Any) -> str:
+    """An option and its value: "kernel σ 2 px", "Sigma off", "Sigma off: no"."""
+    title, _, unit = ALL_TITLES[name].partition(", ")
+    if isinstance(value, bool):
+        return title if value else f"{title}: no"
+    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return " ".join(filter(None, (title, text.removesuffix(".0"), unit)))
