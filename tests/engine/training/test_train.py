@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +48,14 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_new_model_takes_away_the_calibration_of_the_old_one(faces: tuple[Face, ...], tmp_path: Path) -> None:
-    model = tmp_path / "tiny"
-    path = calibration_path(train(faces, model, TINY, processes=2, quiet=True).main_file)
+    path = tmp_path / "tiny" / "main_tiny.calibration.json"
+    path.parent.mkdir()
     write_calibration(path, load_model().calibration)
-    with pytest.raises(ClnfError, match="was made for another model"):
-        load_model(model)
-    train(faces, model, replace(TINY, seed=1), processes=2, quiet=True)
-    assert not path.exists() and load_model(model).calibration is None
+    main_file = train(faces, path.parent, TINY, processes=2, quiet=True).main_file
+    assert calibration_path(main_file) == path and not path.exists()
+    write_calibration(path, load_model().calibration)
+    with pytest.raises(ClnfError, match="was made for another model than main_tiny"):
+        load_model(main_file)
 
 
 def test_a_tiny_model_fits_better_than_the_mean_shape(trained: Training, tmp_path: Path) -> None:
@@ -180,6 +180,31 @@ def test_the_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     capsys.readouterr()
     assert main(["models"]) == 0
     assert capsys.readouterr().out.startswith("portrait68: 68 landmarks, ")
+
+
+def test_where_the_model_s_folder_cannot_be_written_a_person_s_own_takes_the_calibration(
+    folder: Path, trained: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where a folder should be")
+    monkeypatch.setattr("clnf_engine.io.calibration_file.calibration_path", lambda main: blocked / "c.json")
+    words = [
+        "evaluate",
+        str(folder),
+        "--model",
+        str(trained.main_file),
+        "--init",
+        "box",
+        "-o",
+        str(tmp_path / "result"),
+    ]
+    assert main([*words, "--calibrate"]) == 2  # the tests' own folder cannot be written either
+    assert "cannot be written" in capsys.readouterr().err
+    monkeypatch.setenv("CLNF_CALIBRATIONS", str(tmp_path / "own"))
+    assert main([*words, "--calibrate"]) == 0
+    model = load_model(trained.main_file)
+    assert f"{tmp_path / 'own' / model.fingerprint}.json\ncalibrated: " in capsys.readouterr().out
+    assert model.calibration is not None and model.calibration.faces == 12
 
 
 @pytest.mark.parametrize(
