@@ -46,6 +46,7 @@ class Curves(StrEnum):
     NORM = "norm"
     PARTS = "parts"
     GRADIENT = "gradient"
+    ERROR = "error"
 
 
 class FrameCurves(StrEnum):

@@ -11,12 +11,13 @@ from PySide6.QtWidgets import QPlainTextEdit, QSplitter, QVBoxLayout, QWidget
 
 from clnf_engine.diagnostics.magnitudes import magnitudes
 from clnf_gui.commands import command
+from clnf_gui.look import Worst
 from clnf_gui.option_titles import lane_labels
 from clnf_gui.panels.curve_choice import CurveChoice
 from clnf_gui.panels.frame_bar import FrameBar
 from clnf_gui.panels.lab_tools import LabTools, state_text
+from clnf_gui.panels.look_choice import LookChoice
 from clnf_gui.panels.map_choice import MapChoice
-from clnf_gui.panels.worst_choice import WorstChoice
 from clnf_gui.session import Session
 from clnf_gui.session.aspect import Aspect
 from clnf_gui.session.lab import Activity, Record
@@ -37,6 +38,13 @@ _OF_RUN = Aspect.SOURCE | Aspect.STEPS | Aspect.LANES
 _OF_LAB = Aspect.LAB | Aspect.START | Aspect.OPTIONS | Aspect.BUSY
 _OF_VIDEO = Aspect.SOURCE | Aspect.FRAME | Aspect.TRACK | Aspect.LANES | Aspect.LOOK | Aspect.OPTIONS
 _LOG_LINES = 5_000
+_WORST = {
+    Worst.JUMP: "Largest jump",
+    Worst.LIKELIHOOD: "Lowest log-likelihood",
+    Worst.UNSETTLED: "Least converged",
+    Worst.LOST: "Lost or without a face",
+    Worst.APART: "A and B differ most",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,19 +92,9 @@ class Panes(QObject):
         self.path, self.errors = LandmarkPathView(), ErrorView()
         self.log = QPlainTextEdit(readOnly=True, maximumBlockCount=_LOG_LINES)
         self.log.setAccessibleName("Log")
-        atlas = QWidget()
-        layout = QVBoxLayout(atlas)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        layout.addWidget(self.map_choice)
-        layout.addWidget(self.atlas, 1)
+        atlas = _column(self.map_choice, self.atlas)
         self.curve_choice = CurveChoice()
-        curves = QWidget()
-        curve_layout = QVBoxLayout(curves)
-        curve_layout.setContentsMargins(0, 0, 0, 0)
-        curve_layout.setSpacing(0)
-        curve_layout.addWidget(self.curve_choice)
-        curve_layout.addWidget(self.convergence, 1)
+        curves = _column(self.curve_choice, self.convergence)
         self.tools, self.finding = LabTools(), FindingView()
         lab = QSplitter(Qt.Orientation.Horizontal)
         lab.addWidget(self.tools)
@@ -105,7 +103,10 @@ class Panes(QObject):
         lab.setSizes([190, 810])
         lab.setChildrenCollapsible(False)
         self.frame_bar, self.frames = FrameBar(), FramesView()
-        self.worst_choice, self.worst = WorstChoice(), NumberTable("Worst frames of the video")
+        self.worst_choice, self.worst = (
+            LookChoice("worst", _WORST, "Worst frames"),
+            NumberTable("Worst frames of the video"),
+        )
         self.worst.horizontalHeader().setStretchLastSection(True)
         upper, lower = Qt.DockWidgetArea.RightDockWidgetArea, Qt.DockWidgetArea.BottomDockWidgetArea
         selected = _AT_CURSOR | Aspect.SELECTION
@@ -150,25 +151,14 @@ class Panes(QObject):
 
     def _frames_widget(self) -> QWidget:
         """The controls above the curves, the worst frames beside them."""
-        beside = QWidget()
-        layout = QVBoxLayout(beside)
-        layout.setContentsMargins(0, 2, 2, 0)
-        layout.setSpacing(2)
-        layout.addWidget(self.worst_choice)
-        layout.addWidget(self.worst, 1)
+        beside = _column(self.worst_choice, self.worst)
         split = QSplitter(Qt.Orientation.Horizontal)
         split.addWidget(self.frames)
         split.addWidget(beside)
         split.setStretchFactor(0, 1)
         split.setSizes([700, 290])
         split.setChildrenCollapsible(False)
-        result = QWidget()
-        whole = QVBoxLayout(result)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.setSpacing(0)
-        whole.addWidget(self.frame_bar)
-        whole.addWidget(split, 1)
-        return result
+        return _column(self.frame_bar, split)
 
     def _changed(self, name: str, *shown: object) -> bool:
         """Whether a pane shows other things than when it was asked last; moving the cursor alone changes few.
@@ -265,6 +255,17 @@ class Panes(QObject):
         if self._changed("steps", session.lane.run, len(session.lane.steps)):
             self.steps.show_columns(step_columns(session.lane.numbers))
         self.steps.show_row(session.lane.cursor)
+
+
+def _column(above: QWidget, below: QWidget) -> QWidget:
+    """A choice above what it is about, which gets the room."""
+    result = QWidget()
+    layout = QVBoxLayout(result)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(0)
+    layout.addWidget(above)
+    layout.addWidget(below, 1)
+    return result
 
 
 def _runs(session: Session) -> tuple[tuple[str, int, int], ...]:

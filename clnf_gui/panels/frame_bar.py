@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from PySide6.QtCore import QSize, Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QSizePolicy, QSpinBox, QToolButton, QWidget
 
 from clnf_gui.commands import command
 from clnf_gui.icons import icon
-from clnf_gui.look import FrameCurves, Look
+from clnf_gui.look import FrameCurves
+from clnf_gui.panels.look_choice import LookChoice
 from clnf_gui.session import Session
 from clnf_gui.session.frames import SPEEDS
 
@@ -43,7 +42,6 @@ class FrameBar(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._look = Look()
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 2, 6, 2)
         row.setSpacing(4)
@@ -88,13 +86,8 @@ class FrameBar(QWidget):
         self.state.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         row.addSpacing(4)
         row.addWidget(self.state, 1)
-        self.curves = QComboBox()
-        self.curves.setAccessibleName("Curves of the frames")
-        for curves, text in _CURVES.items():
-            self.curves.addItem(text, str(curves))
-        self.curves.activated.connect(
-            lambda: self.look_chosen.emit(replace(self._look, frame_curves=FrameCurves(self.curves.currentData())))
-        )
+        self.curves = LookChoice("frame_curves", _CURVES, "Curves of the frames")
+        self.curves.look_chosen.connect(self.look_chosen)
         row.addWidget(self.curves)
         self.draw_icons()
 
@@ -106,7 +99,7 @@ class FrameBar(QWidget):
 
     def show_session(self, session: Session) -> None:
         """Mirror the Session."""
-        self._look, count = session.look, len(session.scene.times)
+        count = len(session.scene.times)
         for widget in (*self.buttons.values(), self.speed, self.number, self.curves):
             widget.setEnabled(count > 0)
         self.buttons["play_video"].setChecked(session.frames.playback.on)
@@ -127,7 +120,7 @@ class FrameBar(QWidget):
         self.chasing.setEnabled(session.tracker.tracking)
         self.chasing.setChecked(session.tracker.chasing)
         self.state.setText(state_text(session))
-        self.curves.setCurrentIndex(self.curves.findData(str(session.look.frame_curves)))
+        self.curves.show_look(session.look)
 
 
 def state_text(session: Session) -> str:
