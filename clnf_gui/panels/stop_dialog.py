@@ -73,7 +73,7 @@ class StopDialog(QDialog):
         wave.setUnderlineColor(QColor(_WRONG))
         cursor = QTextCursor(self.text.document().findBlockByNumber(line))
         cursor.movePosition(QTextCursor.MoveOperation.EndOfBlock, QTextCursor.MoveMode.KeepAnchor)
-        mark.cursor, mark.format = cursor, wave  # type: ignore[attr-defined]
+        mark.cursor, mark.format = cursor, wave
         return mark
 
     def accept(self) -> None:

@@ -41,7 +41,7 @@ class SparseDecadeAxis(DecadeAxis):
 
 
 class NameAxis(pg.AxisItem):
-    """An axis whose places have names, of which it writes every first, fifth, tenth, …: as many as there is room for."""
+    """An axis whose places have names; it writes every first, fifth, tenth, … of them, as there is room."""
 
     def __init__(self, orientation: str, x: NDArray[np.float64], names: tuple[str, ...]) -> None:
         super().__init__(orientation)

@@ -103,14 +103,14 @@ def text_boxes(
 
 
 def apart(boxes: NDArray[np.float64], points: NDArray[np.float64]) -> list[int]:
-    """Which of the boxes, (n, 4), can be painted so that none lies over another or over a point; the first come first."""
+    """Which of the boxes, (n, 4), can be painted with none over another or over a point; the first come first."""
     overlap = np.ones((len(boxes), len(boxes)), dtype=bool)
     covers = np.ones((len(boxes), len(points)), dtype=bool)
     for axis in (0, 1):
         low, high = boxes[:, axis], boxes[:, axis + 2]
         overlap &= (low[:, None] < high[None]) & (low[None] < high[:, None])
         covers &= (low[:, None] < points[None, :, axis]) & (points[None, :, axis] < high[:, None])
-    free = ~covers.any(axis=1)
+    free = np.logical_not(covers.any(axis=1))
     chosen = []
     for k in range(len(boxes)):
         if free[k]:
