@@ -22,10 +22,13 @@ from PySide6.QtCore import QElapsedTimer, QTimer
 from PySide6.QtWidgets import QApplication, QDockWidget
 from timing import default_model
 
-from clnf_engine import FitOptions, Normalization
+from clnf_engine import FitOptions, Normalization, Phase, Step
+from clnf_engine.steps import Stage
 from clnf_gui.app import sample_portrait
+from clnf_gui.look import Look
 from clnf_gui.qt_setup import make_application
 from clnf_gui.session import Session
+from clnf_gui.views.convergence import ConvergenceView
 from clnf_gui.window import MainWindow
 
 _HEARTBEAT_MS = 2
@@ -78,6 +81,28 @@ def _measure(app: QApplication, window: MainWindow, layout: str) -> None:
     _report(f"option change to refitted and painted, {layout}", times, "at most 60 ms")
 
 
+def _long_run(app: QApplication) -> None:
+    """Time the convergence pane on a run of 6000 iterations, as 1000 a phase make."""
+    stages = [Stage(k, 0.25 + 0.1 * k, 11 - 2 * k, 0, 1.5, 25.0, 0.0, "", k, True) for k in range(3)]
+    norms = iter(np.exp(np.random.default_rng(0).normal(size=(6000, 2)) - np.arange(6000)[:, None] % 1000 / 200))
+    steps = [
+        Step(phase, np.zeros(40), np.zeros((68, 2)), stage, k, update_norm=float(norm), shape_change=float(change))
+        for stage in stages
+        for phase in (Phase.RIGID, Phase.NONRIGID)
+        for k, (norm, change) in zip(range(1, 1001), norms, strict=False)
+    ]
+    view, places, times = ConvergenceView(), [step.place for step in steps], []
+    view.resize(1000, 250)
+    view.show()
+    for _ in range(20):
+        start = time.perf_counter()
+        view.show_runs({"A": steps}, places, 0.01, Look())
+        view.viewport().repaint()
+        times.append(time.perf_counter() - start)
+    view.close()
+    _report("convergence of 6000 iterations", times, "at most 50 ms")
+
+
 def _report(what: str, seconds: list[float], limit: str) -> None:
     values = 1000 * np.array(seconds)
     print(f"{what}: median {np.median(values):.1f} ms, 95 % {np.percentile(values, 95):.1f} ms ({limit})")
@@ -112,6 +137,7 @@ def main() -> None:
     session.select(30)
     _paint(app, window)
     places = session.cursor.places()
+    _long_run(app)
     _measure(app, window, "docks in tabs")
     gaps: list[float] = []
     clock = QElapsedTimer()

@@ -49,6 +49,8 @@ class Pins(QObject):
 
     def _dock(self, landmark: int) -> QDockWidget:
         if landmark not in self.docks:
+            docks = [dock for dock in self._window.findChildren(QDockWidget) if dock.objectName() == self._beside]
+            last = [*docks, *self.docks.values()][-1:]
             dock = self.docks[landmark] = _Pin(f"Landmark {landmark}")
             dock.setObjectName(f"pin {landmark}")
             dock.setFeatures(
@@ -59,7 +61,6 @@ class Pins(QObject):
             dock.setWidget(InspectorView())
             dock.closed.connect(partial(self.unpinned.emit, landmark))
             self._window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
-            others = [d for d in self._window.findChildren(QDockWidget) if d.objectName() == self._beside]
-            if others:
-                self._window.tabifyDockWidget(others[0], dock)
+            for other in last:
+                self._window.tabifyDockWidget(other, dock)
         return self.docks[landmark]

@@ -48,7 +48,7 @@ def step_colour(step: Step) -> QColor:
 
 
 def step_brush(step: Step) -> QBrush:
-    """`step_colour` to fill points with; one object a colour, because pyqtgraph draws a symbol anew for every object."""
+    """`step_colour` to fill points with, one object a colour: pyqtgraph draws a symbol anew for every object."""
     return _brush(None if step.stage is None else step.stage.index, step.phase)
 
 

@@ -29,9 +29,8 @@ class EditorKeys(QObject):
         """Let the editor do what it does with a key, then leave it."""
         if self._handling:
             return False
-        if isinstance(event, QFocusEvent) and isinstance(watched, QComboBox):
-            if event.gotFocus() and event.reason() == Qt.FocusReason.PopupFocusReason:  # its list has been closed
-                QTimer.singleShot(0, self.done.emit)
+        if isinstance(event, QFocusEvent) and isinstance(watched, QComboBox) and _closes_list(event):
+            QTimer.singleShot(0, self.done.emit)  # Qt is about to give the box the focus
         if not isinstance(event, QKeyEvent) or not isinstance(watched, _EDITORS):
             return False
         enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
@@ -52,12 +51,17 @@ class EditorKeys(QObject):
         return False
 
 
+def _closes_list(event: QFocusEvent) -> bool:
+    """Whether a combo box gets the focus back from the list that it had opened."""
+    return event.gotFocus() and event.reason() == Qt.FocusReason.PopupFocusReason
+
+
 def _put_back(editor: QObject) -> None:
     """Show the value again that an editor has, in place of what was typed."""
     if isinstance(editor, pg.SpinBox):
         editor.updateText()
     elif isinstance(editor, QSpinBox | QDoubleSpinBox):
-        editor.setValue(editor.value())
+        editor.setValue(editor.value())  # type: ignore[arg-type]
     elif isinstance(editor, QLineEdit):
         while editor.isUndoAvailable():
             editor.undo()

@@ -126,7 +126,7 @@ class LabTools(QWidget):
         news = record.result.finding.as_wanted if record.result is not None and known else None
         item.setText(2, _NEWS[news] if known else "")
         text = self.palette().color(QPalette.ColorRole.Text)
-        colours = _NEWS_COLOURS.get(news)
+        colours = None if news is None else _NEWS_COLOURS[news]
         item.setForeground(2, QBrush(text if colours is None else QColor(colours[is_dark(self.palette())])))
 
     @staticmethod

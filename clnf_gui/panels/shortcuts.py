@@ -52,30 +52,30 @@ class ShortcutsDialog(QDialog):
         self._row.setContentsMargins(0, 0, 0, 0)
         self._row.setSpacing(_GAP_PX)
         self._columns = 0
-        self.scroll = QScrollArea()
-        self.scroll.setWidget(self._page)
-        self.scroll.setWidgetResizable(True)
-        self.scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.scroll.setAccessibleName("Shortcuts by menu")
+        self.area = QScrollArea()
+        self.area.setWidget(self._page)
+        self.area.setWidgetResizable(True)
+        self.area.setFrameShape(QFrame.Shape.NoFrame)
+        self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.area.setAccessibleName("Shortcuts by menu")
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         self.buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
-        layout.addWidget(self.scroll, 1)
-        layout.addWidget(self.buttons)
-        self.scroll.setFocus()
+        self._layout = QVBoxLayout(self)
+        self._layout.addWidget(self.area, 1)
+        self._layout.addWidget(self.buttons)
+        self.area.setFocus()
         self._fit(available if available is not None else (parent or self).screen().availableGeometry())
 
     def _fit(self, available: QRect) -> None:
         """Begin with the size that shows everything, if the screen has it."""
-        margins = self.layout().contentsMargins()
-        self._sides = margins.left() + margins.right() + self.scroll.verticalScrollBar().sizeHint().width() + 2
+        margins = self._layout.contentsMargins()
+        self._sides = margins.left() + margins.right() + self.area.verticalScrollBar().sizeHint().width() + 2
         self._widest = max(group.sizeHint().width() for group in self.groups)
         width, height = (int(_SHARE * side) for side in (available.width(), available.height()))
         self.setMaximumHeight(height)
         columns = self._columns_in(width)
         self._arrange(columns)
-        rest = margins.top() + margins.bottom() + self.layout().spacing() + self.buttons.sizeHint().height()
+        rest = margins.top() + margins.bottom() + self._layout.spacing() + self.buttons.sizeHint().height()
         needed = columns * self._widest + (columns - 1) * _GAP_PX + self._sides
         self.resize(min(needed, width), min(self._page.sizeHint().height() + rest, height))
 
@@ -89,11 +89,10 @@ class ShortcutsDialog(QDialog):
             return
         self._columns = columns
         while (item := self._row.takeAt(0)) is not None:
-            old = item.layout()
-            while (group := old.takeAt(0)) is not None:
-                if group.widget() is not None:
-                    group.widget().setParent(None)
-            old.deleteLater()
+            if (old := item.layout()) is not None:
+                while old.takeAt(0) is not None:
+                    pass
+                old.deleteLater()
         heights = [group.sizeHint().height() for group in self.groups]
         column, filled = QVBoxLayout(), 0
         self._row.addLayout(column, 1)

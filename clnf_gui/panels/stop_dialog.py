@@ -71,9 +71,10 @@ class StopDialog(QDialog):
         wave = QTextCharFormat()
         wave.setUnderlineStyle(QTextCharFormat.UnderlineStyle.WaveUnderline)
         wave.setUnderlineColor(QColor(_WRONG))
+        wave.setBackground(QColor(208, 69, 47, 70))
         cursor = QTextCursor(self.text.document().findBlockByNumber(line))
         cursor.movePosition(QTextCursor.MoveOperation.EndOfBlock, QTextCursor.MoveMode.KeepAnchor)
-        mark.cursor, mark.format = cursor, wave  # type: ignore[attr-defined]
+        mark.cursor, mark.format = cursor, wave
         return mark
 
     def accept(self) -> None:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from PySide6.QtGui import QFontMetrics, QPalette
 from PySide6.QtWidgets import QApplication
 
+from clnf_gui.views.pens import Pens
+
 _DECADES = np.arange(-40, 41)
 _FAR = 1e5
 _TICK_PX = {"left": 18, "right": 18, "bottom": 54, "top": 54}
@@ -41,7 +43,7 @@ class SparseDecadeAxis(DecadeAxis):
 
 
 class NameAxis(pg.AxisItem):
-    """An axis whose places have names, of which it writes every first, fifth, tenth, …: as many as there is room for."""
+    """An axis whose places have names; it writes every first, fifth, tenth, … of them, as there is room."""
 
     def __init__(self, orientation: str, x: NDArray[np.float64], names: tuple[str, ...]) -> None:
         super().__init__(orientation)
@@ -59,12 +61,13 @@ class NameAxis(pg.AxisItem):
         return [self._names[int(np.abs(self._x - value).argmin())] for value in values]
 
 
-def decade_lines(across: bool = True) -> pg.PlotCurveItem:
+def decade_lines(pens: Pens, across: bool = True) -> pg.PlotCurveItem:
     """A line at every decade, across or upright; an axis' own grid costs 12 ms a repaint, this costs nothing."""
     far, decades = np.tile([-_FAR, _FAR], len(_DECADES)), np.repeat(_DECADES, 2)
-    pen = pg.mkPen(128, 128, 128, 80, width=1)
     x, y = (far, decades) if across else (decades, far)
-    return pg.PlotCurveItem(x, y, connect="pairs", pen=pen, antialias=False)
+    lines = pg.PlotCurveItem(x, y, connect="pairs", antialias=False)
+    pens.give(lines.setPen, (128, 128, 128, 80))
+    return lines
 
 
 def follow_palette(plot: pg.PlotWidget, palette: QPalette) -> None:

@@ -69,7 +69,8 @@ class ConvergenceView(pg.PlotWidget):
         self.plotItem.hideButtons()
         self.plotItem.setLabel("bottom", "steps, by patch scale")
         self.plotItem.setMouseEnabled(x=False, y=False)
-        self.addItem(decade_lines(), ignoreBounds=True)
+        self.pens = Pens(self)
+        self.addItem(decade_lines(self.pens), ignoreBounds=True)
         # The items get log10 values; the axis writes them as numbers.
         self.curve_items: dict[str, list[pg.PlotCurveItem]] = {}
         self.point_items = {}
@@ -81,7 +82,6 @@ class ConvergenceView(pg.PlotWidget):
         self.cursor = pg.InfiniteLine(angle=90)
         label = {"position": 0.9, "color": GREEN, "anchors": [(1, 1), (1, 1)]}
         self.target = pg.InfiniteLine(angle=0, label="target {value}", labelOpts=label)
-        self.pens = Pens(self)
         self.pens.changed.connect(self._write_legend)
         self.pens.give(self.rule.setPen, "#808080", 1.0, Qt.PenStyle.DotLine)
         self.pens.give(self.cursor.setPen, "#808080", 2.0)

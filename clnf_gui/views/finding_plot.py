@@ -55,12 +55,12 @@ class FindingPlot(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self.legend)
         layout.addWidget(self.plot, 1)
+        self.pens = Pens(self)
         if figure.log_y:
-            self.plot.addItem(decade_lines(across=not self._lying), ignoreBounds=True)
+            self.plot.addItem(decade_lines(self.pens, across=not self._lying), ignoreBounds=True)
         values = {name: _heights(series, figure.log_y) for name, series in figure.series.items()}
         finite = np.concatenate([heights[np.isfinite(heights)] for heights in values.values()])
         self.items = {}
-        self.pens = Pens(self)
         if figure.style is Style.LINES:
             for k, (name, heights) in enumerate(values.items()):
                 self.items[name] = _curve(k, figure.x, heights, self.pens)

@@ -136,7 +136,7 @@ class FramesView(pg.GraphicsLayoutWidget):
         plot = self._plot(row, {"left": SparseDecadeAxis("left")} if kind in _LOG else {})
         self.plots[kind] = plot
         if kind in _LOG:
-            plot.addItem(decade_lines(), ignoreBounds=True)
+            plot.addItem(decade_lines(self.pens), ignoreBounds=True)
         names = ("A",) if kind is FrameCurves.APART else tuple(LANE_COLOURS)
         for name in names:
             item = pg.PlotDataItem(connect="finite")

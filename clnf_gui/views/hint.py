@@ -15,7 +15,7 @@ class Hint(QLabel):
 
     def __init__(self, view: QWidget) -> None:
         super().__init__(view)
-        self._low = False
+        self._view, self._low = view, False
         self.setObjectName("hint")
         self.setStyleSheet("#hint { color: #f0f0f0; background: rgba(20, 20, 20, 190); border-radius: 4px; }")
         self.setWordWrap(True)
@@ -39,7 +39,7 @@ class Hint(QLabel):
         return False
 
     def _place(self) -> None:
-        view = self.parentWidget()
+        view = self._view
         room = max(view.width() - 2 * _MARGIN_PX, 1)
         words = self.fontMetrics().horizontalAdvance(self.text()) + 2 * self.margin() + 4
         width = min(words, room)

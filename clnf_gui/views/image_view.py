@@ -318,8 +318,8 @@ def _windows(responses: ResponseMaps, which: NDArray[np.bool_]) -> NDArray[np.fl
 def map_transform(responses: ResponseMaps, landmark: int) -> QTransform:
     """From a map's picture to image px: its centre lies on the landmark of the base shape.
 
-    A cell (row, column) covers ``[column, column + 1] × [row, row + 1]`` of the picture, so its centre, and with it that
-    of the whole map, is half a cell further than its indices.
+    A cell (row, column) covers ``[column, column + 1] × [row, row + 1]`` of the picture, so its centre, and with it
+    that of the whole map, is half a cell further than its indices.
     """
     ((a, b), (c, d)) = responses.reference_to_image.tolist()
     x, y = responses.base_shape[landmark] - responses.reference_to_image @ np.full(2, responses.window / 2)

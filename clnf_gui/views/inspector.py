@@ -302,8 +302,8 @@ class _Titles(ScreenText):
     def places(self) -> QRectF:
         if not self._titles:
             return QRectF()
-        right, bottom = (max(entry[k] for entry in self._titles) + self._tile for k in (1, 2))
-        return QRectF(0, 0, right, bottom)
+        right, bottom = max(x for _, x, _ in self._titles), max(y for _, _, y in self._titles)
+        return QRectF(0, 0, right + self._tile, bottom + self._tile)
 
     def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
         transform = painter.transform()

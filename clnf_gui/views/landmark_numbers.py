@@ -28,7 +28,7 @@ class LandmarkNumbers(ScreenText):
     def __init__(self) -> None:
         super().__init__(_ROOM_PX)
         self._points: NDArray[np.float64] = np.zeros((0, 2))
-        self._outwards = self._points
+        self._outwards: NDArray[np.float64] | None = None
         self._spacing = 0.0
         self._without: int | None = None
 
@@ -41,7 +41,7 @@ class LandmarkNumbers(ScreenText):
     def show_points(self, points: NDArray[np.float64]) -> None:
         """Number these points, (n, 2)."""
         self.prepareGeometryChange()
-        self._points, self._outwards = points, outwards(points)
+        self._points, self._outwards = points, None
         steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
         self._spacing = float(np.median(steps)) if len(steps) else 0.0
         self.update()
@@ -60,16 +60,17 @@ class LandmarkNumbers(ScreenText):
         font = QFont(painter.font())
         font.setPixelSize(_FONT_PX)
         painter.setFont(font)
-        metrics = painter.fontMetrics()
-        digits = metrics.capHeight() + 2
-        sizes = np.array([(metrics.horizontalAdvance(str(k)) + 1, digits) for k in range(len(self._points))])
+        if self._outwards is None:
+            self._outwards = outwards(self._points)
+        metrics, texts = painter.fontMetrics(), [str(k) for k in range(len(self._points))]
+        digits = np.array([len(text) for text in texts])
+        sizes = np.stack([digits * metrics.horizontalAdvance("0") + 1, np.full(len(texts), metrics.capHeight() + 2)], 1)
         scale = np.array([transform.m11(), transform.m22()])
-        boxes = text_boxes(self._points * scale, self._outwards, sizes)
+        points = self._points * scale
+        boxes = text_boxes(points, self._outwards, sizes)
         origin = QPointF(transform.dx(), transform.dy())
-        for number in apart(boxes, self._points * scale):
-            left, _, _, bottom = boxes[number]
-            if number != self._without:
-                draw_outlined(painter, origin + QPointF(left, bottom - 1), str(number))
+        shown = [k for k in apart(boxes, points) if k != self._without]
+        draw_outlined(painter, [(origin + QPointF(boxes[k, 0], boxes[k, 3] - 1), texts[k]) for k in shown])
         painter.setTransform(transform)
 
 
@@ -103,14 +104,14 @@ def text_boxes(
 
 
 def apart(boxes: NDArray[np.float64], points: NDArray[np.float64]) -> list[int]:
-    """Which of the boxes, (n, 4), can be painted so that none lies over another or over a point; the first come first."""
+    """Which of the boxes, (n, 4), can be painted with none over another or over a point; the first come first."""
     overlap = np.ones((len(boxes), len(boxes)), dtype=bool)
     covers = np.ones((len(boxes), len(points)), dtype=bool)
     for axis in (0, 1):
         low, high = boxes[:, axis], boxes[:, axis + 2]
         overlap &= (low[:, None] < high[None]) & (low[None] < high[:, None])
         covers &= (low[:, None] < points[None, :, axis]) & (points[None, :, axis] < high[:, None])
-    free = ~covers.any(axis=1)
+    free = np.logical_not(covers.any(axis=1))
     chosen = []
     for k in range(len(boxes)):
         if free[k]:

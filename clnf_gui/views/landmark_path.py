@@ -61,7 +61,7 @@ class LandmarkPathView(pg.GraphicsLayoutWidget):
         self.upper = self._plot(0, {})
         self.lower = self._plot(1, {"left": SparseDecadeAxis("left")})
         self.lower.setXLink(self.upper)
-        self.lower.addItem(decade_lines(), ignoreBounds=True)
+        self.lower.addItem(decade_lines(self.pens), ignoreBounds=True)
         self.upper.hideAxis("bottom")
         self.curves: dict[tuple[str, str], pg.PlotCurveItem] = {}
         self.cursors = []

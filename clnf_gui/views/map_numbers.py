@@ -46,9 +46,11 @@ class MapNumbers(ScreenText):
         font.setPixelSize(int(min(11, max(8, size * 0.22))))
         painter.setFont(font)
         metrics = painter.fontMetrics()
+        texts = []
         for number, x, y in self._numbers:
             part = transform.mapRect(QRectF(x, y, self._side, self._side)) & seen
             text = str(number)
             if part.width() >= max(metrics.horizontalAdvance(text) + 2, _LEAST_PX) and part.height() >= _LEAST_PX:
-                draw_outlined(painter, part.topLeft() + QPointF(2, font.pixelSize()), text)
+                texts.append((part.topLeft() + QPointF(2, font.pixelSize()), text))
+        draw_outlined(painter, texts)
         painter.setTransform(transform)

@@ -241,7 +241,7 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         return QRectF(0, 0, self._columns * self._tile - _GAP, math.ceil(n / self._columns) * self._tile - _GAP)
 
     def _keep_in_sight(self) -> None:
-        """After a person has zoomed or moved the maps: never smaller than all of them, and some always in the middle."""
+        """After a person has zoomed or moved: no smaller than all maps fit, and some of them in the middle."""
         self._large, self._framed = None, False
         seen, whole = self.box.viewRect(), self._whole()
         if seen.width() > whole.width() and seen.height() > whole.height():
@@ -256,10 +256,10 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
 
     def event(self, event: QEvent) -> bool:
         """Esc shows all maps again before it does what it does elsewhere."""
-        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride:
-            if event.key() == Qt.Key.Key_Escape and not self.shows_all:
-                event.accept()
-                return True
+        escape = isinstance(event, QKeyEvent) and event.key() == Qt.Key.Key_Escape
+        if escape and event.type() == QEvent.Type.ShortcutOverride and not self.shows_all:
+            event.accept()
+            return True
         return bool(super().event(event))
 
     def keyPressEvent(self, ev: QKeyEvent) -> None:

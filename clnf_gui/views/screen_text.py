@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QPainter
@@ -36,9 +38,9 @@ class ScreenText(pg.GraphicsObject):
         self.prepareGeometryChange()
 
 
-def draw_outlined(painter: QPainter, at: QPointF, text: str) -> None:
-    """Draw a text in white with a dark edge, to be read on any photo or map."""
-    painter.setPen(Qt.GlobalColor.black)
-    painter.drawText(at + QPointF(0.8, 0.8), text)
-    painter.setPen(Qt.GlobalColor.white)
-    painter.drawText(at, text)
+def draw_outlined(painter: QPainter, texts: Sequence[tuple[QPointF, str]]) -> None:
+    """Draw texts in white with a dark edge, to be read on any photo or map."""
+    for colour, aside in ((Qt.GlobalColor.black, QPointF(0.8, 0.8)), (Qt.GlobalColor.white, QPointF())):
+        painter.setPen(colour)
+        for at, text in texts:
+            painter.drawText(at + aside, text)

@@ -498,3 +498,60 @@ def test_the_preset_of_the_port_shows_its_deviations(qtbot: QtBot, window: MainW
 def test_a_link_to_a_landmark_the_model_lacks_is_left_alone(fitted: Session) -> None:
     fitted.follow(10_000)
     assert fitted.selection is None
+
+
+# --- good news ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "answer", "words"),
+    [
+        (True, True, "✓ as it should be"),
+        (False, False, "✓ as it should be"),
+        (True, False, "! look here"),
+        (False, True, "! look here"),
+        (None, True, "–"),
+        (True, None, "–"),
+    ],
+)
+def test_the_list_says_whether_an_answer_is_good_news(
+    qtbot: QtBot,
+    lab: MainWindow,
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: bool | None,
+    answer: bool | None,
+    words: str,
+) -> None:
+    monkeypatch.setattr(_Finding, "wanted", wanted)
+    monkeypatch.setattr(_Finding, "answer", answer)
+    monkeypatch.setattr(_Finding, "__init__", lambda self: None)
+    tools = lab.panes.tools
+    item = tools._rows["quick"]
+    assert item.text(2) == ""
+    choose(lab, "quick")
+    press(qtbot, tools.run)
+    wait_for_lab(qtbot, lab)
+    assert item.text(2) == words
+    assert item.toolTip(2) == "Is it so?"
+    header = tools.list.header()
+    assert header.visualIndex(2) < header.visualIndex(1)
+    assert header.length() <= tools.list.viewport().width()
+    colours = {item.foreground(column).color().name() for column in (1, 2)}
+    assert (len(colours) == 1) is (words == "–")
+
+
+def test_news_that_are_out_of_date_are_none(qtbot: QtBot, lab: MainWindow) -> None:
+    tools = lab.panes.tools
+    choose(lab, "quick")
+    press(qtbot, tools.run)
+    wait_for_lab(qtbot, lab)
+    lab.session.set_options(FitOptions(sigma=2.0))
+    wait_for_fit(qtbot, lab.session)
+    assert "out of date" in state(lab, "quick")
+    assert tools._rows["quick"].text(2) == ""
+
+
+@pytest.mark.parametrize("name", list(TOOLS))
+def test_every_tool_declares_which_answer_is_well(name: str) -> None:
+    finding = TOOLS[name].finding
+    assert ("wanted" in vars(finding)) is (name != "divergence")

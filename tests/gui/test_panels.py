@@ -33,8 +33,8 @@ def test_the_shortcuts_fit_any_screen(qtbot: QtBot, width: int, height: int, col
     close = dialog.buttons.button(QDialogButtonBox.StandardButton.Close)
     assert dialog.rect().contains(QRect(close.mapTo(dialog, close.rect().topLeft()), close.size()))
     assert len({group.x() for group in dialog.groups}) == columns
-    assert dialog.scroll.verticalScrollBar().maximum() == 0 or dialog.height() > 0.75 * height
-    assert dialog.scroll.horizontalScrollBar().maximum() == 0
+    assert dialog.area.verticalScrollBar().maximum() == 0 or dialog.height() > 0.75 * height
+    assert dialog.area.horizontalScrollBar().maximum() == 0
 
 
 def test_every_shortcut_is_listed_under_its_menu(qtbot: QtBot) -> None:
