@@ -61,6 +61,8 @@ class Pane:
         Changes after which it is painted anew.
     paint : callable
         Of the Session.
+    forget : callable or None
+        Lets go of the run that is painted, when another is shown while the pane is out of sight.
     """
 
     title: str
@@ -68,6 +70,7 @@ class Pane:
     area: Qt.DockWidgetArea
     aspects: Aspect
     paint: Callable[[Session], None]
+    forget: Callable[[], None] | None = None
 
 
 def in_sight(widget: QWidget) -> bool:
@@ -108,14 +111,15 @@ class Panes(QObject):
             NumberTable("Worst frames of the video"),
         )
         self.worst.horizontalHeader().setStretchLastSection(True)
+        atlas_shows = _AT_CURSOR | Aspect.SELECTION | Aspect.LOOK | Aspect.TRUTH
         upper, lower = Qt.DockWidgetArea.RightDockWidgetArea, Qt.DockWidgetArea.BottomDockWidgetArea
         selected = _AT_CURSOR | Aspect.SELECTION
         self.all = (
-            Pane("Response maps", atlas, upper, selected | Aspect.LOOK, self._paint_atlas),
-            Pane("Landmark", self.inspector, upper, selected | Aspect.OPTIONS, self._paint_inspector),
+            Pane("Response maps", atlas, upper, atlas_shows, self._paint_atlas, self.atlas.forget),
+            Pane("Landmark", self.inspector, upper, selected | Aspect.OPTIONS | Aspect.TRUTH, self._paint_inspector),
             Pane("Path", self.path, upper, selected | Aspect.TRUTH, self._paint_path),
             Pane("Errors", self.errors, upper, selected | Aspect.TRUTH, self._paint_errors),
-            Pane("Convergence", curves, lower, _AT_CURSOR | Aspect.LOOK, self._paint_convergence),
+            Pane("Convergence", curves, lower, _AT_CURSOR | Aspect.LOOK | Aspect.TRUTH, self._paint_convergence),
             Pane(
                 "Lab", lab, lower, selected | Aspect.LAB | Aspect.START | Aspect.OPTIONS | Aspect.BUSY, self._paint_lab
             ),
@@ -173,26 +177,31 @@ class Panes(QObject):
         a, b = session.lanes["A"].step, session.lanes["B"].step if session.comparing else None
         runs = [session.lanes[name].steps for name in session.shown]
         self.atlas.show_steps(a, b, session.look, runs)
+        self.atlas.show_truth(session.scene.truth if session.look.show_truth else None)
         self.atlas.show_selection(session.selection)
         self.map_choice.show_look(session.look, session.comparing)
 
     def _paint_inspector(self, session: Session) -> None:
-        self.inspector.show_landmark(session.step, session.selection, session.model, session.lane.options)
+        other = None if session.lanes.other is None else session.lanes.other.step
+        self.inspector.show_landmark(
+            session.step, session.selection, session.model, session.lane.options, session.scene.truth, other
+        )
 
     def _paint_convergence(self, session: Session) -> None:
         runs = {name: lane.numbers for name, lane in session.lanes.shown.items()}
         look = session.look
         self.curve_choice.show_look(look)
         labels = lane_labels(session.choices) if session.comparing else {}
-        stop = session.lane.options.convergence_px
-        if self._changed("convergence", _runs(session), session.active, look.curves, look.target, stop, tuple(labels)):
-            self.convergence.show_runs(runs, session.cursor.places(), stop, look, labels)
+        stop, truth = session.lane.options.convergence_px, session.scene.truth
+        shown = (look.curves, look.target, stop, *labels.values(), _ref(truth))
+        if self._changed("convergence", _runs(session), session.active, *shown):
+            self.convergence.show_runs(runs, session.cursor.places(), stop, look, labels, truth)
         if session.lane.place is not None:
             self.convergence.show_cursor(session.lane.place)
 
     def _paint_path(self, session: Session) -> None:
         truth = session.scene.truth
-        if self._changed("path", _runs(session), session.selection, truth if truth is None else weakref.ref(truth)):
+        if self._changed("path", _runs(session), session.selection, _ref(truth)):
             runs = {name: lane.numbers for name, lane in session.lanes.shown.items()}
             self.path.show_paths(runs, session.selection, truth)
         if session.lane.place is not None:
@@ -206,8 +215,8 @@ class Panes(QObject):
         look, tracks, apart = session.look, session.tracker.all_results(), session.tracker.apart
         self.frame_bar.show_session(session)
         self.worst_choice.show_look(look)
-        known = tuple((name, weakref.ref(results), results.end) for name, results in tracks.items())
-        paired = apart if apart is None else weakref.ref(apart)
+        known = tuple((name, _ref(results), results.end) for name, results in tracks.items())
+        paired = _ref(apart)
         limits = {name: session.lanes[name].tracking.min_likelihood for name in tracks}
         if self._changed("frames", len(session.scene.times), known, paired, limits, look.frame_curves):
             self.frames.show_tracks(len(session.scene.times), tracks, apart, limits, look.frame_curves)
@@ -238,7 +247,7 @@ class Panes(QObject):
     def _paint_magnitudes(self, session: Session) -> None:
         step, model = session.step, session.model
         maps = None if step is None else step.responses
-        if self._changed("magnitudes", *(each if each is None else weakref.ref(each) for each in (maps, model))):
+        if self._changed("magnitudes", _ref(maps), _ref(model)):
             self.magnitudes.show_magnitudes(None if step is None or model is None else magnitudes(step, model))
         self.magnitudes.show_selection(session.selection)
 
@@ -266,6 +275,11 @@ def _column(above: QWidget, below: QWidget) -> QWidget:
     layout.addWidget(above)
     layout.addWidget(below, 1)
     return result
+
+
+def _ref(thing: object) -> object:
+    """What tells a thing from others without keeping it alive."""
+    return None if thing is None else weakref.ref(thing)
 
 
 def _runs(session: Session) -> tuple[tuple[str, int, int], ...]:

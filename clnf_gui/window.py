@@ -148,9 +148,12 @@ class MainWindow(QMainWindow):
             if aspects & dirty:
                 paint(self)
         self._stale |= {pane for pane in self.panes.all if pane.aspects & dirty}
-        for pane in [pane for pane in self._stale if in_sight(pane.widget)]:
-            self._stale.discard(pane)
-            pane.paint(self.session)
+        for pane in tuple(self._stale):
+            if in_sight(pane.widget):
+                self._stale.discard(pane)
+                pane.paint(self.session)
+            elif pane.forget is not None:
+                pane.forget()
         self._zoom_once()
         self._show_selected()
         self._show_run()

@@ -125,6 +125,7 @@ class StartsFinding(Finding):
     """
 
     question: ClassVar[str] = "Would another start end better?"
+    wanted: ClassVar[bool | None] = False
     provenance: ClassVar[str] = (
         f"{len(MOVES)} fits with this run's options, from its own start and from others around it. Likelihoods are "
         "compared only where the last stage is the same."

@@ -14,6 +14,8 @@ from PySide6.QtCore import QPointF, Qt, Signal
 from PySide6.QtWidgets import QGraphicsItem
 
 from clnf_engine import Phase, Step
+from clnf_engine.accuracy import accuracy
+from clnf_engine.arrays import Floats
 from clnf_engine.diagnostics.fixed_point import UpdateParts, update_parts
 from clnf_engine.steps import Place
 from clnf_gui.look import Curves, Look
@@ -53,6 +55,19 @@ _VALUES: dict[Curves, dict[str, _Value]] = {
     Curves.GRADIENT: {"‖JᵀWv − reg·Λ⁻¹q‖": _part("gradient")},
 }
 """What each choice of curves shows; the first one carries the points."""
+
+
+def _errors(truth: Floats | None) -> dict[str, _Value]:
+    """The curve of the mean error; without ground truth of as many landmarks it is empty, and its name says so."""
+
+    def error(step: Step) -> float:
+        if truth is None or truth.shape != step.landmarks.shape:
+            return 0.0
+        return accuracy(step.landmarks, truth).mean
+
+    return {"mean error, px" if truth is not None else "mean error, px (no ground truth: Ctrl+T)": error}
+
+
 _SMOOTH_STEPS = 1500
 """Curves of more steps are drawn thin and without antialiasing, which would take a second and not be seen."""
 
@@ -108,6 +123,7 @@ class ConvergenceView(pg.PlotWidget):
         convergence_px: float,
         look: Look,
         labels: Mapping[str, str] | None = None,
+        truth: Floats | None = None,
     ) -> None:
         """Paint all iterations of the named runs.
 
@@ -122,8 +138,10 @@ class ConvergenceView(pg.PlotWidget):
         look : Look
         labels : dict of str to str, optional
             What the legend calls a lane, such as "B · normalization peak"; the name of the lane by default.
+        truth : (n, 2) float64, optional
+            True landmarks, image px.
         """
-        values = _VALUES[look.curves]
+        values = _errors(truth) if look.curves is Curves.ERROR else _VALUES[look.curves]
         self._places = places
         columns = {place: k for k, place in enumerate(places)}
         smooth = len(places) <= _SMOOTH_STEPS

@@ -13,6 +13,7 @@ from PySide6.QtGui import QColor, QFont, QPainter, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSplitter, QStyleOptionGraphicsItem, QVBoxLayout, QWidget
 
 from clnf_engine import FitOptions, Kernel, Model, ResponseMaps, Step
+from clnf_engine.arrays import Floats
 from clnf_engine.diagnostics.kernel import map_grid, mean_shift_field
 from clnf_engine.mean_shift import kernel_maps
 from clnf_engine.sigma import sigma_matrices
@@ -20,7 +21,7 @@ from clnf_gui.theme import BACKDROP, SELECTION
 from clnf_gui.views.hint import Hint, without_maps
 from clnf_gui.views.number_table import NumberTable
 from clnf_gui.views.pens import Pens
-from clnf_gui.views.readout import wanted_line
+from clnf_gui.views.readout import apart_line, error_line, wanted_line
 from clnf_gui.views.screen_text import ScreenText
 
 _TILE = 132
@@ -213,8 +214,19 @@ class InspectorView(QSplitter):
         self._position: NDArray[np.floating] | None = None
         self.box.sigResized.connect(self._lay_out)
 
-    def show_landmark(self, step: Step | None, landmark: int | None, model: Model | None, options: FitOptions) -> None:
-        """Paint a landmark at a Step; where there is nothing to paint, a hint in place of the pictures."""
+    def show_landmark(
+        self,
+        step: Step | None,
+        landmark: int | None,
+        model: Model | None,
+        options: FitOptions,
+        truth: Floats | None = None,
+        other: Step | None = None,
+    ) -> None:
+        """Paint a landmark at a Step; where there is nothing to paint, a hint in place of the pictures.
+
+        `truth` are the true landmarks, image px; `other` is the Step of the lane that is compared with.
+        """
         position, self.panels, hint, sentence = None, [], "", ""
         if landmark is None:
             hint = "Select a landmark: click one in the image or among the maps, or press N"
@@ -228,7 +240,9 @@ class InspectorView(QSplitter):
             hint = "" if self.panels else without_maps(step)
             self.numbers.show_values(f"landmark {landmark}", numbers(step, landmark, model))
             position = None if step.mean_shift is None else step.mean_shift.position[landmark] + 0.5
-            sentence = wanted_line(step, landmark)
+            told = [wanted_line(step, landmark), error_line(step, truth, landmark)]
+            told.append("" if other is None else apart_line(step, other, landmark))
+            sentence = "   ·   ".join(filter(None, told))
         self.hint.show_text(hint)
         self.sentence.setText(sentence)
         self.sentence.setVisible(bool(sentence))

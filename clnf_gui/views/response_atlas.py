@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyqtgraph as pg
@@ -13,8 +13,11 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QKeyEvent
 
 from clnf_engine import Step
+from clnf_engine.arrays import Floats
+from clnf_engine.mean_shift import map_positions
+from clnf_engine.steps import numbered_maps
 from clnf_gui.look import Look, MapRange, MapSource
-from clnf_gui.theme import BACKDROP, SELECTION
+from clnf_gui.theme import BACKDROP, GREEN, SELECTION
 from clnf_gui.views.hint import Hint, without_maps
 from clnf_gui.views.map_numbers import MapNumbers
 from clnf_gui.views.pens import Pens
@@ -60,7 +63,10 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         self.pens.give(self.peak_item.setPen, "#ff3b30", 1.2)
         self.pens.give(self.position_item.setPen, "#ffffff", 1.4)
         self.pens.give(self.frame.setPen, SELECTION, 2.5)
-        for item in (self.image_item, self.faded_item, self.peak_item, self.position_item, self.frame):
+        self.truth_item = pg.ScatterPlotItem(size=7, symbol="x", brush=None)
+        self.pens.give(self.truth_item.setPen, GREEN, 2.0)
+        items = (self.image_item, self.faded_item, self.peak_item, self.position_item, self.truth_item, self.frame)
+        for item in items:
             self.box.addItem(item)
         self.box.addItem(self.labels, ignoreBounds=True)
         self.colour_bar = pg.ColorBarItem(colorMap=self._sequential, interactive=False, width=12)
@@ -76,6 +82,10 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         self._label = ""
         self._colours: pg.ColorMap | None = None
         self._maps: NDArray[np.floating] | None = None
+        self._painted: Step | None = None
+        """The Step whose maps are painted; of a difference, that of lane A."""
+        self._spanned: tuple[object, tuple[float, float]] | None = None
+        """Of which runs, all of them in `_runs`, the span of values is known, and what it is."""
         self._columns = 1
         self._tile = 1
         self._large: int | None = None
@@ -119,6 +129,21 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
             self._clear()
             self._say(without_maps(step))
 
+    def forget(self) -> None:
+        """Let go of the runs that are painted."""
+        self._steps, self._runs, self._spanned = (None, None), (), None
+
+    def show_truth(self, points: Floats | None) -> None:
+        """Mark where in each map the true landmark lies, image px, if it lies there."""
+        maps = None if self._painted is None else self._painted.responses
+        if points is None or maps is None or self._maps is None or points.shape != maps.base_shape.shape:
+            self.truth_item.setData(pos=np.zeros((0, 2)))
+            return
+        corners = np.array([self._corner(k) for k in range(len(points))], dtype=float)
+        cells = map_positions(points, maps, maps.final.dtype)
+        inside = maps.visible & ((cells > -0.5) & (cells < maps.window - 0.5)).all(axis=1)
+        self.truth_item.setData(pos=(corners + cells + 0.5)[inside])
+
     def _say(self, text: str, low: bool = False) -> None:
         """Show a hint; one at the lower edge gets room below the maps."""
         self.hint.show_text(text, low)
@@ -136,7 +161,7 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         n, window = maps.shape[0], maps.shape[1]
         columns = self._best_columns(n)
         reshaped = self._maps is None or self._maps.shape != maps.shape or columns != self._columns
-        self._maps, self._tile, self._columns = maps, window + _GAP, columns
+        self._maps, self._tile, self._columns, self._painted = maps, window + _GAP, columns, step
         peaks = np.abs(maps).max(axis=(1, 2))
         shown, levels = maps, self._levels((a, b))
         if difference:
@@ -180,17 +205,20 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         if look.map_range is MapRange.MANUAL:
             low, high = look.manual_range
             return low, max(high, low + _TINY)
-        steps = [step for run in self._runs for step in run] if look.map_range is MapRange.RUN else painted
-        arrays = {id(m): m for step in steps if (m := _maps(step, look)) is not None}.values()
-        low = min((float(m.min()) for m in arrays), default=0.0)
-        return low, max(max((float(m.max()) for m in arrays), default=0.0), low + _TINY)
+        if look.map_range is not MapRange.RUN:
+            self._spanned = None
+            return _span(painted, look)
+        known = [(id(run), len(run)) for run in self._runs], look.map_kind
+        if self._spanned is None or self._spanned[0] != known:
+            self._spanned = known, _span((step for run in self._runs for step in _with_own_maps(run)), look)
+        return self._spanned[1]
 
     def _clear(self) -> None:
-        self._maps = None
+        self._maps = self._painted = None
         for image in (self.image_item, self.faded_item):
             image.clear()
         self.labels.show_numbers([], 0)
-        for item in (self.peak_item, self.position_item):
+        for item in (self.peak_item, self.position_item, self.truth_item):
             item.setData(pos=np.zeros((0, 2)))
         self.frame.setData([], [])
         self.colour_bar.hide()
@@ -323,6 +351,24 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
             self.show_all()
         elif cell is not None:
             self.show_large(cell[0])
+
+
+def _with_own_maps(run: Sequence[Step]) -> Iterator[Step]:
+    """The first of the Steps that share their maps."""
+    seen: set[int | None] = {None}
+    for index, key in enumerate(numbered_maps(run)):
+        if key not in seen:
+            seen.add(key)
+            yield run[index]
+
+
+def _span(steps: Iterable[Step | None], look: Look) -> tuple[float, float]:
+    """Lowest and highest value of the maps of Steps; never an empty span."""
+    low, high = math.inf, -math.inf
+    for step in steps:
+        if (maps := _maps(step, look)) is not None:
+            low, high = min(low, float(maps.min())), max(high, float(maps.max()))
+    return (low, max(high, low + _TINY)) if low <= high else (0.0, _TINY)
 
 
 def _maps(step: Step | None, look: Look) -> NDArray[np.floating] | None:

@@ -101,7 +101,7 @@ def test_hovering_faded_maps_reads_out_nothing(window: MainWindow, atlas: Respon
 
 def test_maps_of_different_sizes_have_no_difference(window: MainWindow) -> None:
     steps = window.session.lane.steps
-    a, b = (next(s for s in steps if s.cursor.place == (k, Phase.RESPONSES, None)) for k in (0, 1))
+    a, b = (next(s for s in steps if s.place == (k, Phase.RESPONSES, None)) for k in (0, 1))
     atlas = window.panes.atlas
     atlas.show_steps(a, b, Look(map_source=MapSource.DIFFERENCE), (steps, steps))
     assert "differ in size" in atlas.hint.text()
@@ -223,10 +223,11 @@ def test_the_inspectors_numbers_use_the_width(window: MainWindow) -> None:
     session.cursor.move_to((0, Phase.NONRIGID, 2))
     window.repaint_now()
     first, second = numbers.tables
-    numbers.resize(240, 150)
     assert second.isHidden()
     count = len(first.shown_rows())
-    numbers.resize(600, 150)
+    window.resize(1900, 800)
+    window.resizeDocks([window.docks["Landmark"]], [700], Qt.Orientation.Horizontal)
+    QApplication.processEvents()
     assert not second.isHidden()
     assert (len(first.shown_rows()), len(second.shown_rows())) == ((count + 1) // 2, count // 2)
 
