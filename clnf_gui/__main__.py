@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="clnf-gui", description="Step through a CLNF face-landmark fit.")
     parser.add_argument("--version", action="version", version=f"clnf-gui {__version__}")
     parser.add_argument("image", nargs="?", help="image, video, folder of frames, session or trace to open")
-    parser.add_argument("--theme", choices=("system", "light", "dark"), default="system", help="colours of the window")
+    parser.add_argument("--theme", choices=("system", "light", "dark"), help="colours; by default those chosen last")
     parser.add_argument("--fresh", action="store_true", help="open the window as it was made, not as it was left")
     parser.add_argument("--model", help="main file of a CLNF model, its folder, or the name of a shipped model")
     parser.add_argument("--screenshot", metavar="OUT.png", help="fit, save a picture of the window and end")

@@ -6,17 +6,19 @@ import sys
 from argparse import Namespace
 
 import matplotlib.cbook
-from PySide6.QtCore import QEventLoop, QTimer
+from PySide6.QtCore import QEventLoop, QSize, QTimer
 from PySide6.QtWidgets import QApplication
 
 from clnf_engine.errors import ClnfError
 from clnf_engine.library import DEFAULT_MODEL
-from clnf_gui.qt_setup import has_display, make_application, show_uncaught
+from clnf_gui.qt_setup import has_display, make_application, set_theme, show_uncaught
 from clnf_gui.session import Session
-from clnf_gui.settings import layout, remember_layout
+from clnf_gui.settings import layout, remember_layout, theme
 from clnf_gui.window import MainWindow
 
 _SCREENSHOT_TIMEOUT_MS = 60_000
+_FRAME = QSize(8, 40)
+"""What the frame and title of a window take of the screen, which nobody knows before it is shown."""
 
 
 def run(arguments: Namespace) -> int:
@@ -31,16 +33,18 @@ def run(arguments: Namespace) -> int:
         raise ClnfError(
             "there is no display, DISPLAY and WAYLAND_DISPLAY are not set; --screenshot OUT.png and clnf need none"
         )
-    app = make_application(arguments.theme)
+    app = make_application()
+    set_theme(arguments.theme or theme())
     session = Session()
     window = MainWindow(session)
     show_uncaught(session.failed.emit)
     width, height = arguments.size
     if not arguments.screenshot:
-        available = app.primaryScreen().availableSize()
-        width, height = min(width, available.width()), min(height, available.height())
+        room = app.primaryScreen().availableSize() - _FRAME
+        width, height = min(width, room.width()), min(height, room.height())
     window.resize(width, height)
     window.show()
+    window.docks.share_out()
     window.dialogs.open_model(arguments.model or DEFAULT_MODEL)
     if not arguments.fresh and not arguments.screenshot and (kept := layout()) is not None:
         window.restoreGeometry(kept[0])

@@ -61,6 +61,9 @@ class Dialogs(Protocol):
     def show_palette(self) -> None:
         """Show the command palette."""
 
+    def choose_theme(self, theme: str) -> None:
+        """Show the program in the colours of the desktop, or in light or dark ones."""
+
     def reset_layout(self) -> None:
         """Put the docks back as they were made."""
 
@@ -442,6 +445,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("previous_landmark", "View", "Previous landmark", lambda s, _: _next_landmark(s, -1), "P", "", True),
     Command("no_landmark", "View", "Select no landmark", lambda s, _: s.select(None), "Esc", "", True),
     Command("palette", "Help", "Command palette…", lambda _, d: d.show_palette(), "Ctrl+K"),
+    Command("theme_system", "View", "Colours of the desktop", lambda _, d: d.choose_theme("system")),
+    Command("theme_light", "View", "Light colours", lambda _, d: d.choose_theme("light")),
+    Command("theme_dark", "View", "Dark colours", lambda _, d: d.choose_theme("dark")),
     Command("reset_layout", "View", "Reset layout", lambda _, d: d.reset_layout()),
     Command("help", "Help", "Shortcuts", lambda _, d: d.show_help(), "F1"),
     Command("about", "Help", "About CLNF Studio", lambda _, d: d.show_about()),

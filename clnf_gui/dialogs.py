@@ -21,6 +21,7 @@ from clnf_gui.panels.palette import Palette
 from clnf_gui.panels.shortcuts import ShortcutsDialog
 from clnf_gui.panels.stop_dialog import StopDialog
 from clnf_gui.panes import Panes, in_sight
+from clnf_gui.qt_setup import set_theme
 from clnf_gui.session import Session
 from clnf_gui.session.document import read_session, write_session
 from clnf_gui.views.image_view import ImageView
@@ -273,6 +274,10 @@ class WindowDialogs:
 
     def raise_lab(self) -> None:
         self._docks.raise_("Lab")
+
+    def choose_theme(self, theme: str) -> None:
+        settings.remember_theme(theme)
+        set_theme(theme)
 
     def reset_layout(self) -> None:
         settings.forget_layout()

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QObject, QPoint, QRect, Qt, Signal
 from PySide6.QtWidgets import QPlainTextEdit, QSplitter, QVBoxLayout, QWidget
 
 from clnf_engine.diagnostics.magnitudes import magnitudes
@@ -75,7 +75,9 @@ class Pane:
 
 def in_sight(widget: QWidget) -> bool:
     """Whether anything of a widget can be seen: Qt moves docks behind others out of sight, and calls them visible."""
-    return widget.isVisible() and not widget.visibleRegion().isEmpty()
+    window = widget.window()
+    place = QRect(widget.mapTo(window, QPoint()), widget.size())
+    return widget.isVisible() and window.rect().intersects(place)
 
 
 class Panes(QObject):

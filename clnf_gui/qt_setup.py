@@ -52,20 +52,26 @@ def make_application(theme: str = "system") -> QApplication:
     QCoreApplication.setOrganizationName("CLNF Studio")
     QCoreApplication.setApplicationName("CLNF Studio")
     app.setStyle("Fusion")
-    if theme != "system":
-        app.setPalette(_palette(dark=theme == "dark"))
-    palette = app.palette()
-    if palette.color(QPalette.ColorRole.Window).lightness() < _DARK:
-        app.setStyleSheet(_DARK_CHECK_BOXES)
-    pg.setConfigOptions(
-        imageAxisOrder="row-major",
-        antialias=True,
-        background=palette.color(QPalette.ColorRole.Base),
-        foreground=palette.color(QPalette.ColorRole.Text),
-    )
+    pg.setConfigOptions(imageAxisOrder="row-major", antialias=True)
+    if theme != "system" or existing is None:
+        set_theme(theme)
     sys.setswitchinterval(_SWITCH_SECONDS)
     _collect_garbage_here()
     return app
+
+
+def set_theme(theme: str) -> None:
+    """Give the program the colours of the desktop ("system"), or "light" or "dark" ones."""
+    app = QApplication.instance()
+    if not isinstance(app, QApplication):
+        return
+    app.setPalette(QPalette() if theme == "system" else _palette(dark=theme == "dark"))
+    palette = app.palette()
+    dark = palette.color(QPalette.ColorRole.Window).lightness() < _DARK
+    app.setStyleSheet(_DARK_CHECK_BOXES if dark else "")
+    pg.setConfigOptions(
+        background=palette.color(QPalette.ColorRole.Base), foreground=palette.color(QPalette.ColorRole.Text)
+    )
 
 
 @cache

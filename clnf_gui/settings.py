@@ -73,6 +73,16 @@ def remember_layout(geometry: QByteArray, state: QByteArray) -> None:
     _settings().setValue("layout/state", state)
 
 
+def theme() -> str:
+    """The colours that were chosen: "system", "light" or "dark"."""
+    return str(_settings().value("theme", "system"))
+
+
+def remember_theme(name: str) -> None:
+    """Open the window in these colours next time."""
+    _settings().setValue("theme", name)
+
+
 def forget_layout() -> None:
     """Open the window as it was made next time."""
     _settings().remove("layout")
