@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from clnf_engine.initial import Box, Initial
+    from clnf_engine.initial import Box, Initial, Rotation
     from clnf_engine.model import Model
     from clnf_engine.trace import Trace
 
@@ -70,6 +71,12 @@ def add_fit_choices(command: argparse.ArgumentParser) -> None:
         "--box", metavar="X,Y,W,H", type=_box, help="start from this box: eyebrows to chin, cheek to cheek, px"
     )
     start.add_argument("--landmarks", metavar="F.pts", help="start from these landmarks")
+    command.add_argument(
+        "--rotation",
+        metavar="RX,RY,RZ",
+        type=_rotation,
+        help="start with the face of the box or the detector turned: pitch, yaw, roll in degrees",
+    )
 
 
 def add_model_and_options(command: argparse.ArgumentParser) -> None:
@@ -90,6 +97,14 @@ def _box(text: str) -> Box:
     return x, y, width, height
 
 
+def _rotation(text: str) -> Rotation:
+    try:
+        rx, ry, rz = (math.radians(float(word)) for word in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected three angles rx,ry,rz in degrees") from None
+    return rx, ry, rz
+
+
 def chosen_options(args: argparse.Namespace) -> FitOptions:
     """The preset, with its options changed."""
     return preset(args.preset).with_text(args.option)
@@ -100,7 +115,9 @@ def starts(model: Model, gray: NDArray[np.uint8], args: argparse.Namespace) -> l
     from clnf_engine.initial import initials_from_detector
 
     given = given_start(model, args)
-    return initials_from_detector(model, gray) if given is None else [given]
+    if given is not None:
+        return [given]
+    return [_turned(model, found, args) for found in initials_from_detector(model, gray)]
 
 
 def given_start(model: Model, args: argparse.Namespace) -> Initial | None:
@@ -109,13 +126,22 @@ def given_start(model: Model, args: argparse.Namespace) -> Initial | None:
     from clnf_engine.io.landmarks import read_pts
 
     if args.box is not None:
-        return initial_from_box(model, args.box)
+        return _turned(model, initial_from_box(model, args.box), args)
     if args.landmarks is None:
         return None
+    if args.rotation is not None:
+        raise InitialError("--rotation turns the face of a box or of the detector; landmarks have a rotation already")
     try:
         return initial_from_landmarks(model, read_pts(args.landmarks))
     except InitialError as error:
         raise LandmarkFileError(args.landmarks, "", str(error)) from error
+
+
+def _turned(model: Model, initial: Initial, args: argparse.Namespace) -> Initial:
+    """A start, turned if the arguments tell a rotation."""
+    from clnf_engine.initial import turned
+
+    return initial if args.rotation is None else turned(model, initial, args.rotation)
 
 
 def prepare_file(path: str, sources: Sequence[str]) -> None:
