@@ -61,6 +61,12 @@ class Initial:
             raise InitialError(f"an initial parameter is larger than {_MAX_COORDINATE:g}")
         object.__setattr__(self, "params", read_only(params))
 
+    @property
+    def rotation(self) -> Rotation:
+        """Head rotation, (rx, ry, rz) in radians."""
+        rx, ry, rz = self.params[1:4].tolist()
+        return rx, ry, rz
+
 
 def initial_from_box(model: Model, box: Box, rotation: Rotation = (0.0, 0.0, 0.0)) -> Initial:
     """Start from the mean shape in a box.

@@ -170,6 +170,7 @@ class MainWindow(QMainWindow):
             view.landmark_clicked.connect(session.select)
             view.hovered.connect(partial(self._show_pixel, name))
             view.box_dragged.connect(partial(self._drag_box, name))
+            view.box_turned.connect(partial(self._turn_box, name))
             view.box_released.connect(session.history.end_run)
         self.panes.atlas.hovered.connect(self._show_cell)
         self.options.lane_chosen.connect(session.set_active)
@@ -177,6 +178,7 @@ class MainWindow(QMainWindow):
         self.options.options_chosen.connect(session.set_options)
         self.options.face_chosen.connect(session.start_from_face)
         self.options.box_chosen.connect(session.start_from_box)
+        self.options.rotation_chosen.connect(session.turn)
         self.options.landmarks_wanted.connect(self.dialogs.ask_landmarks)
         self.options.result_chosen.connect(session.start_from_result)
         self.options.perturbation_chosen.connect(session.perturb)
@@ -225,7 +227,9 @@ class MainWindow(QMainWindow):
                     widget.setVisible(name in session.shown)
         if (Aspect.SOURCE | Aspect.START | Aspect.LANES) & dirty:
             like_a = session.active == "B" and lane.chosen.start is None and session.video is None
-            self.options.show_initial(session.start(session.active), session.scene.faces, like_a)
+            start = session.start(session.active)
+            box = None if start is None else session.upright_box(start.base)
+            self.options.show_initial(start, session.scene.faces, like_a, box)
             self.options.setEnabled(session.start("A") is not None or session.video is not None)
         if (Aspect.SOURCE | Aspect.OPTIONS | Aspect.LANES) & dirty:
             self.options.show_options(lane.options)
@@ -267,7 +271,10 @@ class MainWindow(QMainWindow):
             view.show_selection(session.selection)
             view.show_truth(session.scene.truth, session.look)
             start = session.start(name)
-            view.show_box(start.initial.box if start is not None and session.look.show_box else None)
+            if start is None or not session.look.show_box:
+                view.show_box(None)
+            else:
+                view.show_box(session.upright_box(start.initial), start.initial.rotation[2])
 
     def _show_run(self) -> None:
         session = self.session
@@ -297,6 +304,11 @@ class MainWindow(QMainWindow):
         """The fit follows the box live, in the lane whose box is dragged."""
         self.session.set_active(name)
         self.session.start_from_box(box)
+
+    def _turn_box(self, name: str, angle: float) -> None:
+        """The fit follows live, in the lane whose box is turned."""
+        self.session.set_active(name)
+        self.session.roll(angle)
 
     def _show_pixel(self, name: str, point: tuple[float, float] | None) -> None:
         for other, view in self.image_views.items():
