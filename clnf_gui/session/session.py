@@ -291,10 +291,13 @@ class Session(QObject):
     # --- starts -------------------------------------------------------------------------------
 
     def set_initial(self, initial: Initial, base: Initial | None = None, kind: str = "start") -> None:
-        """Start the active lane from `initial`, which a perturbation may have made of `base`."""
+        """Start the active lane from `initial`, which a perturbation may have made of `base`.
+
+        A run of starts of one kind, such as a drag, is undone as one; with an empty kind this one is undone by itself.
+        """
         self.tracker.set_chasing(False)
         start = Start(base or initial, initial, self.scene.frame)
-        self.choose(self.choices.with_lane(self.active, start=start), f"{kind} {self.active}")
+        self.choose(self.choices.with_lane(self.active, start=start), kind and f"{kind} {self.active}")
 
     def start_like_a(self) -> None:
         """Let lane B start where A does."""
@@ -317,7 +320,8 @@ class Session(QObject):
         if self.scene.model is None or start is None or start.initial.rotation == rotation:
             return
         try:
-            base, initial = (turned(self.scene.model, each, rotation) for each in (start.base, start.initial))
+            base = turned(self.scene.model, start.base, rotation)
+            initial = base if start.initial is start.base else turned(self.scene.model, start.initial, rotation)
         except ClnfError as error:
             self.failed.emit(str(error), "")
             return
@@ -393,7 +397,7 @@ class Session(QObject):
         lane = self.active if result is None else result.lanes[0]
         if isinstance(link, Initial):
             self.set_active(lane)
-            self.set_initial(link)
+            self.set_initial(link, kind="")
         elif isinstance(link, str):
             self.try_deviation(link, lane)
         elif not isinstance(link, int):

@@ -13,12 +13,12 @@ from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 from clnf_engine.initial import Box
 from clnf_gui.theme import YELLOW
 
-_RIM = "#10243a"
+_DARK = "#10243a"
 _GRIP_PX = 11
 """Radius within which the mouse takes hold of the round handle; it looks smaller."""
-_LOOK = 0.64
-"""How large the handle looks, as a share of that."""
-_ABOVE = 0.13
+_DISC, _RIM = 0.52, 0.68
+"""Radii of the handle as it is seen and of its dark rim, as shares of that."""
+_ABOVE = 0.085
 """How far the handle is from the top edge, as a share of the box's height."""
 _SNAP_DEGREES = 5.0
 
@@ -65,10 +65,11 @@ class _Knob(Handle):
 
     def paint(self, painter: QPainter, _: QStyleOptionGraphicsItem, __: QWidget | None = None) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.scale(_LOOK, _LOOK)
-        painter.setPen(pg.mkPen(_RIM, width=2))
-        painter.setBrush(pg.mkBrush(self.currentPen.color()))
-        painter.drawPath(self.shape())
+        painter.setPen(pg.mkPen(None))
+        for share, colour in ((_RIM, _DARK), (_DISC / _RIM, self.currentPen.color())):
+            painter.scale(share, share)
+            painter.setBrush(pg.mkBrush(colour))
+            painter.drawPath(self.shape())
 
 
 class StartBox(pg.ROI):
