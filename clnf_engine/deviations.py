@@ -35,6 +35,8 @@ class Deviation:
     ----------
     name : str
         Of its option.
+    title : str
+        For people, a few words.
     value : bool or float
         The option's value when the deviation is on; OpenFace's is the option's default.
     breaks : str
@@ -44,9 +46,15 @@ class Deviation:
     """
 
     name: str
+    title: str
     value: Any
     breaks: str
     shows: str
+
+    @property
+    def label(self) -> str:
+        """Its title, and the name to type: "no rigid phase (single_phase)"."""
+        return f"{self.title} ({self.name})"
 
     def on(self, options: FitOptions) -> bool:
         """Whether these options deviate so."""
@@ -58,72 +66,84 @@ DEVIATIONS: dict[str, Deviation] = {
     for deviation in (
         Deviation(
             "euler_transposed",
+            "Euler transposed",
             True,
             "Euler angles are read from the transposed rotation matrix, so every update turns the head the other way.",
             "A zero update is not the identity; a turned head flips in every iteration, landmarks end pixels off.",
         ),
         Deviation(
             "kernel_centre_pixel_fraction",
+            "kernel off centre",
             True,
             "The kernel is centred at (window − 1)/2 + frac(image x), though the maps are centred on the landmark.",
             "Shifts jump where a landmark crosses a whole pixel; runs that differ by rounding end pixels apart.",
         ),
         Deviation(
             "responses_every_iteration",
+            "unfrozen maps",
             True,
             "Maps and similarity are computed anew in every iteration, from landmarks not rounded to float32.",
             "The target moves with the shape, so updates stay large; a fit takes many times as long.",
         ),
         Deviation(
             "rotation_jacobian_forward_difference",
+            "numeric Jacobian",
             True,
             "The rotation columns of the Jacobian are forward differences of a float32 matrix by the Euler angles.",
             "Away from the frontal pose the columns are wrong: by rounding, and as updates multiply from the right.",
         ),
         Deviation(
             "image_rotation_sign_flipped",
+            "rotation flipped",
             True,
             "The map from the reference to the image frame turns the wrong way.",
             "Image to reference and back is not the identity; faces tilted in the image get turned patches and shifts.",
         ),
         Deviation(
             "alignment_least_squares",
+            "least squares",
             True,
             "The similarity is the least-squares one, whose scale is multiplied by the correlation of the shapes.",
             "Patches are sampled too coarsely for turned heads; the error grows as the shapes grow unlike.",
         ),
         Deviation(
             "step_damping",
+            "step damping",
             0.75,
             "Every update is multiplied by 0.75.",
             "More iterations are needed, and five per phase no longer suffice.",
         ),
         Deviation(
             "single_phase",
+            "no rigid phase",
             True,
             "The rigid phase is left out.",
             "The shape coefficients take over what the pose should explain.",
         ),
         Deviation(
             "window5_without_sigma",
+            "extra window 5",
             True,
             "A last stage with window 5 and without Sigma follows at the finest patch scale.",
             "There are more stages than patch scales; the last update is made from maps as large as the raw ones.",
         ),
         Deviation(
             "sum_guard",
+            "kernel sum guard",
             True,
             "Landmarks whose kernel sum is below 1e-10 are not shifted.",
             "Shifts vanish when the maps are scaled down, although scaling must not matter.",
         ),
         Deviation(
             "sigma_off",
+            "Sigma off",
             True,
             "The Sigma transform is left out.",
             "Maps are 10 to 200 times larger and less smooth; fits end elsewhere.",
         ),
         Deviation(
             "kernel_table_stale",
+            "stale kernel",
             True,
             "The kernel is not made anew when σ changes with the patch scale.",
             "Later stages use the bandwidth of the first one.",

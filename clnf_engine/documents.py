@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from clnf_engine.arrays import Array
+from clnf_engine.accuracy import Accuracy, accuracy
+from clnf_engine.arrays import Array, Floats
+from clnf_engine.calibration import Verdict, judge
+from clnf_engine.ibug68 import REGIONS
 from clnf_engine.model import Model, PatchExperts, PatchScale
 from clnf_engine.trace import Trace
 
@@ -17,26 +21,43 @@ VERSION = 1
 """Of the JSON documents."""
 
 
-def fit_document(image: str, model_name: str, traces: Sequence[Trace]) -> dict[str, Any]:
+def fit_document(image: str, model: Model, traces: Sequence[Trace], truth: Floats | None = None) -> dict[str, Any]:
     """The fitted faces of one image, as plain values for JSON.
 
     Parameters
     ----------
     image : str
         The image's path, as given.
-    model_name : str
+    model : Model
+        The one that made them.
     traces : sequence of Trace
         One per face; none when no face was found.
+    truth : (n, 2) float64, optional
+        True landmarks of the one face, image px.
 
     Returns
     -------
     dict
     """
-    return {"version": VERSION, "image": image, "model": model_name, "faces": [run_document(trace) for trace in traces]}
+    faces = [run_document(trace, judge(trace.steps, model, trace.options), truth) for trace in traces]
+    return {"version": VERSION, "image": image, "model": model.name, "faces": faces}
 
 
-def run_document(trace: Trace) -> dict[str, Any]:
-    """A start and what the fit made of it, as plain values for JSON."""
+def run_document(trace: Trace, verdict: Verdict | None = None, truth: Floats | None = None) -> dict[str, Any]:
+    """A start and what the fit made of it, as plain values for JSON.
+
+    Parameters
+    ----------
+    trace : Trace
+    verdict : Verdict, optional
+        Of `judge`, which needs the model.
+    truth : (n, 2) float64, optional
+        True landmarks, image px; with them there is an ``error``.
+
+    Returns
+    -------
+    dict
+    """
     return {
         "box": list(trace.initial.box),
         "success": trace.success,
@@ -56,6 +77,18 @@ def run_document(trace: Trace) -> dict[str, Any]:
             }
             for summary in trace.stages
         ],
+        "verdict": None if verdict is None else asdict(verdict),
+        **({} if truth is None else {"error": error_document(accuracy(trace.landmarks, truth))}),
+    }
+
+
+def error_document(error: Accuracy) -> dict[str, Any]:
+    """How far landmarks are from the truth, as plain values for JSON; null for what only 68 landmarks have."""
+    return {
+        "mean_px": error.mean,
+        "mean_percent": error.mean_percent,
+        "regions_percent": dict(error.regions),
+        "landmarks_px": error.distances.tolist(),
     }
 
 
@@ -74,13 +107,15 @@ def _strict(value: Any) -> Any:
     return value
 
 
-def csv_text(faces: Mapping[int, Trace]) -> str:
+def csv_text(faces: Mapping[int, Trace], truth: Floats | None = None) -> str:
     """Fitted faces as CSV, a row each, under the column names of OpenFace's FaceLandmarkImg.
 
     Parameters
     ----------
     faces : mapping of face number to Trace
         At least one; all fitted with the same model.
+    truth : (n, 2) float64, optional
+        True landmarks, image px; with them columns with the errors follow.
 
     Returns
     -------
@@ -89,11 +124,22 @@ def csv_text(faces: Mapping[int, Trace]) -> str:
     """
     first = next(iter(faces.values()))
     n, m = len(first.landmarks), len(first.params_local)
-    lines = [",".join(["face", *fit_columns(n, m)])]
+    lines = [",".join(["face", *fit_columns(n, m), *(() if truth is None else _error_columns(n))])]
     for number, trace in faces.items():
-        values = np.concatenate([trace.landmarks.T.ravel(), trace.params_global, trace.params_local])
-        lines.append(",".join([str(number), *map(repr, values.tolist())]))
+        values = np.concatenate([trace.landmarks.T.ravel(), trace.params_global, trace.params_local]).tolist()
+        errors = () if truth is None else _error_values(accuracy(trace.landmarks, truth))
+        lines.append(",".join([str(number), *("" if value is None else repr(value) for value in (*values, *errors))]))
     return "\n".join(lines) + "\n"
+
+
+def _error_columns(n: int) -> list[str]:
+    regions = (f"error_{name}_percent" for name in REGIONS)
+    return ["error_px", "error_percent", *regions, *(f"error_{i}" for i in range(n))]
+
+
+def _error_values(error: Accuracy) -> list[float | None]:
+    regions = (error.regions.get(name) for name in REGIONS)
+    return [error.mean, error.mean_percent, *regions, *error.distances.tolist()]
 
 
 def fit_columns(n: int, m: int) -> list[str]:

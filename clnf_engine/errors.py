@@ -59,5 +59,9 @@ class InitialError(ClnfError, ValueError):
     """A starting point (box, landmarks, parameters) that no fit can begin from."""
 
 
+class TruthError(ClnfError, ValueError):
+    """True landmarks that a fit cannot be measured against."""
+
+
 class StopError(ClnfError, ValueError):
     """A text that describes no stop condition."""

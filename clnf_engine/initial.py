@@ -15,7 +15,14 @@ from clnf_engine.arrays import Floats, read_only
 from clnf_engine.errors import ClnfError, InitialError
 from clnf_engine.model import Model
 from clnf_engine.options import Source
-from clnf_engine.pdm import centre, landmarks, params_from_box, params_from_landmarks, rotation_matrix
+from clnf_engine.pdm import (
+    centre,
+    euler_angles,
+    landmarks,
+    params_from_box,
+    params_from_landmarks,
+    rotation_matrix,
+)
 
 Box = tuple[float, float, float, float]
 """x, y, width, height in image px, around eyebrows to chin and cheek to cheek."""
@@ -136,6 +143,19 @@ def initials_from_detector(model: Model, image: NDArray[np.uint8]) -> list[Initi
     return [replace(initial_from_box(model, box), source=Source.DETECTOR) for box in detect_faces(image)]
 
 
+def detected_at(model: Model, image: NDArray[np.uint8], box: Box) -> Initial | None:
+    """The start at the detected face that overlaps a box most, the larger of equals; None when none does."""
+    found = initials_from_detector(model, image)
+    best = max(found, default=None, key=lambda initial: _overlap(initial.box, box))
+    return best if best is not None and _overlap(best.box, box) > 0 else None
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """Area common to two boxes, px²."""
+    sides = [max(0.0, min(a[k] + a[k + 2], b[k] + b[k + 2]) - max(a[k], b[k])) for k in (0, 1)]
+    return sides[0] * sides[1]
+
+
 def turned(model: Model, initial: Initial, rotation: Rotation) -> Initial:
     """The same start with another head rotation.
 
@@ -222,6 +242,47 @@ def perturbed(model: Model, initial: Initial, seed: int, amount: float = 0.1, ro
     params[0] *= 1 + stretch
     params[1:4] += rng.uniform(-rotation, rotation, 3)
     return _with_box_around(model, replace(initial, params=params, seed=seed))
+
+
+def moved(
+    model: Model,
+    initial: Initial,
+    roll: float = 0.0,
+    yaw: float = 0.0,
+    scale: float = 1.0,
+    shift: tuple[float, float] = (0.0, 0.0),
+) -> Initial:
+    """A start that is turned, resized and shifted; the middle of the box around its landmarks stays, but for the shift.
+
+    Parameters
+    ----------
+    model : Model
+    initial : Initial
+    roll : float
+        Turn in the image, radians, clockwise where positive.
+    yaw : float
+        Turn about the head's own vertical axis, radians.
+    scale : float
+        Factor on the size, above 0.
+    shift : (x, y)
+        Shares of the width and the height of the box around its landmarks.
+
+    Raises
+    ------
+    InitialError
+        When the result is no start.
+    """
+    if not all(math.isfinite(v) for v in (roll, yaw, scale, *shift)) or scale <= 0:
+        raise InitialError(
+            f"roll {roll:g}, yaw {yaw:g}, scale {scale:g}, shift {shift}: expected finite numbers, scale > 0"
+        )
+    params = initial.params.copy()
+    around, turn = rotation_matrix(np.array([0.0, 0.0, roll])), rotation_matrix(np.array([0.0, yaw, 0.0]))
+    params[1:4] = euler_angles(around @ rotation_matrix(params[1:4]) @ turn)
+    params[0] *= scale
+    before, after = (np.array(box_around(landmarks(model.pdm, p))) for p in (initial.params, params))
+    params[4:6] += before[:2] + before[2:] * (0.5 + np.array(shift)) - (after[:2] + after[2:] / 2)
+    return _with_box_around(model, replace(initial, params=params))
 
 
 def _check_rotation(rotation: Rotation) -> None:

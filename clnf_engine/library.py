@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 from clnf_engine.errors import ModelFileError
+from clnf_engine.io.calibration_file import find_calibration
 from clnf_engine.io.openface import read_model
 from clnf_engine.model import Model
 
@@ -17,7 +19,7 @@ _MAIN_NAMES = ("main.txt", "main_clnf_general.txt")
 
 
 def load_model(path_or_name: str | os.PathLike[str] | None = None) -> Model:
-    """Load a CLNF model.
+    """Load a CLNF model, with its calibration where there is one.
 
     Parameters
     ----------
@@ -33,7 +35,8 @@ def load_model(path_or_name: str | os.PathLike[str] | None = None) -> Model:
     ModelFileError
         When there is no such model or its files cannot be used.
     """
-    return read_model(find_model(path_or_name))
+    model = read_model(find_model(path_or_name))
+    return replace(model, calibration=find_calibration(model))
 
 
 def find_model(path_or_name: str | os.PathLike[str] | None = None) -> Path:

@@ -5,7 +5,8 @@ Nothing here computes; `pdm`, `experts` and `sigma` do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine.arrays import Floats
+from clnf_engine.arrays import Array, Floats
+from clnf_engine.calibration import Calibration
 from clnf_engine.pdm import PDM
 
 
@@ -136,6 +138,8 @@ class Model:
         The main file it was read from.
     unsupported : tuple of str
         Entries of its files that were understood but are not used, as "key value".
+    calibration : Calibration or None
+        What the likelihoods of its fits mean, when that was measured.
     """
 
     name: str
@@ -145,8 +149,29 @@ class Model:
     triangulations: tuple[NDArray[np.int32], ...] = ()
     path: Path | None = None
     unsupported: tuple[str, ...] = field(default=())
+    calibration: Calibration | None = None
 
     @property
     def n_landmarks(self) -> int:
         """Number of landmarks n."""
         return self.pdm.n_landmarks
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The same for models whose fits are the same: a digest of `fit_arrays`."""
+        digest = hashlib.sha256()
+        for array in fit_arrays(self):
+            digest.update(str(array.shape).encode() + array.tobytes())
+        return digest.hexdigest()[:16]
+
+
+def fit_arrays(model: Model) -> Iterator[Array]:
+    """All numbers that a fit depends on."""
+    yield from (model.pdm.mean, model.pdm.modes, model.pdm.variances)
+    for scale in model.scales:
+        yield from (np.array(scale.patch_scaling), scale.view_centres_degrees)
+        for window, components in sorted(scale.sigma_components.items()):
+            yield from (np.array(window), components)
+        for view in scale.views:
+            yield from (view.visible, view.weights, view.norm_weights, view.bias, view.alpha, view.betas)
+            yield view.patch_confidence

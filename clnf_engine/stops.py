@@ -1,7 +1,7 @@
 """Stop conditions: named predicates over the Steps of a run, and their text form.
 
-A condition is tested at one Step, given the iteration before it in the same phase and the Step at the same place of a
-second run; either may be missing, and a condition that needs a missing one does not fire.
+A condition is tested at one Step, given the iteration before it in the same phase, the Step at the same place of a
+second run and the true landmarks; each may be missing, and a condition that needs a missing one does not fire.
 """
 
 from __future__ import annotations
@@ -12,11 +12,34 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clnf_engine.accuracy import accuracy
+from clnf_engine.arrays import Floats
 from clnf_engine.errors import StopError
 from clnf_engine.steps import Step
 
-Test = Callable[[Step, Step | None, Step | None], bool]
-"""Of the Step, the iteration before it in its phase, and the Step at its place in the other run."""
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """What a condition is tested on.
+
+    Attributes
+    ----------
+    step : Step
+    before : Step or None
+        The iteration before it in its phase.
+    other : Step or None
+        The Step at its place in a second run.
+    truth : (n, 2) float64 or None
+        True landmarks, image px.
+    """
+
+    step: Step
+    before: Step | None = None
+    other: Step | None = None
+    truth: Floats | None = None
+
+
+Test = Callable[[Moment], bool]
 
 _NUMBERS = ("update_norm", "shape_change", "likelihood")
 _NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?"
@@ -31,15 +54,17 @@ class Stop:
     text : str
         As it was given; what the window shows when it fires.
     test : callable
-        See `Test`.
+        Of a `Moment`.
     """
 
     text: str
     test: Test
 
-    def fires(self, step: Step, before: Step | None = None, other: Step | None = None) -> bool:
-        """Whether the condition holds at a Step."""
-        return self.test(step, before, other)
+    def fires(
+        self, step: Step, before: Step | None = None, other: Step | None = None, truth: Floats | None = None
+    ) -> bool:
+        """Whether the condition holds at a Step; `Moment` describes the parameters."""
+        return self.test(Moment(step, before, other, truth))
 
 
 EXAMPLES = (
@@ -52,6 +77,8 @@ EXAMPLES = (
     "any clamp",
     "any empty",
     "A and B differ > 0.01 px",
+    "error grows",
+    "error > 3 px",
 )
 """One condition of every form, for help and error messages."""
 
@@ -73,7 +100,11 @@ def parse_stop(text: str) -> Stop:
 
 
 def firings(
-    steps: Sequence[Step], others: Sequence[Step], stops: Sequence[Stop], start: int = 0
+    steps: Sequence[Step],
+    others: Sequence[Step],
+    stops: Sequence[Stop],
+    start: int = 0,
+    truth: Floats | None = None,
 ) -> Iterator[tuple[int, Stop]]:
     """Every Step from index `start` on at which a condition fires, and the first one that does.
 
@@ -84,6 +115,8 @@ def firings(
         Of a second run, paired by place; empty when there is none.
     stops : sequence of Stop
     start : int
+    truth : (n, 2) float64, optional
+        True landmarks, image px.
 
     Yields
     ------
@@ -97,33 +130,46 @@ def firings(
         previous = steps[index - 1] if index else None
         before = previous if previous is not None and previous.place[:2] == step.place[:2] else None
         other = paired.get(step.place)
-        fired = next((stop for stop in stops if stop.fires(step, before, other)), None)
+        fired = next((stop for stop in stops if stop.fires(step, before, other, truth)), None)
         if fired is not None:
             yield index, fired
 
 
 def first_stop(
-    steps: Sequence[Step], others: Sequence[Step], stops: Sequence[Stop], start: int
+    steps: Sequence[Step],
+    others: Sequence[Step],
+    stops: Sequence[Stop],
+    start: int,
+    truth: Floats | None = None,
 ) -> tuple[int, Stop] | None:
     """The first of the `firings`, or None."""
-    return next(firings(steps, others, stops, start), None)
+    return next(firings(steps, others, stops, start, truth), None)
+
+
+def _number(name: str, step: Step, truth: Floats | None) -> float | None:
+    """A number of a Step; its `error` is the mean distance from the truth, px."""
+    if name == "error":
+        return None if truth is None or truth.shape != step.landmarks.shape else accuracy(step.landmarks, truth).mean
+    value: float | None = getattr(step, name)
+    return value
 
 
 def _changes(name: str, direction: str) -> Test:
-    sign = 1 if direction.lower() == "grows" else -1
+    sign, name = 1 if direction.lower() == "grows" else -1, name.lower()
 
-    def test(step: Step, before: Step | None, _: Step | None) -> bool:
-        now, then = getattr(step, name.lower()), None if before is None else getattr(before, name.lower())
+    def test(at: Moment) -> bool:
+        now = _number(name, at.step, at.truth)
+        then = None if at.before is None else _number(name, at.before, at.truth)
         return now is not None and then is not None and sign * (now - then) > 0
 
     return test
 
 
 def _compares(name: str, relation: str, bound: str) -> Test:
-    limit = float(bound)
+    limit, name = float(bound), name.lower()
 
-    def test(step: Step, _: Step | None, __: Step | None) -> bool:
-        value = getattr(step, name.lower())
+    def test(at: Moment) -> bool:
+        value = _number(name, at.step, at.truth)
         return value is not None and bool(value < limit if relation == "<" else value > limit)
 
     return test
@@ -132,10 +178,11 @@ def _compares(name: str, relation: str, bound: str) -> Test:
 def _moves(landmark: str, distance: str) -> Test:
     limit, index = float(distance), int(landmark)
 
-    def test(step: Step, _: Step | None, __: Step | None) -> bool:
-        if step.landmarks_before is None or index >= len(step.landmarks):
+    def test(at: Moment) -> bool:
+        before, now = at.step.landmarks_before, at.step.landmarks
+        if before is None or index >= len(now):
             return False
-        return bool(np.linalg.norm(step.landmarks[index] - step.landmarks_before[index]) > limit)
+        return bool(np.linalg.norm(now[index] - before[index]) > limit)
 
     return test
 
@@ -143,37 +190,37 @@ def _moves(landmark: str, distance: str) -> Test:
 def _any_moves(distance: str) -> Test:
     limit = float(distance)
 
-    def test(step: Step, _: Step | None, __: Step | None) -> bool:
-        if step.landmarks_before is None:
-            return False
-        return bool((np.linalg.norm(step.landmarks - step.landmarks_before, axis=1) > limit).any())
+    def test(at: Moment) -> bool:
+        before = at.step.landmarks_before
+        return before is not None and bool((np.linalg.norm(at.step.landmarks - before, axis=1) > limit).any())
 
     return test
 
 
 def _any_clamp() -> Test:
-    return lambda step, _, __: step.clamped is not None and bool(step.clamped.any())
+    return lambda at: at.step.clamped is not None and bool(at.step.clamped.any())
 
 
 def _any_empty() -> Test:
-    return lambda step, _, __: step.mean_shift is not None and bool(step.mean_shift.empty.any())
+    return lambda at: at.step.mean_shift is not None and bool(at.step.mean_shift.empty.any())
 
 
 def _differ(distance: str) -> Test:
     limit = float(distance)
 
-    def test(step: Step, _: Step | None, other: Step | None) -> bool:
-        if other is None or other.landmarks.shape != step.landmarks.shape:
+    def test(at: Moment) -> bool:
+        if at.other is None or at.other.landmarks.shape != at.step.landmarks.shape:
             return False
-        return bool((np.linalg.norm(step.landmarks - other.landmarks, axis=1) > limit).any())
+        return bool((np.linalg.norm(at.step.landmarks - at.other.landmarks, axis=1) > limit).any())
 
     return test
 
 
 _NAMES = "|".join(_NUMBERS)
 _FORMS: tuple[tuple[str, Callable[..., Test]], ...] = (
-    (rf"({_NAMES}) (grows|falls)", _changes),
+    (rf"({_NAMES}|error) (grows|falls)", _changes),
     (rf"({_NAMES}) ?([<>]) ?(-?{_NUMBER})", _compares),
+    (rf"(error) ?([<>]) ?({_NUMBER}) ?px", _compares),
     (rf"landmark (\d{{1,4}}) moves ?> ?({_NUMBER}) ?px", _moves),
     (rf"any landmark moves ?> ?({_NUMBER}) ?px", _any_moves),
     (r"any clamp", _any_clamp),

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # pytest-qt imports Qt after this file
 
+os.environ["CLNF_CALIBRATIONS"] = os.devnull  # not those of the person who runs the tests
+
 settings.register_profile(
     "ci",
     deadline=None,

@@ -45,6 +45,19 @@ def test_data_folders_exist_and_are_installed_inside_the_packages(pyproject: dic
         assert not list((root / source).rglob("*.py")), f"{source} is data only"
 
 
+def test_every_shipped_model_has_its_calibration_in_the_wheel(root: Path) -> None:
+    from hatchling.builders.wheel import WheelBuilder
+
+    from clnf_engine import load_model
+    from clnf_engine.library import shipped_models
+
+    installed = {file.distribution_path for file in WheelBuilder(str(root)).recurse_included_files()}
+    for name in shipped_models():
+        model = load_model(name)
+        assert model.calibration is not None
+        assert f"clnf_engine/models/{name}/{model.path.stem}.calibration.json" in installed
+
+
 def test_source_distribution_holds_what_the_wheel_is_built_from(pyproject: dict[str, Any], root: Path) -> None:
     targets = pyproject["tool"]["hatch"]["build"]["targets"]
     included = {name.lstrip("/") for name in targets["sdist"]["include"]}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from clnf_engine.arrays import Floats
     from clnf_engine.initial import Box, Initial, Rotation
     from clnf_engine.model import Model
     from clnf_engine.trace import Trace
@@ -79,6 +80,13 @@ def add_fit_choices(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_truth(command: argparse.ArgumentParser) -> None:
+    """Add the true landmarks that a fit is measured against."""
+    command.add_argument(
+        "--truth", metavar="FILE.pts", help="measure against these landmarks; of the faces found, fit the one there"
+    )
+
+
 def add_model_and_options(command: argparse.ArgumentParser) -> None:
     """Add the model and the options of a fit."""
     command.add_argument("--model", metavar="M", help="main file, folder, or name of a shipped model")
@@ -110,14 +118,34 @@ def chosen_options(args: argparse.Namespace) -> FitOptions:
     return preset(args.preset).with_text(args.option)
 
 
-def starts(model: Model, gray: NDArray[np.uint8], args: argparse.Namespace) -> list[Initial]:
-    """One start per face to fit, the largest first."""
-    from clnf_engine.initial import initials_from_detector
+def starts(
+    model: Model, gray: NDArray[np.uint8], args: argparse.Namespace, truth: Floats | None = None
+) -> list[Initial]:
+    """One start per face to fit, the largest first; with true landmarks only the one that overlaps them most."""
+    from clnf_engine.initial import box_around, detected_at, initials_from_detector
 
     given = given_start(model, args)
     if given is not None:
         return [given]
-    return [_turned(model, found, args) for found in initials_from_detector(model, gray)]
+    if truth is None:
+        found = initials_from_detector(model, gray)
+    else:
+        there = detected_at(model, gray, box_around(truth))
+        found = [] if there is None else [there]
+    return [_turned(model, initial, args) for initial in found]
+
+
+def true_landmarks(model: Model, args: argparse.Namespace) -> Floats | None:
+    """The landmarks to measure against, if any."""
+    from clnf_engine.io.landmarks import read_pts
+
+    if args.truth is None:
+        return None
+    truth = read_pts(args.truth)
+    if len(truth) != model.n_landmarks:
+        problem = f"{len(truth)} points; expected {model.n_landmarks}, the landmarks of {model.name}"
+        raise LandmarkFileError(args.truth, "", problem)
+    return truth
 
 
 def given_start(model: Model, args: argparse.Namespace) -> Initial | None:

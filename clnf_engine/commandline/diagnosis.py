@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from clnf_engine.commandline.arguments import (
     DONE,
     add_fit_choices,
+    add_truth,
     chosen_options,
     fit_texts,
     prepare_file,
     print_text,
     report_failures,
     starts,
+    true_landmarks,
 )
 from clnf_engine.errors import ClnfError
 from clnf_engine.presets import preset
@@ -46,6 +48,7 @@ def add_commands(commands: Any) -> None:
     command.set_defaults(run=_diagnose)
     command.add_argument("image", metavar="IMAGE", help="any image OpenCV can read")
     add_fit_choices(command)
+    add_truth(command)
     command.add_argument("--tools", metavar="T,T,…", help="only these; a wrong name lists all")
     _add_forms(command)
 
@@ -53,6 +56,7 @@ def add_commands(commands: Any) -> None:
     command.set_defaults(run=_compare)
     command.add_argument("image", metavar="IMAGE", help="any image OpenCV can read")
     add_fit_choices(command)
+    add_truth(command)
     for side in "AB":
         command.add_argument(
             f"-{side}", metavar="KEY=VALUE", action="append", default=[],
@@ -104,6 +108,7 @@ def _side(args: argparse.Namespace, texts: Iterable[str]) -> FitOptions:
 
 def _fit_and_show(args: argparse.Namespace, title: str, sides: dict[str, FitOptions], tools: Sequence[Tool]) -> int:
     """Fit the largest face with the options of every side, run the tools and show what they found."""
+    from clnf_engine.calibration import judge
     from clnf_engine.diagnostics.investigation import Investigation
     from clnf_engine.diagnostics.tools import counterpart
     from clnf_engine.fitting import fit
@@ -111,9 +116,10 @@ def _fit_and_show(args: argparse.Namespace, title: str, sides: dict[str, FitOpti
     from clnf_engine.library import load_model
 
     model = load_model(args.model)
+    truth = true_landmarks(model, args)
     _prepare_report(args, [args.image])
     gray = read_image(args.image).gray
-    found = starts(model, gray, args)[:1]
+    found = starts(model, gray, args, truth)[:1]
     runs = {name: fit(gray, model, initial, options) for initial in found for name, options in sides.items()}
     if runs:
         trace, *others = runs.values()
@@ -122,7 +128,9 @@ def _fit_and_show(args: argparse.Namespace, title: str, sides: dict[str, FitOpti
             others = [counterpart(trace, model)]
             normalization = others[0].options.normalization
             note = f"Where two runs are compared, B is the same fit with normalization {normalization}."
-        _show(args, Investigation(title, args.typed, runs, _findings(tools, model, trace, *others), note))
+        findings = _findings(tools, model, trace, *others)
+        verdicts = {name: judge(run.steps, model, run.options) for name, run in runs.items()}
+        _show(args, Investigation(title, args.typed, runs, findings, note, verdicts, truth))
     return report_failures(args.image, runs)
 
 

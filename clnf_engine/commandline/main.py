@@ -18,6 +18,7 @@ from clnf_engine.commandline.arguments import (
     DONE,
     INTERRUPTED,
     add_fit_choices,
+    add_truth,
     chosen_options,
     complain,
     fit_texts,
@@ -26,11 +27,13 @@ from clnf_engine.commandline.arguments import (
     print_text,
     report_failures,
     starts,
+    true_landmarks,
 )
 from clnf_engine.errors import ClnfError
 from clnf_engine.system_libraries import OPENCV_LIBRARIES, told_what_to_install
 
 if TYPE_CHECKING:
+    from clnf_engine.arrays import Floats
     from clnf_engine.model import Model
     from clnf_engine.options import FitOptions
     from clnf_engine.trace import Trace
@@ -100,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_fit)
     command.add_argument("images", nargs="+", metavar="IMAGE", help="any image OpenCV can read")
     add_fit_choices(command)
+    add_truth(command)
     command.add_argument("--format", choices=("json", "csv", "pts"), default="json", help="of the result (json)")
     command.add_argument("-o", "--output", metavar="OUT", help="file, or folder (needed for several images)")
 
@@ -107,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_trace)
     command.add_argument("image", metavar="IMAGE", help="any image OpenCV can read")
     add_fit_choices(command)
+    add_truth(command)
     command.add_argument("-o", "--output", metavar="T.npz", required=True, help="trace file to write")
 
     command = commands.add_parser("model", help="tell what a model holds", allow_abbrev=False)
@@ -140,33 +145,36 @@ def _fit(args: argparse.Namespace) -> int:
     several = len(args.images) > 1
     if several and (args.box or args.landmarks):
         raise ClnfError(f"--box and --landmarks belong to one image, but {len(args.images)} are given")
+    if several and args.truth is not None:
+        raise ClnfError(f"--truth belongs to one image, but {len(args.images)} are given")
     if several and args.format != "json" and args.output is None:
         raise ClnfError(f"the {args.format} form of several images needs a folder; give one with -o")
     options = chosen_options(args)
     model = load_model(args.model)
+    truth = true_landmarks(model, args)
     if args.output is not None:
         prepare_output(args.output, args.images)
     worst = DONE
     for image in args.images:
         try:
-            code = _fit_image(image, model, options, args)
+            code = _fit_image(image, model, options, args, truth)
         except ClnfError as error:
             code = complain(str(error))
         worst = max(worst, code)
     return worst
 
 
-def _fit_image(image: str, model: Model, options: FitOptions, args: argparse.Namespace) -> int:
+def _fit_image(image: str, model: Model, options: FitOptions, args: argparse.Namespace, truth: Floats | None) -> int:
     from clnf_engine.fitting import fit
     from clnf_engine.io.files import write_file
     from clnf_engine.io.images import read_image
 
     gray = read_image(image).gray
-    initials = starts(model, gray, args)
+    initials = starts(model, gray, args, truth)
     if args.format == "pts" and args.output is None and len(initials) > 1:
         raise ClnfError(f"{image}: {len(initials)} faces found, but a .pts file holds one; give -o")
     traces = [fit(gray, model, initial, options) for initial in initials]
-    for suffix, text in _results(image, model, traces, args.format):
+    for suffix, text in _results(image, model, traces, args.format, truth):
         if args.output is None:
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -175,16 +183,18 @@ def _fit_image(image: str, model: Model, options: FitOptions, args: argparse.Nam
     return report_failures(image, {f"face {k} of {len(traces)}": trace for k, trace in enumerate(traces, start=1)})
 
 
-def _results(image: str, model: Model, traces: Sequence[Trace], form: str) -> list[tuple[str, str]]:
+def _results(
+    image: str, model: Model, traces: Sequence[Trace], form: str, truth: Floats | None
+) -> list[tuple[str, str]]:
     """The suffix to the name and the text of every result file; csv and pts hold no failed fits."""
     from clnf_engine import documents
     from clnf_engine.io.landmarks import pts_text
 
     if form == "json":
-        return [("", documents.json_text(documents.fit_document(image, model.name, traces)))]
+        return [("", documents.json_text(documents.fit_document(image, model, traces, truth)))]
     fitted = {number: trace for number, trace in enumerate(traces) if trace.success}
     if form == "csv":
-        return [("", documents.csv_text(fitted))] if fitted else []
+        return [("", documents.csv_text(fitted, truth))] if fitted else []
     several = len(traces) > 1
     return [(f"_{number + 1}" if several else "", pts_text(trace.landmarks)) for number, trace in fitted.items()]
 
@@ -193,18 +203,23 @@ def _results(image: str, model: Model, traces: Sequence[Trace], form: str) -> li
 
 
 def _trace(args: argparse.Namespace) -> int:
+    from clnf_engine.commandline.text import table_text
+    from clnf_engine.diagnostics.investigation import error_table
     from clnf_engine.fitting import fit
     from clnf_engine.io.images import read_image
     from clnf_engine.library import load_model
 
     options = chosen_options(args)
     model = load_model(args.model)
+    truth = true_landmarks(model, args)
     prepare_output(args.output, [args.image])
     gray = read_image(args.image).gray
-    initials = starts(model, gray, args)
+    initials = starts(model, gray, args, truth)
     traces = {"largest face": fit(gray, model, initials[0], options)} if initials else {}
     for trace in traces.values():
         trace.save(_output_path(args, args.image, "", "npz"))
+        if truth is not None:
+            print_text(table_text(error_table({"": trace}, truth)) + "\n")
     return report_failures(args.image, traces)
 
 

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from clnf_engine.calibration import HAS_IT_WORKED
 from clnf_engine.diagnostics.finding import Cell, Table, cell_text
 from clnf_engine.diagnostics.investigation import Investigation
 
@@ -17,7 +18,8 @@ _HEADING = 12
 
 def investigation_text(investigation: Investigation) -> str:
     """The runs, the tables of every tool, and the verdicts: these last, where they can be seen."""
-    blocks = [investigation.title, table_text(investigation.run_table())]
+    tables = (investigation.run_table(), investigation.error_table())
+    blocks = [investigation.title, *(table_text(table) for table in tables if table is not None)]
     for tool, finding in investigation.findings:
         blocks.append(f"{tool.title}: {finding.question}\n{finding.provenance}")
         blocks += [textwrap.indent(table_text(table), "  ") for table in finding.tables()]
@@ -29,6 +31,10 @@ def _verdict_lines(investigation: Investigation) -> Iterator[str]:
     yield "Verdicts"
     if investigation.note:
         yield f"  {investigation.note}"
+    for title, verdict in investigation.fit_verdicts():
+        yield f"  {title}: {HAS_IT_WORKED}"
+        yield f"    {verdict.sentence}"
+        yield f"    {verdict.basis}"
     for tool, finding in investigation.findings:
         yield f"  {tool.title}: {finding.question}"
         yield f"    {finding.verdict}"

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clnf_engine.commandline.arguments import add_model_and_options, chosen_options
+from clnf_engine.commandline.arguments import add_model_and_options, chosen_options, prepare_file
 from clnf_engine.errors import ClnfError, FileError
 from clnf_engine.training.recipe import Recipe
 
 if TYPE_CHECKING:
+    from clnf_engine.calibration import Calibration
+    from clnf_engine.model import Model
+    from clnf_engine.options import FitOptions
     from clnf_engine.training.annotations import Face
+    from clnf_engine.training.train import Training
 
 _STARTS = ("box", "detector", "perturbed")
 _OUTPUT = "evaluation"
@@ -57,6 +62,11 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--only", metavar="F.txt", help="only the faces named in this file, such as held_out.txt")
     command.add_argument("--seed", type=int, default=0, help="of the perturbation (0)")
     command.add_argument("-o", "--output", metavar="DIR", default=_OUTPUT, help=f"folder for CSV and plot ({_OUTPUT})")
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
+        "--calibrate", action="store_true", help="measure what likelihoods mean, and keep that with the model"
+    )
+    where.add_argument("--calibration", metavar="C.json", help="the same, kept in this file")
 
     command = commands.add_parser("models", help="list the models shipped with this program", allow_abbrev=False)
     command.set_defaults(run=_models)
@@ -112,8 +122,32 @@ def _train(args: argparse.Namespace) -> int:
     for start in (Start.DETECTOR, Start.PERTURBED):
         evaluation = evaluate(training.held_out, training.split_model, start=start, seed=recipe.seed)
         print(f"\nfaces never seen in training, init {start}\n{table_text(evaluation)}", end="")
+    print(f"\n{_calibrate_trained(training)}")
     print(f"\n{training.main_file}")
     return 0
+
+
+def _calibrate_trained(training: Training) -> str:
+    """Calibrate a new model by the faces kept out of training; what that gave, in words."""
+    from tqdm import tqdm
+
+    from clnf_engine.io.calibration_file import calibration_path, write_calibration
+    from clnf_engine.library import load_model
+    from clnf_engine.training.calibrate import calibrate
+
+    calibration = calibrate(
+        tqdm(training.held_out, desc="calibrating", unit="face", disable=None, leave=False),
+        training.split_model,
+        origin="faces kept out of training, fitted with a model trained in the same way on all others",
+        held_out=True,
+        subject=load_model(training.main_file),
+    )
+    path = calibration_path(training.main_file)
+    try:
+        write_calibration(path, calibration)
+    except OSError as error:
+        raise FileError(path, "", f"cannot be written ({error.strerror})") from error
+    return f"{path}\n{calibration.summary}"
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
@@ -160,6 +194,8 @@ def _evaluate(args: argparse.Namespace) -> int:
         raise ClnfError(f"--seed is {args.seed}; expected 0 or more")
     options = chosen_options(args)
     model = load_model(args.model)
+    if args.calibration is not None:
+        prepare_file(args.calibration, [])
     faces = _faces(args.faces)
     if args.only is not None:
         faces = select(faces, _names(Path(args.only)))
@@ -173,7 +209,42 @@ def _evaluate(args: argparse.Namespace) -> int:
     except OSError as error:
         raise FileError(folder, "", f"cannot be written ({error.strerror})") from error
     print(f"{folder / 'errors.csv'}, {folder / 'cumulative_error.png'}")
+    if args.calibrate or args.calibration is not None:
+        print(_calibrate(args, faces, model, options))
     return 0
+
+
+def _calibrate(args: argparse.Namespace, faces: Sequence[Face], model: Model, options: FitOptions) -> str:
+    """Calibrate a model, and keep what that gave; in words."""
+    from tqdm import tqdm
+
+    from clnf_engine.training.calibrate import calibrate
+
+    origin = f"faces of the folder {Path(args.faces).resolve().name}, on which the model may have been trained"
+    bar = tqdm(faces, desc="calibrating", unit="face", disable=None, leave=False)
+    calibration = calibrate(bar, model, options, origin=origin)
+    return f"{_keep(calibration, model, args.calibration)}\n{calibration.summary}"
+
+
+def _keep(calibration: Calibration, model: Model, chosen: str | None) -> Path:
+    """Write a calibration where it is wanted; else beside the model, or among a person's own where that cannot be."""
+    from clnf_engine.io.calibration_file import calibration_path, own_calibration_path, write_calibration
+
+    if chosen is not None:
+        paths = [Path(chosen)]
+    else:
+        own = own_calibration_path(model)
+        paths = [own] if model.path is None else [calibration_path(model.path), own]
+    for path in paths:
+        try:
+            if chosen is None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            write_calibration(path, calibration)
+        except OSError as error:
+            problem = FileError(path, "", f"cannot be written ({error.strerror})")
+        else:
+            return path
+    raise problem
 
 
 def _names(file: Path) -> list[str]:

@@ -47,6 +47,11 @@ class Ablated:
     without: float | None
     without_update: float | None
 
+    @property
+    def label(self) -> str:
+        """Title and name of the deviation."""
+        return DEVIATIONS[self.name].label
+
 
 @dataclass(frozen=True)
 class AblationFinding(Finding):
@@ -88,22 +93,26 @@ class AblationFinding(Finding):
         """The culprits, the worst first."""
         if self.answer is None:
             return "It cannot be told: the fit has no iterations."
-        names = [row.name for row in self.rows if row.on]
+        names = [row.label for row in self.rows if row.on]
         if not names:
             worst = self.rows[0]
-            return f"No: none is on. {worst.name} would do most: it would move the landmarks by {worst.alone:.3g} px."
+            return f"No: none is on. {worst.label} would do most: it would move the landmarks by {worst.alone:.3g} px."
         ends = f"the run ends {self.distance:.3g} px from the fit without deviations"
         if not self.culprits:
             return f"No: none of {', '.join(names)} moves it by more than {NOTICEABLE_PX:g} px alone; {ends}."
-        first, *others = (f"{row.name} ({row.alone:.3g} px alone)" for row in self.culprits)
-        then = f", then {', '.join(others[:_MOST])}" if others else ""
+        first, *others = (f"{row.label}, {row.alone:.3g} px alone" for row in self.culprits)
+        then = f"; then {'; '.join(others[:_MOST])}" if others else ""
         then += f" and {len(others) - _MOST} more" if len(others) > _MOST else ""
         return f"Yes: most of all {first}{then}; {ends}."
 
     def tables(self) -> tuple[Table, ...]:
         """Every deviation, and the run itself."""
-        columns = ("deviation", "on", "alone, px", "alone, final update", "all but it, px", "all but it, final update")
-        rows = tuple((r.name, r.on, r.alone, r.alone_update, r.without, r.without_update) for r in self.rows)
+        numbers = ("alone, px", "alone, final update", "all but it, px", "all but it, final update")
+        columns = ("deviation", "option", "on", *numbers)
+        rows = tuple(
+            (DEVIATIONS[r.name].title, r.name, r.on, r.alone, r.alone_update, r.without, r.without_update)
+            for r in self.rows
+        )
         runs = (
             ("this run", self.distance, self.update_norm),
             ("the same settings without deviations (the reference)", 0.0, self.reference_update_norm),
@@ -117,7 +126,7 @@ class AblationFinding(Finding):
     def plots(self) -> tuple[Plot, ...]:
         """Distances as bars."""
         x = np.arange(len(self.rows), dtype=np.float64)
-        names = tuple(row.name for row in self.rows)
+        names = tuple(DEVIATIONS[row.name].title for row in self.rows)
         without = [np.nan if row.without is None else row.without for row in self.rows]
         alone = [row.alone or np.nan for row in self.rows]
         series = {"alone": np.array(alone), "all but it": np.array(without)}

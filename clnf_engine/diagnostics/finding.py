@@ -10,10 +10,11 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from clnf_engine.arrays import Floats
+from clnf_engine.initial import Initial
 from clnf_engine.steps import Place
 
-Link = int | str | Place
-"""What a row of a table is about: a landmark, an option (by name), or a place in the run."""
+Link = int | str | Place | Initial
+"""What a row of a table is about: a landmark, an option (by name), a place in the run, or another start."""
 
 Cell = str | float | int | bool | None
 """A value of a table; None where there is none."""

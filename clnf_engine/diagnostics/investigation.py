@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
 
 from clnf_engine import __version__
+from clnf_engine.accuracy import accuracy
+from clnf_engine.arrays import Floats
+from clnf_engine.calibration import Verdict
 from clnf_engine.deviations import DEVIATIONS
 from clnf_engine.diagnostics.finding import Cell, Finding, Table, finding_document
 from clnf_engine.diagnostics.tools import Tool
-from clnf_engine.documents import VERSION, run_document
+from clnf_engine.documents import VERSION, error_document, run_document
 from clnf_engine.options import option_defaults
 from clnf_engine.trace import StageSummary, Trace
 
@@ -37,6 +40,10 @@ class Investigation:
     findings : tuple of (Tool, Finding)
     note : str
         What a reader must know to understand the verdicts; "" when there is nothing.
+    verdicts : mapping of name to Verdict
+        Whether the runs have worked, of those whose model is known.
+    truth : (n, 2) float64 or None
+        True landmarks, image px.
     """
 
     title: str
@@ -44,12 +51,23 @@ class Investigation:
     runs: Mapping[str, Trace]
     findings: tuple[tuple[Tool, Finding], ...]
     note: str = ""
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    truth: Floats | None = None
 
     def run_table(self) -> Table:
         """What was fitted and how it ended, a column per run."""
         traces = tuple(self.runs.values())
         rows = [*_subject_rows(traces), *_option_rows(traces), *_result_rows(traces)]
         return Table("Runs" if len(traces) > 1 else "Run", ("", *self.runs), tuple(rows))
+
+    def error_table(self) -> Table | None:
+        """How far every run was from the truth; None where that is not known."""
+        return None if self.truth is None else error_table(self.runs, self.truth)
+
+    def fit_verdicts(self) -> Iterator[tuple[str, Verdict]]:
+        """A title for every run whose model is known, and whether it has worked."""
+        for name, verdict in self.verdicts.items():
+            yield "The fit" if len(self.runs) == 1 else f"The fit {name}", verdict
 
     def document(self) -> dict[str, Any]:
         """Everything as plain values for JSON."""
@@ -58,10 +76,42 @@ class Investigation:
             "title": self.title,
             "command": self.command,
             "versions": versions(),
-            "runs": [_run_document(name, trace) for name, trace in self.runs.items()],
+            "runs": [self._run_document(name, trace) for name, trace in self.runs.items()],
             "findings": [finding_document(tool.name, finding) for tool, finding in self.findings],
             "note": self.note,
         }
+
+    def _run_document(self, name: str, trace: Trace) -> dict[str, Any]:
+        truth, first = self.truth, trace.steps[0].landmarks
+        return {
+            "name": name,
+            "model": trace.model_name,
+            "image_size": _size(trace),
+            "options": trace.options.to_json(),
+            **run_document(trace, self.verdicts.get(name), truth),
+            **({} if truth is None else {"error_at_start": error_document(accuracy(first, truth))}),
+            "update_norm": _final(trace, "update_norm"),
+            "shape_change": _final(trace, "shape_change"),
+        }
+
+
+def error_table(runs: Mapping[str, Trace], truth: Floats) -> Table:
+    """How far runs were from the truth when they started and when they ended.
+
+    Parameters
+    ----------
+    runs : mapping of name to Trace
+    truth : (n, 2) float64
+        Image px.
+    """
+    columns = tuple(f"{name} {moment}".strip() for name in runs for moment in ("start", "end"))
+    ends = (step.landmarks for trace in runs.values() for step in (trace.steps[0], trace.steps[-1]))
+    errors = [accuracy(landmarks, truth) for landmarks in ends]
+    rows: list[Row] = [("all, px", *(error.mean for error in errors))]
+    if errors[0].regions:
+        rows.append(("all, %", *(error.mean_percent for error in errors)))
+        rows += [(f"{name}, %", *(error.regions[name] for error in errors)) for name in errors[0].regions]
+    return Table("Mean distance from the truth (%: of the outer-eye distance)", ("landmarks", *columns), tuple(rows))
 
 
 def versions() -> dict[str, str]:
@@ -71,18 +121,6 @@ def versions() -> dict[str, str]:
         "numpy": np.__version__,
         "opencv": cv2.__version__,
         "python": platform.python_version(),
-    }
-
-
-def _run_document(name: str, trace: Trace) -> dict[str, Any]:
-    return {
-        "name": name,
-        "model": trace.model_name,
-        "image_size": _size(trace),
-        "options": trace.options.to_json(),
-        **run_document(trace),
-        "update_norm": _final(trace, "update_norm"),
-        "shape_change": _final(trace, "shape_change"),
     }
 
 
@@ -110,7 +148,10 @@ def _option_rows(traces: tuple[Trace, ...]) -> Iterator[Row]:
         values = [getattr(trace.options, name) for trace in traces]
         if any(value != default for value in values):
             changed += 1
-            yield f"deviation {name}" if name in DEVIATIONS else f"option {name}", *map(option_cell, values)
+            yield (
+                f"deviation {DEVIATIONS[name].label}" if name in DEVIATIONS else f"option {name}",
+                *map(option_cell, values),
+            )
     if not changed:
         yield "options", *("OpenFace's" for _ in traces)
 

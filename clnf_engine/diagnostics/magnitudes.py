@@ -18,8 +18,25 @@ from clnf_engine.steps import Phase, ResponseMaps, Stage, Step
 from clnf_engine.trace import Trace
 
 PERCENTILES = (25, 50, 75, 95, 99)
-MAP_KINDS = ("raw", "after_sigma", "shifted", "final")
+
+
+@dataclass(frozen=True)
+class MapKind:
+    """What a response map is called, and what it is."""
+
+    title: str
+    meaning: str
+
+
+MAP_KINDS = {
+    "raw": MapKind("raw", "sum of the neurons"),
+    "after_sigma": MapKind("after Sigma", "Sigma times raw"),
+    "shifted": MapKind("shifted", "after Sigma, less a negative minimum"),
+    "final": MapKind("final", "shifted, then normalized: what the mean-shift sees"),
+}
 """Fields of `ResponseMaps`, in the order the fit computes them."""
+
+_PEAKED = MapKind("each map ÷ its peak", "shifted, under normalization peak")
 
 _MOST = 12
 """Landmarks that a verdict names."""
@@ -163,7 +180,6 @@ _COLUMNS = {
     "dynamic range": "dynamic_range",
     "patch confidence": "patch_confidence",
 }
-_NAMES = {"raw": "raw", "after_sigma": "after Sigma", "shifted": "less a negative minimum", "final": "final"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,12 +227,12 @@ class MagnitudesFinding(Finding):
 
     def tables(self) -> tuple[Table, ...]:
         """All cells per stage; every landmark at the last stage."""
-        heads = ("map", "min", *(f"{p} %" for p in PERCENTILES), "max", "mean", "standard deviation")
+        heads = ("map", "min", *(f"{p} %" for p in PERCENTILES), "max", "mean", "standard deviation", "what it is")
         found = [
             Table(
                 f"All cells, {stage}",
                 heads,
-                tuple((_NAMES.get(kind, kind), *values.tolist()) for kind, values in overall.items()),
+                tuple(_distribution_row(MAP_KINDS.get(kind, _PEAKED), values) for kind, values in overall.items()),
             )
             for stage, overall in zip(self.stages, self.distributions, strict=True)
         ]
@@ -260,10 +276,14 @@ def run_magnitudes(trace: Trace, model: Model) -> MagnitudesFinding:
             stages.append(step.stage)
             found.append(one)
             overall = percentiles(step.responses)
-            overall["each map ÷ its peak"] = _distribution(peaked[step.responses.visible])
+            overall[_PEAKED.title] = _distribution(peaked[step.responses.visible])
             distributions.append(overall)
     return MagnitudesFinding(tuple(stages), tuple(found), tuple(distributions))
 
 
 def _listed(items: list[int]) -> str:
     return ", ".join(map(str, items[:_MOST])) + (", …" if len(items) > _MOST else "")
+
+
+def _distribution_row(kind: MapKind, values: Floats) -> tuple[str | float, ...]:
+    return kind.title, *values.tolist(), kind.meaning

@@ -18,6 +18,7 @@ from clnf_engine.fitting import fit_steps
 from clnf_engine.initial import Initial
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
+from clnf_engine.steps import Stage
 
 Job = tuple[Initial, FitOptions]
 
@@ -40,10 +41,19 @@ class FitSummary:
         Landmarks after every iteration and at the end, image px.
     update_norm : float
         ‖Δp‖ of the last iteration; NaN when there was none.
+    likelihood : float or None
+        Of the last phase; None when no stage was run.
+    stage : Stage or None
+        The one that the likelihood is of.
+    failure : str
+        Why the fit failed; "" when it did not.
     """
 
     path: Floats
     update_norm: float
+    likelihood: float | None
+    stage: Stage | None
+    failure: str
 
     @property
     def landmarks(self) -> Floats:
@@ -122,9 +132,11 @@ def _summary_here(initial: Initial, options: FitOptions) -> FitSummary:
 
 
 def _summary(image: NDArray[np.uint8], model: Model, initial: Initial, options: FitOptions) -> FitSummary:
-    path, update_norm = [], float("nan")
+    path, update_norm, stage = [], float("nan"), None
     for step in fit_steps(image, model, initial, options):
         if step.iteration is not None:
             path.append(step.landmarks)
             update_norm = float("nan") if step.update_norm is None else step.update_norm
-    return FitSummary(np.array([*path, step.landmarks]), update_norm)
+            stage = step.stage
+    failure = "" if step.success else step.message
+    return FitSummary(np.array([*path, step.landmarks]), update_norm, step.likelihood, stage, failure)

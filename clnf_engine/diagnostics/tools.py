@@ -16,6 +16,7 @@ from clnf_engine.diagnostics.kernel import KernelFinding, kernel_check
 from clnf_engine.diagnostics.magnitudes import MagnitudesFinding, run_magnitudes
 from clnf_engine.diagnostics.precision import PrecisionFinding, precision
 from clnf_engine.diagnostics.round_trips import RoundTripsFinding, round_trips
+from clnf_engine.diagnostics.starts import StartsFinding, starts
 from clnf_engine.errors import OptionsError
 from clnf_engine.fitting import fit
 from clnf_engine.model import Model
@@ -65,6 +66,7 @@ TOOLS: dict[str, Tool] = {
         Tool("precision", "Precision", PrecisionFinding, False, lambda a, m, _, p: precision(a, m, p)),
         Tool("fixed_point", "Fixed point", FixedPointFinding, False, lambda a, _, __, ___: fixed_point(a)),
         Tool("kernel", "KDE", KernelFinding, False, lambda a, m, _, __: kernel_check(a, m)),
+        Tool("starts", "Other starts", StartsFinding, False, lambda a, m, _, p: starts(a, m, p)),
         Tool("divergence", "First divergence", DivergenceFinding, True, lambda a, _, b, __: divergence(a, b)),
     )
 }

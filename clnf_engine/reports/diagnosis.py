@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from clnf_engine.calibration import HAS_IT_WORKED
 from clnf_engine.deviations import DEVIATIONS
 from clnf_engine.diagnostics.finding import Finding, Table
 from clnf_engine.diagnostics.investigation import Investigation
@@ -24,24 +25,28 @@ _INTRODUCTION = (
 def report_html(investigation: Investigation) -> str:
     """The report as the text of an HTML file that needs no other."""
     paragraphs = [_INTRODUCTION, *filter(None, [investigation.note])]
+    verdicts = (
+        Section(title, title.replace(" ", "-").lower(), HAS_IT_WORKED, verdict.sentence, source=verdict.basis)
+        for title, verdict in investigation.fit_verdicts()
+    )
     findings = (_section(tool, finding) for tool, finding in investigation.findings)
     origin = Section("To make this report again", code=investigation.command)
-    return page_html(investigation.title, paragraphs, [_runs(investigation), *findings, origin])
+    return page_html(investigation.title, paragraphs, [_runs(investigation), *verdicts, *findings, origin])
 
 
 def _runs(investigation: Investigation) -> Section:
     table = investigation.run_table()
-    tables = (replace(table, title=""), *_deviations(investigation))
+    error = investigation.error_table()
+    tables = (replace(table, title=""), *([] if error is None else [error]), *_deviations(investigation))
     return Section(table.title, figures=tuple(_photos(investigation)), tables=tables)
 
 
 def _deviations(investigation: Investigation) -> Iterator[Table]:
     traces = investigation.runs.values()
-    rows = tuple(
-        (d.name, d.breaks, d.shows) for d in DEVIATIONS.values() if any(d.on(trace.options) for trace in traces)
-    )
+    on = (d for d in DEVIATIONS.values() if any(d.on(trace.options) for trace in traces))
+    rows = tuple((d.title, d.name, d.breaks, d.shows) for d in on)
     if rows:
-        columns = ("deviation", "what it breaks", "how that shows")
+        columns = ("deviation", "option", "what it breaks", "how that shows")
         yield Table("The deviations from OpenFace that are on", columns, rows)
 
 

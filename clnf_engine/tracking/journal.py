@@ -12,12 +12,12 @@ from types import TracebackType
 
 import numpy as np
 
-from clnf_engine.arrays import Array, Floats
+from clnf_engine.arrays import Floats
 from clnf_engine.documents import VERSION, fit_columns
 from clnf_engine.errors import FileError
 from clnf_engine.initial import Initial
 from clnf_engine.io.video import VideoSource
-from clnf_engine.model import Model
+from clnf_engine.model import Model, fit_arrays
 from clnf_engine.options import FitOptions, TrackOptions
 from clnf_engine.tracking.pose import head_pose
 from clnf_engine.tracking.track import FrameResult, Past, State
@@ -44,23 +44,11 @@ def run_name(
 ) -> str:
     """What two runs share when they give the same rows: a digest of the frames' times, the model and the options."""
     digest = hashlib.sha256(np.array([source.timestamp(k) for k in range(len(source))]).tobytes())
-    for array in _arrays(model):
+    for array in fit_arrays(model):
         digest.update(str(array.shape).encode() + array.tobytes())
     start = None if first is None else [first.source, first.params.tolist()]
     digest.update(json.dumps([VERSION, options.to_json(), tracking.to_json(), start]).encode())
     return f"v{VERSION}-{digest.hexdigest()[:12]}"
-
-
-def _arrays(model: Model) -> Iterator[Array]:
-    """All numbers that a fit depends on."""
-    yield from (model.pdm.mean, model.pdm.modes, model.pdm.variances)
-    for scale in model.scales:
-        yield from (np.array(scale.patch_scaling), scale.view_centres_degrees)
-        for window, components in sorted(scale.sigma_components.items()):
-            yield from (np.array(window), components)
-        for view in scale.views:
-            yield from (view.visible, view.weights, view.norm_weights, view.bias, view.alpha, view.betas)
-            yield view.patch_confidence
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from clnf_engine.arrays import Floats, read_only
 from clnf_engine.errors import ClnfError, LandmarkFileError
+from clnf_engine.ibug68 import N_LANDMARKS, eye_distance
 from clnf_engine.io.images import read_image
 from clnf_engine.io.landmarks import read_pts
-from clnf_engine.training.ibug68 import N_LANDMARKS, OUTER_EYE_CORNERS
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 """Kinds of image looked for beside a ``.pts`` file, in this order."""
@@ -48,8 +48,7 @@ class Face:
     @property
     def eye_distance(self) -> float:
         """Distance of the outer eye corners, px."""
-        left, right = self.points[list(OUTER_EYE_CORNERS)]
-        return float(np.linalg.norm(right - left))
+        return eye_distance(self.points)
 
     def gray(self) -> NDArray[np.uint8]:
         """Grey levels of the image, (H, W)."""

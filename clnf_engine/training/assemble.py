@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine.arrays import Floats, read_only
+from clnf_engine.ibug68 import MIRROR, N_LANDMARKS, TRAINED
 from clnf_engine.model import Model, PatchExperts, PatchScale
 from clnf_engine.pdm import PDM
 from clnf_engine.training.ccnf import Expert, grid_laplacian
-from clnf_engine.training.ibug68 import MIRROR, N_LANDMARKS, TRAINED
 from clnf_engine.training.recipe import Recipe
 
 

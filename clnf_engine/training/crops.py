@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from clnf_engine.arrays import Array, Floats
 from clnf_engine.experts import sample_areas
+from clnf_engine.ibug68 import TRAINED, mirrored
 from clnf_engine.pdm import PDM, params_from_landmarks, upright_shape
 from clnf_engine.response import similarity
 from clnf_engine.training.annotations import Face
-from clnf_engine.training.ibug68 import TRAINED, mirrored
 from clnf_engine.training.recipe import Recipe
 
 

@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine.arrays import Floats, read_only
+from clnf_engine.accuracy import Accuracy, accuracy
 from clnf_engine.errors import ClnfError
 from clnf_engine.fitting import fit
-from clnf_engine.initial import Initial, box_around, initial_from_box, initials_from_detector, perturbed
+from clnf_engine.ibug68 import N_LANDMARKS, REGIONS
+from clnf_engine.initial import Initial, box_around, detected_at, initial_from_box, perturbed
 from clnf_engine.io.files import atomic_write
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
 from clnf_engine.training.annotations import Face
-from clnf_engine.training.ibug68 import N_LANDMARKS, REGIONS
 
 LIMITS = (5.0, 8.0)
 """Errors, % of the outer-eye distance, for which the share of faces below them is told."""
@@ -48,24 +48,25 @@ class FaceError:
     Attributes
     ----------
     name : str
-    errors : (68,) float64 or None
-        Distance of every landmark, % of the outer-eye distance; None when the detector found no face there.
+    accuracy : Accuracy or None
+        Of the landmarks; None when the detector found no face there.
     message : str
         How the fit ended.
     """
 
     name: str
-    errors: Floats | None
+    accuracy: Accuracy | None
     message: str
 
     @property
     def mean(self) -> float:
         """Mean over all landmarks, %; infinite without a fit."""
-        return float("inf") if self.errors is None else float(self.errors.mean())
+        percent = None if self.accuracy is None else self.accuracy.mean_percent
+        return float("inf") if percent is None else percent
 
     def region(self, name: str) -> float:
         """Mean over the landmarks of a region, %; infinite without a fit."""
-        return float("inf") if self.errors is None else float(self.errors[list(REGIONS[name])].mean())
+        return float("inf") if self.accuracy is None else self.accuracy.regions.get(name, float("inf"))
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Evaluation:
     @property
     def not_found(self) -> tuple[str, ...]:
         """Faces that the detector missed."""
-        return tuple(face.name for face in self.faces if face.errors is None)
+        return tuple(face.name for face in self.faces if face.accuracy is None)
 
     def rows(self) -> dict[str, Row]:
         """Statistics of the whole face ("all") and of every region."""
@@ -116,23 +117,6 @@ def statistics(errors: Sequence[float]) -> Row:
     if not fitted.size:
         return Row(np.nan, np.nan, np.nan, below)
     return Row(float(fitted.mean()), float(np.median(fitted)), float(np.percentile(fitted, 90)), below)
-
-
-def landmark_errors(points: Floats, face: Face) -> Floats:
-    """Distance of every landmark from the truth, % of the outer-eye distance.
-
-    Parameters
-    ----------
-    points : (68, 2) float64
-        Image px.
-    face : Face
-
-    Returns
-    -------
-    (68,) float64
-    """
-    errors: Floats = 100 * np.linalg.norm(points - face.points, axis=1) / face.eye_distance
-    return read_only(errors)
 
 
 def evaluate(
@@ -177,28 +161,17 @@ def _face_error(face: Face, model: Model, options: FitOptions | None, start: Sta
     if initial is None:
         return FaceError(face.name, None, "the detector found no face there")
     trace = fit(image, model, initial, options)
-    return FaceError(face.name, landmark_errors(trace.landmarks, face), trace.message)
+    return FaceError(face.name, accuracy(trace.landmarks, face.points), trace.message)
 
 
 def _initial(face: Face, image: NDArray[np.uint8], model: Model, start: Start, seed: int) -> Initial | None:
     truth = box_around(face.points)
     if start is Start.DETECTOR:
-        found = [
-            (_overlap(initial.box, truth), -k, initial)
-            for k, initial in enumerate(initials_from_detector(model, image))
-        ]
-        best = max(found, default=None, key=lambda item: item[:2])
-        return best[2] if best is not None and best[0] > 0 else None
+        return detected_at(model, image, truth)
     initial = initial_from_box(model, truth)
     if start is Start.BOX:
         return initial
     return perturbed(model, initial, seed + zlib.crc32(face.name.encode()), amount=PERTURBATION)
-
-
-def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
-    """Area common to two boxes, px²."""
-    sides = [max(0.0, min(a[k] + a[k + 2], b[k] + b[k + 2]) - max(a[k], b[k])) for k in (0, 1)]
-    return sides[0] * sides[1]
 
 
 # --- what a person sees -----------------------------------------------------------------------------
@@ -225,7 +198,7 @@ def csv_text(evaluation: Evaluation) -> str:
     writer.writerow(["face", "all", *REGIONS, "message"])
     for face in evaluation.faces:
         values = [face.mean, *(face.region(name) for name in REGIONS)]
-        numbers = ["" if face.errors is None else f"{value:.4f}" for value in values]
+        numbers = ["" if face.accuracy is None else f"{value:.4f}" for value in values]
         writer.writerow([face.name, *numbers, face.message])
     return stream.getvalue()
 

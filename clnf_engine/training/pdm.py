@@ -12,9 +12,9 @@ import numpy as np
 
 from clnf_engine.arrays import Floats, read_only
 from clnf_engine.errors import ClnfError
+from clnf_engine.ibug68 import LEFT_EYE, RIGHT_EYE, mirrored
 from clnf_engine.pdm import PDM
 from clnf_engine.training.annotations import Face
-from clnf_engine.training.ibug68 import LEFT_EYE, RIGHT_EYE, mirrored
 
 PUPIL_DISTANCE = 66.0
 """Of the mean shape, model units; so a unit is about a millimetre and patch scales mean what they do in OpenFace."""

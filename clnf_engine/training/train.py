@@ -27,6 +27,8 @@ from tqdm import tqdm
 
 from clnf_engine.arrays import Floats
 from clnf_engine.errors import ClnfError, FileError
+from clnf_engine.ibug68 import TRAINED
+from clnf_engine.io.calibration_file import calibration_path
 from clnf_engine.io.files import atomic_write
 from clnf_engine.io.openface import write_model
 from clnf_engine.model import Model
@@ -35,7 +37,6 @@ from clnf_engine.training.annotations import Face
 from clnf_engine.training.assemble import assemble
 from clnf_engine.training.ccnf import Expert, confidence, train_expert
 from clnf_engine.training.crops import sample_crops
-from clnf_engine.training.ibug68 import TRAINED
 from clnf_engine.training.pdm import train_pdm
 from clnf_engine.training.recipe import Recipe
 
@@ -123,6 +124,7 @@ def train(
             name: assemble(f"main_{folder.name}", pdms[name], _all_experts(work / name, recipe), confidences, recipe)
             for name in (SPLIT, ALL)
         }
+        calibration_path(folder / f"main_{folder.name}.txt").unlink(missing_ok=True)  # that of a model no longer there
         main = write_model(models[ALL], folder)
         atomic_write(folder / HELD_OUT_FILE, "".join(f"{face.name}\n" for face in held_out).encode())
         for name in (SPLIT, ALL):

@@ -50,20 +50,7 @@ _TIPS = {
     "clamp_sigmas": "Bound on every shape mode, standard deviations.",
     "response_gain": "Factor on the final maps; a fit must not depend on it.",
 }
-_DEVIATION_TITLES = {
-    "euler_transposed": "Euler transposed",
-    "kernel_centre_pixel_fraction": "kernel off centre",
-    "responses_every_iteration": "unfrozen maps",
-    "rotation_jacobian_forward_difference": "numeric Jacobian",
-    "image_rotation_sign_flipped": "rotation flipped",
-    "alignment_least_squares": "least squares",
-    "step_damping": "step damping",
-    "single_phase": "no rigid phase",
-    "window5_without_sigma": "extra window 5",
-    "sum_guard": "kernel sum guard",
-    "sigma_off": "Sigma off",
-    "kernel_table_stale": "stale kernel",
-}
+_DEVIATION_TITLES = {name: deviation.title for name, deviation in DEVIATIONS.items()}
 _GROUP = "deviations"
 _GROUP_TITLE = "Deviations from OpenFace"
 

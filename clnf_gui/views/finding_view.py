@@ -22,13 +22,19 @@ from PySide6.QtWidgets import (
 )
 
 from clnf_engine.diagnostics.finding import Finding, Link, Plot, Table
+from clnf_engine.initial import Initial
 from clnf_engine.steps import Place
 from clnf_gui.theme import VERMILION
 from clnf_gui.views.finding_plot import FindingPlot
 from clnf_gui.views.number_table import NumberTable
 
 _WIDEST_TEXT_PX = 175
-_HINTS = {int: "click: select the landmark", str: "click: lane B with it alone", tuple: "click: go to the step"}
+_HINTS = {
+    int: "click: select the landmark",
+    str: "click: lane B with it alone",
+    tuple: "click: go to the step",
+    Initial: "click: start from there",
+}
 
 
 class _Pages(QWidget):

@@ -36,6 +36,11 @@ def test_all_are_off_by_default_and_on_in_the_preset_of_the_port() -> None:
         assert active(replace(FitOptions(), **{name: deviation.value})) == [name]
 
 
+def test_every_deviation_has_a_title_of_its_own() -> None:
+    assert len({deviation.title for deviation in DEVIATIONS.values()}) == len(DEVIATIONS)
+    assert DEVIATIONS["single_phase"].label == "no rigid phase (single_phase)"
+
+
 def test_transposed_euler_angles_turn_the_head_the_other_way() -> None:
     """R = Rx·Ry·Rz; its transpose has the angles of the inverse rotation."""
     options = FitOptions(euler_transposed=True)

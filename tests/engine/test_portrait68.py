@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from clnf_engine import Phase, Trace, fit, initials_from_detector, load_model, preset
+from clnf_engine.ibug68 import mirrored
 from clnf_engine.io.images import read_image
 from clnf_engine.model import Model
 from clnf_engine.response import response_maps
 from clnf_engine.sigma import sigma_matrices
 from clnf_engine.training.annotations import read_annotations, select
 from clnf_engine.training.evaluate import Start, evaluate
-from clnf_engine.training.ibug68 import mirrored
 
 PHOTOS = ("grace_hopper", "astronaut")
 

@@ -28,7 +28,7 @@ from clnf_engine import (
     perturbed,
     turned,
 )
-from clnf_engine.initial import box_around, upright_box
+from clnf_engine.initial import box_around, moved, upright_box
 from clnf_engine.options import Source
 from clnf_engine.pdm import landmarks
 from clnf_engine.steps import Stage, Step, describe
@@ -106,6 +106,39 @@ def test_a_start_of_another_model() -> None:
         fit_steps(tiny_image(), tiny_model(), foreign)
     with pytest.raises(InitialError, match="this model expects"):
         turned(tiny_model(), foreign, (0.0, 0.0, 1.0))
+
+
+def test_a_start_moved_in_the_image_moves_its_landmarks_about_the_middle_of_their_box() -> None:
+    model, initial = tiny_model(), initial_from_params(tiny_model(), true_params())
+    before = landmarks(model.pdm, initial.params)
+    x, y, w, h = box_around(before)
+    quarter = landmarks(model.pdm, moved(model, initial, roll=math.pi / 2).params)  # clockwise: x to y, y to -x
+    offsets = before - (x + w / 2, y + h / 2)
+    turned = np.stack([-offsets[:, 1], offsets[:, 0]], axis=1)
+    assert quarter - (x + w / 2, y + h / 2) == pytest.approx(turned)
+    larger = landmarks(model.pdm, moved(model, initial, scale=1.25, shift=(0.5, -0.25)).params)
+    assert larger == pytest.approx(1.25 * offsets + (x + w, y + h / 4))
+    assert box_around(landmarks(model.pdm, moved(model, initial).params)) == pytest.approx((x, y, w, h))
+    assert moved(model, initial, roll=1.0).box == box_around(
+        landmarks(model.pdm, moved(model, initial, roll=1.0).params)
+    )
+
+
+def test_a_start_is_yawed_about_the_axis_of_its_head() -> None:
+    """However the head is rolled, its yaw turns the same points towards the viewer."""
+    model, initial = tiny_model(), initial_from_params(tiny_model(), true_params())
+    one, two = (
+        moved(model, moved(model, initial, roll=0.7), yaw=0.4),
+        moved(model, moved(model, initial, yaw=0.4), roll=0.7),
+    )
+    assert one.params[:4] == pytest.approx(two.params[:4])
+    assert moved(model, initial_from_box(model, (0, 0, 90, 90)), yaw=0.4).params[1:4] == pytest.approx([0, 0.4, 0])
+
+
+@pytest.mark.parametrize("change", [{"roll": math.inf}, {"yaw": math.nan}, {"scale": 0.0}, {"shift": (math.inf, 0)}])
+def test_impossible_moves(change: dict[str, Any]) -> None:
+    with pytest.raises(InitialError):
+        moved(tiny_model(), start(), **change)
 
 
 def test_starts_are_their_own_copy() -> None:

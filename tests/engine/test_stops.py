@@ -89,7 +89,7 @@ def test_empty_landmarks_fire() -> None:
 @pytest.mark.parametrize("text", EXAMPLES)
 def test_every_example_is_understood_and_runs_on_a_real_fit(text: str) -> None:
     steps = list(fit(tiny_image(), tiny_model(), start(), FitOptions()).steps)
-    found = first_stop(steps, steps, [parse_stop(text)], 0)
+    found = first_stop(steps, steps, [parse_stop(text)], 0, steps[0].landmarks)
     assert found is None or 0 <= found[0] < len(steps)
 
 
@@ -97,3 +97,39 @@ def test_every_example_is_understood_and_runs_on_a_real_fit(text: str) -> None:
 def test_anything_else_is_refused_with_the_forms_there_are(text: str) -> None:
     with pytest.raises(ClnfError, match="update_norm grows"):
         parse_stop(text)
+
+
+TRUTH = np.array([(1.0, 4.0), (0.0, 3.0)])
+"""Mean errors of `STEPS`: 3.56, 3.5, 2 and 2 px."""
+
+
+@pytest.mark.parametrize(
+    ("text", "index"),
+    [
+        ("error > 3.55 px", 0),
+        ("error < 3.55 px", 1),
+        ("error<3px", 2),
+        ("error < 2 px", None),
+        ("error falls", 2),
+        ("error grows", None),
+    ],
+)
+def test_errors_are_means_over_the_landmarks(text: str, index: int | None) -> None:
+    found = first_stop(STEPS, [], [parse_stop(text)], 0, TRUTH)
+    assert (found[0] if found else None) == index
+
+
+def test_an_error_grows_when_the_shape_leaves_the_truth() -> None:
+    assert first_stop(STEPS, [], [parse_stop("Error  grows")], 0, STEPS[1].landmarks)[0] == 2
+
+
+@pytest.mark.parametrize("truth", [None, np.zeros((3, 2))], ids=["no truth", "another number of landmarks"])
+@pytest.mark.parametrize("text", ["error < 1000 px", "error > 0 px", "error falls"])
+def test_without_a_truth_that_fits_no_error_fires(text: str, truth: np.ndarray | None) -> None:
+    assert first_stop(STEPS, [], [parse_stop(text)], 0, truth) is None
+    assert parse_stop(text).fires(STEPS[2], STEPS[1], truth=truth) is False
+
+
+def test_an_error_without_its_unit_is_refused() -> None:
+    with pytest.raises(ClnfError, match="error > 3 px"):
+        parse_stop("error > 3")

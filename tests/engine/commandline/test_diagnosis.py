@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from clnf_engine import FitOptions, Model, Trace, fit, initial_from_box, preset
+from clnf_engine.calibration import judge
 from clnf_engine.commandline.text import table_text
 from clnf_engine.diagnostics.divergence import divergence
 from clnf_engine.diagnostics.finding import Finding, Table, cell_text, finding_document
@@ -78,8 +79,10 @@ def test_text_ends_with_the_verdicts(capsys: Output, photo: str, model_file: str
     found = list(diagnose(trace, model, tools=tools_named(QUICK.split(","))))
     assert (code, err) == (0, "")
     evidence, _, verdicts = out.partition("\nVerdicts\n")
+    verdict = judge(trace.steps, model, trace.options)
     assert [line.strip() for line in verdicts.splitlines()[1:]] == [
-        line for tool, finding in found for line in (f"{tool.title}: {finding.question}", finding.verdict)
+        *("The fit: Has the fit worked?", verdict.sentence, verdict.basis),
+        *(line for tool, finding in found for line in (f"{tool.title}: {finding.question}", finding.verdict)),
     ]
     for _, finding in found:
         assert finding.provenance in evidence
@@ -90,7 +93,7 @@ def test_text_ends_with_the_verdicts(capsys: Output, photo: str, model_file: str
     assert rows["image, px"] == ["144 x 150"]
     assert (rows["model"], rows["start"]) == (["tiny"], ["box"])
     assert rows["box x, y, width, height, px"] == ["9, 27, 130, 120"]
-    assert (rows["option windows"], rows["deviation sum_guard"]) == (["9,7"], ["yes"])
+    assert (rows["option windows"], rows["deviation kernel sum guard (sum_guard)"]) == (["9,7"], ["yes"])
     summary = trace.stages[0]
     counts = f"{summary.rigid_iterations} rigid, {summary.nonrigid_iterations} non-rigid"
     assert rows["stage 1"] == [f"scale 0.25, window 9: {counts}"]

@@ -8,6 +8,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 import clnf_engine
 from clnf_engine import FitOptions, Model, Trace, fit, initial_from_box, initial_from_landmarks, preset, turned
 from clnf_engine import first_divergence as divergence
+from clnf_engine.calibration import judge
 from clnf_engine.documents import json_text
 from clnf_engine.io.landmarks import pts_text, read_pts
 from clnf_engine.io.openface import write_model
@@ -54,7 +56,9 @@ def test_json_holds_what_the_api_gives(capsys: Output, photo: str, model_file: s
         "params_local": trace.params_local.tolist(),
         "likelihood": trace.likelihood,
         "stages": face["stages"],
+        "verdict": asdict(judge(trace.steps, model, FitOptions())),
     }
+    assert face["verdict"]["failed"] is None and "this model has no calibration" in face["verdict"]["text"]
     assert face["stages"] == [
         {
             "scale": summary.stage.scale,
@@ -391,6 +395,9 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "rotation of words": (("{fit}", "--rotation", "a,b,c"), "argument --rotation: found 'a,b,c'; expected three"),
     "rotation not finite": (("{fit}", "--box", "1,2,3,4", "--rotation", "0,0,nan"), "expected three finite angles"),
     "rotation of landmarks": (("{fit}", "--landmarks", "{two}", "--rotation", "0,0,1"), "landmarks have a rotation"),
+    "truth for two images": (("{fit2}", "--truth", "{two}"), "--truth belongs to one image, but 2 are given"),
+    "truth of another size": (("{fit}", "--truth", "{two}"), "two.pts: 2 points; expected 68, the landmarks of tiny"),
+    "truth that is none": (("{fit}", "--truth", "{text}"), "line 1: found 'hello'; expected 'version: '"),
     "box for two images": (("{fit2}", "--box", "1,2,3,4"), "belong to one image, but 2 are given"),
     "csv of two images": (("{fit2}", "--format", "csv"), "needs a folder; give one with -o"),
     "pts of two images": (("{fit2}", "--format", "pts"), "needs a folder; give one with -o"),

@@ -23,10 +23,15 @@ def test_the_culprits_of_the_port() -> None:
     found = ablation(run(PORT), tiny_model())
     assert found.answer is True
     assert {row.name for row in found.rows[:2]} == {"euler_transposed", "kernel_centre_pixel_fraction"}
-    assert found.verdict.startswith(f"Yes: most of all {found.rows[0].name}")
+    worst = DEVIATIONS[found.rows[0].name]
+    assert found.verdict.startswith(
+        f"Yes: most of all {worst.title} ({worst.name}), {found.rows[0].alone:.3g} px alone"
+    )
     reference = run(without_deviations(PORT))
     assert found.distance == distance(run(PORT), reference)
     assert found.openface_distance == distance(run(), reference)
+    table = found.tables()[0]
+    assert [row[:2] for row in table.rows] == [(DEVIATIONS[name].title, name) for name in table.links]
     by_name = {row.name: row for row in found.rows}
     assert list(by_name) != list(DEVIATIONS) and by_name.keys() == DEVIATIONS.keys()
     assert [row.on for row in found.rows] == sorted((row.on for row in found.rows), reverse=True)
@@ -45,7 +50,7 @@ def test_no_deviation_no_culprit() -> None:
 
 def test_a_harmless_deviation_is_acquitted() -> None:
     found = ablation(run(sum_guard=True), tiny_model())
-    assert found.answer is False and "none of sum_guard moves it" in found.verdict
+    assert found.answer is False and "none of kernel sum guard (sum_guard) moves it" in found.verdict
     assert found.rows[0].name == "sum_guard" and found.rows[0].alone == 0
 
 

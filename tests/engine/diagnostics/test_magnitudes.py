@@ -130,6 +130,9 @@ def test_the_magnitudes_of_a_run() -> None:
     last = next(step for step in reversed(run.steps) if step.responses is not None).responses
     overall = found.distributions[-1]
     peaked = (last.shifted / last.shifted.max(axis=(1, 2), keepdims=True))[last.visible]
+    rows = found.tables()[0].rows
+    assert [row[0] for row in rows] == ["raw", "after Sigma", "shifted", "final", "each map ÷ its peak"]
+    assert rows[2][-1] == "after Sigma, less a negative minimum"
     assert overall["each map ÷ its peak"][[0, 6, 7]] == pytest.approx([peaked.min(), 1, peaked.mean()])
     rows = found.tables()[-1].rows
     assert len(rows) == 68 and rows[30][1] == last.raw[30].max() and found.tables()[-1].links == tuple(range(68))

@@ -28,6 +28,8 @@ def test_processes_compute_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> Non
     assert all(np.array_equal(a.path, b.path) for a, b in zip(here, there, strict=True))
     trace = run(sigma=2.0)
     assert np.array_equal(here[2].landmarks, trace.landmarks) and here[2].update_norm == trace.steps[-2].update_norm
+    assert [(a.likelihood, a.stage, a.failure) for a in here] == [(b.likelihood, b.stage, b.failure) for b in there]
+    assert (here[2].likelihood, here[2].stage, here[2].failure) == (trace.likelihood, trace.stages[-1].stage, "")
     assert told[-1] == (3, 3) and told == sorted(told)
     assert not multiprocessing.active_children()
 

@@ -24,6 +24,7 @@ ROWS = (
     "precision",
     "fixed_point",
     "kernel",
+    "starts",
 )
 
 

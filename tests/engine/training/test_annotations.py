@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from clnf_engine.errors import ClnfError
+from clnf_engine.ibug68 import MIRROR, REGIONS, TRAINED, mirrored
 from clnf_engine.io.landmarks import pts_text, read_pts
 from clnf_engine.training.annotations import read_annotations, select
-from clnf_engine.training.ibug68 import MIRROR, REGIONS, TRAINED, mirrored
 
 from .drawn_faces import SIZE, write_faces
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from clnf_engine import load_model
+from clnf_engine.accuracy import Accuracy, accuracy
 from clnf_engine.errors import ClnfError
 from clnf_engine.pdm import PDM
 from clnf_engine.training.annotations import Face, read_annotations
@@ -20,7 +21,6 @@ from clnf_engine.training.evaluate import (
     Start,
     csv_text,
     evaluate,
-    landmark_errors,
     save_curve,
     statistics,
     table_text,
@@ -31,10 +31,12 @@ from .drawn_faces import write_faces
 
 def by_hand() -> Evaluation:
     """Ten faces: errors 1 … 8 everywhere, one of 2 with 36 at the mouth, one that was not found."""
-    faces = [FaceError(f"f{k}", np.full(68, float(k)), "done") for k in range(1, 9)]
+    faces = [FaceError(f"f{k}", Accuracy(np.full(68, float(k)), 100.0), "done") for k in range(1, 9)]
     crooked = np.full(68, 2.0)
     crooked[48:] = 36.0
-    return Evaluation((*faces, FaceError("crooked", crooked, "done"), FaceError("lost", None, "not there")))
+    return Evaluation(
+        (*faces, FaceError("crooked", Accuracy(crooked, 100.0), "done"), FaceError("lost", None, "not there"))
+    )
 
 
 def test_errors_are_shares_of_the_outer_eye_distance() -> None:
@@ -44,7 +46,7 @@ def test_errors_are_shares_of_the_outer_eye_distance() -> None:
     moved = points.copy()
     moved[7] += (3.0, 4.0)
     assert face.eye_distance == 50
-    assert landmark_errors(moved, face).tolist() == [10.0 if i == 7 else 0.0 for i in range(68)]
+    assert accuracy(moved, face.points).percent.tolist() == [10.0 if i == 7 else 0.0 for i in range(68)]
 
 
 def test_statistics_by_hand() -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from clnf_engine import load_model
 from clnf_engine.errors import ClnfError
+from clnf_engine.ibug68 import LEFT_EYE, MIRROR, RIGHT_EYE, mirrored
 from clnf_engine.pdm import PDM, rotation_matrix
 from clnf_engine.training.annotations import Face
-from clnf_engine.training.ibug68 import LEFT_EYE, MIRROR, RIGHT_EYE, mirrored
 from clnf_engine.training.pdm import PUPIL_DISTANCE, pdm_from_shapes, train_pdm
 
 N = 40

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clnf_engine import fit, initial_from_box, load_model
+from clnf_engine import FitOptions, fit, initial_from_box, load_model
+from clnf_engine.accuracy import accuracy
 from clnf_engine.commandline.main import main
 from clnf_engine.errors import ClnfError, OptionsError
 from clnf_engine.initial import box_around
+from clnf_engine.io.calibration_file import calibration_path, read_calibration, write_calibration
 from clnf_engine.training import train as training_module
 from clnf_engine.training.annotations import Face, read_annotations
-from clnf_engine.training.evaluate import landmark_errors
 from clnf_engine.training.recipe import Recipe
 from clnf_engine.training.train import Training, split, train
 
@@ -46,13 +47,24 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
+def test_a_new_model_takes_away_the_calibration_of_the_old_one(faces: tuple[Face, ...], tmp_path: Path) -> None:
+    path = tmp_path / "tiny" / "main_tiny.calibration.json"
+    path.parent.mkdir()
+    write_calibration(path, load_model().calibration)
+    main_file = train(faces, path.parent, TINY, processes=2, quiet=True).main_file
+    assert calibration_path(main_file) == path and not path.exists()
+    write_calibration(path, load_model().calibration)
+    with pytest.raises(ClnfError, match="was made for another model than main_tiny"):
+        load_model(main_file)
+
+
 def test_a_tiny_model_fits_better_than_the_mean_shape(trained: Training, tmp_path: Path) -> None:
     model = load_model(trained.main_file)
     unseen = read_annotations(write_faces(tmp_path, 6, seed=2)).faces
     starts = [initial_from_box(model, box_around(face.points)) for face in unseen]
     traces = [fit(face.gray(), model, start) for face, start in zip(unseen, starts, strict=True)]
-    before = [landmark_errors(t.steps[0].landmarks, f).mean() for t, f in zip(traces, unseen, strict=True)]
-    after = [landmark_errors(t.landmarks, f).mean() for t, f in zip(traces, unseen, strict=True)]
+    before = [accuracy(t.steps[0].landmarks, f.points).mean_percent for t, f in zip(traces, unseen, strict=True)]
+    after = [accuracy(t.landmarks, f.points).mean_percent for t, f in zip(traces, unseen, strict=True)]
     assert all(trace.success for trace in traces)
     assert np.mean(after) < 0.7 * np.mean(before)
 
@@ -149,15 +161,50 @@ def test_the_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         assert "1 of 13 annotations skipped" in err
         assert "init perturbed" in out
         assert out.splitlines()[-1] == str(model / "main_own.txt")
+        calibration = load_model(model).calibration
+        assert calibration.held_out and calibration.faces == 3 and calibration.options == FitOptions()
+        assert f"calibrated: {len(calibration.worked)} fits that worked, {len(calibration.failed)} that failed" in out
         words = ["evaluate", str(folder), "--model", str(model), "--init", "box", "-o", str(tmp_path / "result")]
         assert main([*words, "--only", str(model / "held_out.txt"), "--preset", "openface-wild"]) == 0
         assert "3 of 3 faces fitted" in capsys.readouterr().out
         assert sorted(p.name for p in (tmp_path / "result").iterdir()) == ["cumulative_error.png", "errors.csv"]
         assert (tmp_path / "result" / "errors.csv").read_text().count("\n") == 4
+        assert main([*words, "--calibrate", "-O", "sigma=2"]) == 0
+        assert f"{model / 'main_own.calibration.json'}\ncalibrated: " in capsys.readouterr().out
+        again = load_model(model).calibration
+        assert (again.held_out, again.faces, again.options) == (False, 12, FitOptions(sigma=2))
+        assert main([*words, "--only", str(model / "held_out.txt"), "--calibration", str(tmp_path / "c.json")]) == 0
+        assert read_calibration(tmp_path / "c.json").faces == 3 and load_model(model).calibration.faces == 12
     finally:
         (folder / "broken.pts").unlink()
+    capsys.readouterr()
     assert main(["models"]) == 0
     assert capsys.readouterr().out.startswith("portrait68: 68 landmarks, ")
+
+
+def test_where_the_model_s_folder_cannot_be_written_a_person_s_own_takes_the_calibration(
+    folder: Path, trained: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where a folder should be")
+    monkeypatch.setattr("clnf_engine.io.calibration_file.calibration_path", lambda main: blocked / "c.json")
+    words = [
+        "evaluate",
+        str(folder),
+        "--model",
+        str(trained.main_file),
+        "--init",
+        "box",
+        "-o",
+        str(tmp_path / "result"),
+    ]
+    assert main([*words, "--calibrate"]) == 2  # the tests' own folder cannot be written either
+    assert "cannot be written" in capsys.readouterr().err
+    monkeypatch.setenv("CLNF_CALIBRATIONS", str(tmp_path / "own"))
+    assert main([*words, "--calibrate"]) == 0
+    model = load_model(trained.main_file)
+    assert f"{tmp_path / 'own' / model.fingerprint}.json\ncalibrated: " in capsys.readouterr().out
+    assert model.calibration is not None and model.calibration.faces == 12
 
 
 @pytest.mark.parametrize(
@@ -172,6 +219,8 @@ def test_the_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         (["train", ".", "-o", "x", "-O", "bump=wide"], "-O 'bump=wide': expected a number"),
         (["evaluate", "nowhere"], "nowhere: cannot be read as a folder of faces"),
         (["evaluate", ".", "--seed", "-1"], "--seed is -1"),
+        (["evaluate", ".", "--calibration", "no/folder/c.json"], "no/folder/c.json: cannot be written"),
+        (["evaluate", ".", "--calibration", "c.json", "--calibrate"], "not allowed with argument"),
         (["evaluate", ".", "--model", "nowhere"], "no such file, folder or shipped model"),
     ],
 )

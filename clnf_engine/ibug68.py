@@ -43,6 +43,12 @@ LEFT_EYE, RIGHT_EYE = range(36, 42), range(42, 48)
 OUTER_EYE_CORNERS = (36, 45)
 
 
+def eye_distance(points: Floats) -> float:
+    """Distance of the outer eye corners of (68, 2) landmarks."""
+    left, right = points[list(OUTER_EYE_CORNERS)]
+    return float(np.linalg.norm(right - left))
+
+
 def mirrored(points: Floats, width: float = 1.0) -> Floats:
     """Landmarks of the mirrored image.
 

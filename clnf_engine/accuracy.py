@@ -1,0 +1,79 @@
+"""Accuracy: how far landmarks are from the truth, in px and as a share of the outer-eye distance.
+
+Sagonas et al., "300 faces in-the-wild challenge", ICCVW 2013, §4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from clnf_engine.arrays import Floats, read_only
+from clnf_engine.errors import TruthError
+from clnf_engine.ibug68 import N_LANDMARKS, REGIONS, eye_distance
+
+
+@dataclass(frozen=True, eq=False)
+class Accuracy:
+    """Distances of landmarks from the truth.
+
+    Attributes
+    ----------
+    distances : (n,) float64
+        Of every landmark, image px.
+    eye_distance : float or None
+        Between the true outer eye corners, image px; None unless there are 68 landmarks and the corners are apart.
+    """
+
+    distances: Floats
+    eye_distance: float | None = None
+
+    @property
+    def mean(self) -> float:
+        """Mean distance over all landmarks, px."""
+        return float(self.distances.mean())
+
+    @cached_property
+    def percent(self) -> Floats | None:
+        """Distance of every landmark, % of the outer-eye distance, (n,); None where that is not known."""
+        return None if self.eye_distance is None else read_only(100 * self.distances / self.eye_distance)
+
+    @property
+    def mean_percent(self) -> float | None:
+        """Mean distance over all landmarks, % of the outer-eye distance."""
+        return None if self.percent is None else float(self.percent.mean())
+
+    @property
+    def regions(self) -> Mapping[str, float]:
+        """Mean distance over the landmarks of every region, % of the outer-eye distance; empty where not known."""
+        percent = self.percent
+        if percent is None:
+            return {}
+        return {name: float(percent[list(landmarks)].mean()) for name, landmarks in REGIONS.items()}
+
+
+def accuracy(landmarks: Floats, truth: Floats) -> Accuracy:
+    """How far landmarks are from the truth.
+
+    Parameters
+    ----------
+    landmarks, truth : (n, 2) float64
+        Image px.
+
+    Returns
+    -------
+    Accuracy
+
+    Raises
+    ------
+    TruthError
+        When there are not as many landmarks as true ones.
+    """
+    if landmarks.shape != truth.shape:
+        raise TruthError(f"there are {len(truth)} true landmarks; expected {len(landmarks)}, as many as are fitted")
+    # Without corners, or with corners in one place, there is nothing to take a share of.
+    corners = (eye_distance(truth) or None) if len(truth) == N_LANDMARKS else None
+    return Accuracy(read_only(np.linalg.norm(landmarks - truth, axis=1)), corners)
