@@ -171,6 +171,7 @@ class MainWindow(QMainWindow):
             view.hovered.connect(partial(self._show_pixel, name))
             view.box_dragged.connect(partial(self._drag_box, name))
             view.box_turned.connect(partial(self._turn_box, name))
+            view.box_grabbed.connect(session.history.end_run)
             view.box_released.connect(session.history.end_run)
         self.panes.atlas.hovered.connect(self._show_cell)
         self.options.lane_chosen.connect(session.set_active)

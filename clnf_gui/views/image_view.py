@@ -32,6 +32,7 @@ class ImageView(pg.GraphicsLayoutWidget):
     """(x, y, width, height) of the starting box, upright, while it is moved or sized, image px."""
     box_turned = Signal(float)
     """Angle of the starting box, radians, clockwise on the screen, while it is turned."""
+    box_grabbed = Signal()
     box_released = Signal()
     hovered = Signal(object)
     """(x, y) in image px under the mouse, or None."""
@@ -57,6 +58,7 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.roi.hide()
         self.roi.dragged.connect(self.box_dragged)
         self.roi.turned.connect(self.box_turned)
+        self.roi.grabbed.connect(self.box_grabbed)
         self.roi.released.connect(self.box_released)
         self.label = pg.TextItem(color="#ffffff", fill=pg.mkBrush(20, 20, 20, 190), anchor=(-0.15, 1.2))
         for item in (

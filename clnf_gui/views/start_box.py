@@ -79,6 +79,7 @@ class StartBox(pg.ROI):
     """(x, y, width, height) of the upright box about the same centre, image px, while it is moved or sized."""
     turned = Signal(float)
     """The angle, radians, clockwise on the screen, above -π and at most π, while it is turned."""
+    grabbed = Signal()
     released = Signal()
 
     def __init__(self) -> None:
@@ -88,6 +89,7 @@ class StartBox(pg.ROI):
             self.addScaleHandle((x, y), (1 - x, 1 - y))
         self.knob = self.addRotateHandle((0.5, -_ABOVE), (0.5, 0.5), item=_Knob(self))
         self.sigRegionChanged.connect(self._on_moved)
+        self.sigRegionChangeStarted.connect(lambda _: self.grabbed.emit())
         self.sigRegionChangeFinished.connect(lambda _: self.released.emit())
 
     def show_box(self, box: Box, angle: float) -> None:

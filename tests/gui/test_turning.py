@@ -25,7 +25,8 @@ from clnf_gui.session.document import read_session, write_session
 from clnf_gui.views.start_box import StartBox, corner, upright
 from clnf_gui.window import MainWindow
 
-from .conftest import wait_for_fit
+from .conftest import TIMEOUT_MS, wait_for_fit
+from .test_panes import click_row, show
 
 SIDE = st.floats(1e-2, 1e4)
 PLACE = st.floats(-1e4, 1e4)
@@ -168,6 +169,18 @@ def test_the_handle_turns_the_start(qtbot: QtBot, window: MainWindow, drag: obje
     assert session.start("A").initial is initial
 
 
+def test_what_was_typed_before_a_drag_is_undone_after_it(window: MainWindow, drag: object) -> None:
+    run(window, "box")
+    type_into(window.options.rotation["roll"], "12.5")
+    window.repaint_now()
+    drag(knob(window), knob(window) + QPointF(30, 5))
+    assert rotation(window.session)[2] > math.radians(14)
+    run(window, "undo")
+    assert rotation(window.session)[2] == math.radians(12.5)
+    run(window, "undo")
+    assert rotation(window.session)[2] == 0.0
+
+
 @pytest.mark.parametrize("degrees", [-61, 34, 91, 169, -179])
 def test_with_shift_in_steps_of_five_degrees(window: MainWindow, drag: object, degrees: int) -> None:
     run(window, "box")
@@ -283,6 +296,40 @@ def test_perturbing_acts_on_the_turned_start(window: MainWindow) -> None:
     assert rotation(session) == (0.1, -0.2, 0.3)
     session.perturb(5, 0.0)
     assert session.start("A").initial is base
+
+
+def test_a_row_of_the_lab_leads_to_a_turned_start(qtbot: QtBot, window: MainWindow) -> None:
+    """The face of the photo is nearly upright; a start that lies on its side misses it, and the Lab knows better."""
+    session = window.session
+    show(window, "Lab")
+    run(window, "box")
+    session.roll(math.radians(60))
+    session.history.end_run()
+    wait_for_fit(qtbot, session)
+    wrong, lost = session.start("A"), session.lane.steps[-1].likelihood
+    session.lab.choose("starts")
+    session.diagnose(["starts"])
+    qtbot.waitUntil(lambda: not session.lab.busy, timeout=TIMEOUT_MS)
+    window.repaint_now()
+    pages = window.panes.finding.tables
+    assert "start" in pages.hint.text()
+    finding = session.lab.records["starts"].result.finding
+    best, other = finding.starts[0].initial, finding.starts[1].initial
+    assert best is not wrong.initial
+    for row in (1, 0):
+        click_row(pages.stack.currentWidget(), row)
+        window.repaint_now()
+    wait_for_fit(qtbot, session)
+    assert session.start("A").initial is best is session.lane.initial
+    assert session.lane.steps[-1].likelihood == finding.best.likelihood > lost
+    assert abs(best.rotation[2]) > 0.1
+    box = session.upright_box(best)
+    np.testing.assert_allclose(
+        corners(window.image_views["A"].roi), turned_corners(box, best.rotation[2]), rtol=0, atol=1e-9
+    )
+    for before in (other, wrong.initial):
+        session.undo()
+        assert session.start("A").initial is before
 
 
 # --- fields and commands --------------------------------------------------------------------------
