@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from clnf_engine.initial import initial_from_params as initial_from_params
     from clnf_engine.initial import initials_from_detector as initials_from_detector
     from clnf_engine.initial import perturbed as perturbed
+    from clnf_engine.initial import turned as turned
     from clnf_engine.io.video import VideoSource as VideoSource
     from clnf_engine.io.video import open_video as open_video
     from clnf_engine.library import load_model as load_model
@@ -64,6 +65,7 @@ _HOMES = {
     "initial_from_params": "initial",
     "initials_from_detector": "initial",
     "perturbed": "initial",
+    "turned": "initial",
     "VideoSource": "io.video",
     "open_video": "io.video",
     "load_model": "library",

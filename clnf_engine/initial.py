@@ -15,10 +15,20 @@ from clnf_engine.arrays import Floats, read_only
 from clnf_engine.errors import ClnfError, InitialError
 from clnf_engine.model import Model
 from clnf_engine.options import Source
-from clnf_engine.pdm import euler_angles, landmarks, params_from_box, params_from_landmarks, rotation_matrix
+from clnf_engine.pdm import (
+    centre,
+    euler_angles,
+    landmarks,
+    params_from_box,
+    params_from_landmarks,
+    rotation_matrix,
+)
 
 Box = tuple[float, float, float, float]
 """x, y, width, height in image px, around eyebrows to chin and cheek to cheek."""
+
+Rotation = tuple[float, float, float]
+"""rx, ry, rz in radians, of ``R = Rx·Ry·Rz``: pitch, yaw and roll."""
 
 _MAX_COORDINATE = 1e6
 _MAX_SCALE = 1e4
@@ -58,8 +68,14 @@ class Initial:
             raise InitialError(f"an initial parameter is larger than {_MAX_COORDINATE:g}")
         object.__setattr__(self, "params", read_only(params))
 
+    @property
+    def rotation(self) -> Rotation:
+        """Head rotation, (rx, ry, rz) in radians."""
+        rx, ry, rz = self.params[1:4].tolist()
+        return rx, ry, rz
 
-def initial_from_box(model: Model, box: Box, rotation: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Initial:
+
+def initial_from_box(model: Model, box: Box, rotation: Rotation = (0.0, 0.0, 0.0)) -> Initial:
     """Start from the mean shape in a box.
 
     Parameters
@@ -77,8 +93,7 @@ def initial_from_box(model: Model, box: Box, rotation: tuple[float, float, float
     """
     if len(box) != 4 or not all(math.isfinite(v) for v in box):
         raise InitialError(f"box {tuple(box)}: expected four finite numbers x, y, width, height")
-    if len(rotation) != 3 or not all(math.isfinite(v) for v in rotation):
-        raise InitialError(f"rotation {tuple(rotation)}: expected three finite angles rx, ry, rz in radians")
+    _check_rotation(rotation)
     if box[2] <= 0 or box[3] <= 0:
         raise InitialError(f"box has width {box[2]:g} and height {box[3]:g}; expected both above 0")
     x, y, width, height = (float(v) for v in box)
@@ -119,8 +134,7 @@ def initial_from_params(model: Model, params: Floats) -> Initial:
     params : (6 + m,) float64
     """
     params = np.asarray(params, dtype=np.float64)
-    if params.shape != (6 + model.pdm.n_modes,):
-        raise InitialError(f"parameters have shape {params.shape}; this model expects ({6 + model.pdm.n_modes},)")
+    _check_length(model, params)
     return _with_box_around(model, Initial(params, Source.PREVIOUS, (0.0, 0.0, 0.0, 0.0)))
 
 
@@ -140,6 +154,62 @@ def _overlap(a: Box, b: Box) -> float:
     """Area common to two boxes, px²."""
     sides = [max(0.0, min(a[k] + a[k + 2], b[k] + b[k + 2]) - max(a[k], b[k])) for k in (0, 1)]
     return sides[0] * sides[1]
+
+
+def turned(model: Model, initial: Initial, rotation: Rotation) -> Initial:
+    """The same start with another head rotation.
+
+    The face turns about the centre of its 3D shape, which keeps its place in the image. Scale and shape coefficients
+    stay, and so do the box, the source and the seed.
+
+    Parameters
+    ----------
+    model : Model
+    initial : Initial
+    rotation : (rx, ry, rz)
+        Radians; it takes the place of the start's own.
+
+    Raises
+    ------
+    InitialError
+        When the rotation is not three finite numbers, or the start is of a model with another number of modes.
+    """
+    _check_rotation(rotation)
+    _check_length(model, initial.params)
+    params = initial.params.copy()
+    params[1:4] = rotation
+    before, after = (rotation_matrix(p[1:4])[:2] for p in (initial.params, params))
+    params[4:6] += params[0] * (before - after) @ centre(model.pdm, params)
+    return replace(initial, params=params)
+
+
+def upright_box(model: Model, initial: Initial) -> Box:
+    """The box that a start fills once it is turned upright.
+
+    It is the start's own where the start was made from that, as from a given or detected box, and the one around the
+    upright landmarks where it was not: the box of a start from landmarks or parameters surrounds the turned face.
+
+    Parameters
+    ----------
+    model : Model
+    initial : Initial
+
+    Returns
+    -------
+    (x, y, width, height)
+        Image px. `turned` turns the face about its centre.
+
+    Raises
+    ------
+    InitialError
+        When the start is of a model with another number of modes.
+    """
+    upright = turned(model, initial, (0.0, 0.0, 0.0))
+    if min(initial.box[2:]) > 0:
+        made = params_from_box(model.pdm, initial.box)
+        if np.allclose(made, upright.params, rtol=1e-9, atol=1e-9):
+            return initial.box
+    return box_around(landmarks(model.pdm, upright.params))
 
 
 def perturbed(model: Model, initial: Initial, seed: int, amount: float = 0.1, rotation: float = 0.0) -> Initial:
@@ -213,6 +283,16 @@ def moved(
     before, after = (np.array(box_around(landmarks(model.pdm, p))) for p in (initial.params, params))
     params[4:6] += before[:2] + before[2:] * (0.5 + np.array(shift)) - (after[:2] + after[2:] / 2)
     return _with_box_around(model, replace(initial, params=params))
+
+
+def _check_rotation(rotation: Rotation) -> None:
+    if len(rotation) != 3 or not all(math.isfinite(v) for v in rotation):
+        raise InitialError(f"rotation {tuple(rotation)}: expected three finite angles rx, ry, rz in radians")
+
+
+def _check_length(model: Model, params: Floats) -> None:
+    if params.shape != (6 + model.pdm.n_modes,):
+        raise InitialError(f"parameters have shape {params.shape}; this model expects ({6 + model.pdm.n_modes},)")
 
 
 def _with_box_around(model: Model, initial: Initial) -> Initial:

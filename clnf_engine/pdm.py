@@ -149,6 +149,25 @@ def upright_shape(pdm: PDM, params: Floats, patch_scaling: float) -> Floats:
     return landmarks(pdm, np.concatenate([[patch_scaling, 0, 0, 0, 0, 0], params[6:]]))
 
 
+def centre(pdm: PDM, params: Floats) -> Floats:
+    """Centre of the bounding box of the 3D shape, neither turned nor moved.
+
+    Parameters
+    ----------
+    pdm : PDM
+    params : (6 + m,) float64
+        Only the shape coefficients count.
+
+    Returns
+    -------
+    (3,) float64
+        Model units.
+    """
+    _, shape = _pose(pdm, _bytes(params))
+    middle: Floats = (shape.min(axis=1) + shape.max(axis=1)) / 2
+    return middle
+
+
 def jacobian(pdm: PDM, params: Floats, *, rigid: bool, dtype: DTypeLike = np.float64) -> Array:
     """Derivative of the landmarks through `update` at a zero update.
 

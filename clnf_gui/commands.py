@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -211,6 +212,34 @@ def _change_speed(session: Session, direction: int) -> None:
     session.frames.set_speed(SPEEDS[min(max(at, 0), len(SPEEDS) - 1)])
 
 
+def _roll_by(degrees: float) -> Callable[[Session, Dialogs], None]:
+    """Turns the start in the image; every time is undone by itself."""
+
+    def run(session: Session, _: Dialogs) -> None:
+        start = session.start(session.active)
+        if start is not None:
+            session.history.end_run()
+            session.roll(math.remainder(start.initial.rotation[2] + math.radians(degrees), 2 * math.pi))
+            session.history.end_run()
+
+    return run
+
+
+def _turn_upright(session: Session, _: Dialogs) -> None:
+    session.history.end_run()
+    session.turn((0.0, 0.0, 0.0))
+    session.history.end_run()
+
+
+def _can_turn(session: Session) -> bool:
+    return session.model is not None and session.start(session.active) is not None
+
+
+def _is_turned(session: Session) -> bool:
+    start = session.start(session.active)
+    return session.model is not None and start is not None and any(start.initial.rotation)
+
+
 COMMANDS: tuple[Command, ...] = (
     Command("open_image", "File", "Open image or video…", lambda _, d: d.ask_image(), "Ctrl+O", "open"),
     Command("open_folder", "File", "Open folder of frames…", lambda _, d: d.ask_frames_folder(), "Ctrl+Alt+O"),
@@ -258,6 +287,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("quit", "File", "Quit", lambda _, d: d.close_window(), "Ctrl+Q"),
     Command("undo", "Edit", "Undo", lambda s, _: s.undo(), "Ctrl+Z", "undo", can=lambda s: s.history.can_undo),
     Command("redo", "Edit", "Redo", lambda s, _: s.redo(), "Ctrl+Shift+Z", "redo", can=lambda s: s.history.can_redo),
+    Command("roll_left", "Edit", "Turn the start left by 5°", _roll_by(-5), "Ctrl+[", can=_can_turn),
+    Command("roll_right", "Edit", "Turn the start right by 5°", _roll_by(5), "Ctrl+]", can=_can_turn),
+    Command("upright", "Edit", "Upright start", _turn_upright, "Ctrl+U", can=_is_turned),
     Command("first", "Step", "To the start", lambda s, _: s.cursor.move_cursor(0), "Home", "first", True),
     Command("stage_back", "Step", "Stage back", lambda s, _: s.cursor.move_by_stage(-1), "PgUp", "stage-back", True),
     Command("phase_back", "Step", "Phase back", lambda s, _: s.cursor.move_by_phase(-1), "Up", "phase-back", True),

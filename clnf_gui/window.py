@@ -110,6 +110,8 @@ class MainWindow(QMainWindow):
             view.landmark_clicked.connect(session.select)
             view.hovered.connect(partial(self._show_pixel, name))
             view.box_dragged.connect(partial(self._drag_box, name))
+            view.box_turned.connect(partial(self._turn_box, name))
+            view.box_grabbed.connect(session.history.end_run)
             view.box_released.connect(session.history.end_run)
         self.panes.atlas.hovered.connect(self._show_cell)
         self.options.lane_chosen.connect(session.set_active)
@@ -117,6 +119,7 @@ class MainWindow(QMainWindow):
         self.options.options_chosen.connect(session.set_options)
         self.options.face_chosen.connect(session.start_from_face)
         self.options.box_chosen.connect(session.start_from_box)
+        self.options.rotation_chosen.connect(session.turn)
         self.options.landmarks_wanted.connect(self.dialogs.ask_landmarks)
         self.options.result_chosen.connect(session.start_from_result)
         self.options.perturbation_chosen.connect(session.perturb)
@@ -200,7 +203,8 @@ class MainWindow(QMainWindow):
         session = self.session
         start = session.start(session.active)
         like_a = session.active == "B" and session.lane.chosen.start is None and session.video is None
-        self.options.show_initial(start, session.scene.faces, like_a)
+        box = None if start is None else session.upright_box(start.base)
+        self.options.show_initial(start, session.scene.faces, like_a, box)
         self.options.setEnabled(session.start("A") is not None or session.video is not None)
         self.message_bar.show_note(session.note)
 
@@ -235,7 +239,10 @@ class MainWindow(QMainWindow):
             view.show_truth(session.scene.truth, session.look)
             view.show_other(None if other is None or not session.comparing else other.landmarks, session.look)
             start = session.start(name)
-            view.show_box(start.initial.box if start is not None and session.look.show_box else None)
+            if start is None or not session.look.show_box:
+                view.show_box(None)
+            else:
+                view.show_box(session.upright_box(start.initial), start.initial.rotation[2])
 
     def _paint_pins(self) -> None:
         self.pins.paint(self.session)
@@ -300,6 +307,11 @@ class MainWindow(QMainWindow):
         """The fit follows the box live, in the lane whose box is dragged."""
         self.session.set_active(name)
         self.session.start_from_box(box)
+
+    def _turn_box(self, name: str, angle: float) -> None:
+        """The fit follows live, in the lane whose box is turned."""
+        self.session.set_active(name)
+        self.session.roll(angle)
 
     def _show_pixel(self, name: str, point: tuple[float, float] | None) -> None:
         for other, view in self.image_views.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from clnf_engine.arrays import Floats
-    from clnf_engine.initial import Box, Initial
+    from clnf_engine.initial import Box, Initial, Rotation
     from clnf_engine.model import Model
     from clnf_engine.trace import Trace
 
@@ -71,6 +72,12 @@ def add_fit_choices(command: argparse.ArgumentParser) -> None:
         "--box", metavar="X,Y,W,H", type=_box, help="start from this box: eyebrows to chin, cheek to cheek, px"
     )
     start.add_argument("--landmarks", metavar="F.pts", help="start from these landmarks")
+    command.add_argument(
+        "--rotation",
+        metavar="RX,RY,RZ",
+        type=_rotation,
+        help="start with the face of the box or the detector turned: pitch, yaw, roll in degrees",
+    )
 
 
 def add_truth(command: argparse.ArgumentParser) -> None:
@@ -98,6 +105,14 @@ def _box(text: str) -> Box:
     return x, y, width, height
 
 
+def _rotation(text: str) -> Rotation:
+    try:
+        rx, ry, rz = (math.radians(float(word)) for word in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected three angles rx,ry,rz in degrees") from None
+    return rx, ry, rz
+
+
 def chosen_options(args: argparse.Namespace) -> FitOptions:
     """The preset, with its options changed."""
     return preset(args.preset).with_text(args.option)
@@ -113,9 +128,11 @@ def starts(
     if given is not None:
         return [given]
     if truth is None:
-        return initials_from_detector(model, gray)
-    found = detected_at(model, gray, box_around(truth))
-    return [] if found is None else [found]
+        found = initials_from_detector(model, gray)
+    else:
+        there = detected_at(model, gray, box_around(truth))
+        found = [] if there is None else [there]
+    return [_turned(model, initial, args) for initial in found]
 
 
 def true_landmarks(model: Model, args: argparse.Namespace) -> Floats | None:
@@ -137,13 +154,22 @@ def given_start(model: Model, args: argparse.Namespace) -> Initial | None:
     from clnf_engine.io.landmarks import read_pts
 
     if args.box is not None:
-        return initial_from_box(model, args.box)
+        return _turned(model, initial_from_box(model, args.box), args)
     if args.landmarks is None:
         return None
+    if args.rotation is not None:
+        raise InitialError("--rotation turns the face of a box or of the detector; landmarks have a rotation already")
     try:
         return initial_from_landmarks(model, read_pts(args.landmarks))
     except InitialError as error:
         raise LandmarkFileError(args.landmarks, "", str(error)) from error
+
+
+def _turned(model: Model, initial: Initial, args: argparse.Namespace) -> Initial:
+    """A start, turned if the arguments tell a rotation."""
+    from clnf_engine.initial import turned
+
+    return initial if args.rotation is None else turned(model, initial, args.rotation)
 
 
 def prepare_file(path: str, sources: Sequence[str]) -> None:

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         words = sys.argv[1:] if argv is None else argv
-        args = _parser().parse_args(_joined_box(words))
+        args = _parser().parse_args(_joined_numbers(words))
         args.typed = shlex.join(["clnf", *words])
         with told_what_to_install(OPENCV_LIBRARIES):
             code: int = args.run(args)
@@ -125,11 +125,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _joined_box(argv: Sequence[str]) -> list[str]:
-    """Write ``--box V`` as ``--box=V``; argparse would take the minus of a negative x for an option."""
+def _joined_numbers(argv: Sequence[str]) -> list[str]:
+    """Write ``--box V`` as ``--box=V``; argparse would take the minus of a negative number for an option."""
     joined: list[str] = []
     for word in argv:
-        if joined and joined[-1] == "--box":
+        if joined and joined[-1] in ("--box", "--rotation"):
             joined[-1] += f"={word}"
         else:
             joined.append(word)

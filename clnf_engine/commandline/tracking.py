@@ -49,6 +49,8 @@ def _track(args: argparse.Namespace) -> int:
     output, overlay = _outputs(args)
     if output is not None:
         check_names(output, overlay)
+    if args.rotation is not None and args.box is None and args.landmarks is None:
+        raise ClnfError("--rotation turns the box that a tracking starts from; give one with --box")
     model = load_model(args.model)
     first = given_start(model, args)
     with open_video(args.video) as source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -22,6 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 from clnf_engine import FitOptions, Initial, preset
+from clnf_engine.initial import Box, Rotation
 from clnf_engine.options import Source
 from clnf_engine.presets import PRESETS
 from clnf_gui.panels.editor_keys import EditorKeys
@@ -32,6 +34,13 @@ from clnf_gui.theme import CHECKED_STYLE, LANE_COLOURS
 
 _CUSTOM = "custom"
 _BOX_LIMIT = 100_000.0
+_CONVENTION = "R = Rx·Ry·Rz, about the centre of the face; a fit keeps every angle within ±90°."
+_ANGLES = {
+    "roll": (2, 180.0, "rz: in the image, clockwise where positive."),
+    "yaw": (1, 90.0, "ry: to the left of the image where positive."),
+    "pitch": (0, 90.0, "rx: down where positive."),
+}
+"""Of every angle: its place in (rx, ry, rz), the largest, degrees, and what it does."""
 
 
 class OptionsPanel(QWidget):
@@ -45,6 +54,8 @@ class OptionsPanel(QWidget):
     face_chosen = Signal(int)
     box_chosen = Signal(object)
     """(x, y, width, height), image px."""
+    rotation_chosen = Signal(object)
+    """(rx, ry, rz) of the head, radians."""
     landmarks_wanted = Signal()
     result_chosen = Signal()
     perturbation_chosen = Signal(int, float)
@@ -121,6 +132,7 @@ class OptionsPanel(QWidget):
                 spin.valueChanged.connect(self._emit_box)
                 row.addWidget(spin)
             form.addRow(label, row)
+        self._add_rotation(form)
         self.seed, self.amount = QSpinBox(), QDoubleSpinBox()
         self.seed.setRange(0, 999_999)
         self.seed.setAccessibleName("Perturbation seed")
@@ -153,15 +165,47 @@ class OptionsPanel(QWidget):
         form.addRow("Now", self.source)
         return group
 
-    def show_initial(self, start: Start | None, faces: tuple[Initial, ...], like_a: bool = False) -> None:
-        """Mirror a lane's start; `like_a` when it is that of lane A."""
+    def _add_rotation(self, form: QFormLayout) -> None:
+        """Rows of the three angles, and a button that puts them to 0."""
+        self._rotation: Rotation = (0.0, 0.0, 0.0)
+        self.rotation = {name: QDoubleSpinBox() for name in _ANGLES}
+        for name, (index, limit, tip) in _ANGLES.items():
+            spin = self.rotation[name]
+            spin.setRange(-limit, limit)
+            spin.setDecimals(1)
+            spin.setSuffix("°")
+            spin.setAccessibleName(f"{name.capitalize()} of the start, degrees")
+            spin.setToolTip(f"{tip} {_CONVENTION}")
+            spin.setKeyboardTracking(False)
+            spin.valueChanged.connect(partial(self._emit_rotation, index))
+        self.upright = QPushButton("Upright")
+        self.upright.setToolTip("Start with the face upright and frontal")
+        self.upright.clicked.connect(lambda: self.rotation_chosen.emit((0.0, 0.0, 0.0)))
+        for label, widgets in (
+            ("Roll", (self.rotation["roll"], self.upright)),
+            ("Yaw, pitch", (self.rotation["yaw"], self.rotation["pitch"])),
+        ):
+            row = QHBoxLayout()
+            for widget in widgets:
+                row.addWidget(widget, 1)
+            form.addRow(label, row)
+
+    def show_initial(
+        self, start: Start | None, faces: tuple[Initial, ...], like_a: bool = False, box: Box | None = None
+    ) -> None:
+        """Mirror a lane's start and its upright box; `like_a` when it is that of lane A."""
         base, initial = (None, None) if start is None else (start.base, start.initial)
         self.like_a.setEnabled(not like_a)
         self._quietly(self.face, lambda: self._fill_faces(base, faces))
-        if base is not None:
-            for spin, value in zip(self.box, base.box, strict=True):
+        if box is not None:
+            for spin, value in zip(self.box, box, strict=True):
                 self._quietly(spin, partial(spin.setValue, value))
         if initial is not None:
+            self._rotation = initial.rotation
+            for name, (index, _, _) in _ANGLES.items():
+                spin = self.rotation[name]
+                self._quietly(spin, partial(spin.setValue, math.degrees(self._rotation[index])))
+            self.upright.setEnabled(any(self._rotation))
             perturbed = initial.seed is not None
             if not perturbed:
                 self._quietly(self.amount, lambda: self.amount.setValue(0.0))
@@ -171,7 +215,9 @@ class OptionsPanel(QWidget):
                 Source.LANDMARKS: "landmarks of a file",
                 Source.PREVIOUS: "the result of a fit",
             }
-            text = names[initial.source] + (f", perturbed with seed {initial.seed}" if perturbed else "")
+            text = names[initial.source]
+            text += ", turned" if initial.source in (Source.BOX, Source.DETECTOR) and any(self._rotation) else ""
+            text += f", perturbed with seed {initial.seed}" if perturbed else ""
             self.source.setText(f"as lane A: {text}" if like_a else text)
 
     def _fill_faces(self, base: Initial | None, faces: tuple[Initial, ...]) -> None:
@@ -188,6 +234,12 @@ class OptionsPanel(QWidget):
 
     def _emit_box(self) -> None:
         self.box_chosen.emit(tuple(spin.value() for spin in self.box))
+
+    def _emit_rotation(self, index: int, degrees: float) -> None:
+        """The other angles stay as they are, not as the fields round them."""
+        rx, ry, rz = (math.radians(degrees) if k == index else angle for k, angle in enumerate(self._rotation))
+        self._rotation = rx, ry, rz  # now: the next change may come before the mirror
+        self.rotation_chosen.emit(self._rotation)
 
     def _emit_perturbation(self) -> None:
         self.perturbation_chosen.emit(self.seed.value(), self.amount.value() / 100)

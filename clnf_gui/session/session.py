@@ -21,6 +21,7 @@ from clnf_engine import (
     initial_from_landmarks,
     initial_from_params,
     perturbed,
+    turned,
 )
 from clnf_engine.calibration import Verdict, judge
 from clnf_engine.deviations import DEVIATIONS, without_deviations
@@ -28,7 +29,7 @@ from clnf_engine.diagnostics.divergence import divergence
 from clnf_engine.diagnostics.finding import Link
 from clnf_engine.diagnostics.tools import Tool
 from clnf_engine.errors import LandmarkFileError
-from clnf_engine.initial import Box
+from clnf_engine.initial import Box, Rotation, upright_box
 from clnf_engine.io.images import Image
 from clnf_engine.io.landmarks import read_pts
 from clnf_engine.options import Source
@@ -179,6 +180,13 @@ class Session(QObject):
         given = self.choices.start(name, frame)
         return given or (None if offered is None else Start(offered, offered, frame))
 
+    def upright_box(self, initial: Initial) -> Box:
+        """The box of a start before it is turned about the box's centre; its own where no model can tell."""
+        model = self.scene.model
+        if model is None or initial.params.shape != (6 + model.pdm.n_modes,):
+            return initial.box
+        return upright_box(model, initial)
+
     def trace(self, name: str = "") -> Trace | None:
         """A lane's run as a Trace (the active lane's without a name); None before its first Step."""
         scene = self.scene
@@ -291,10 +299,13 @@ class Session(QObject):
     # --- starts -------------------------------------------------------------------------------
 
     def set_initial(self, initial: Initial, base: Initial | None = None, kind: str = "start") -> None:
-        """Start the active lane from `initial`, which a perturbation may have made of `base`."""
+        """Start the active lane from `initial`, which a perturbation may have made of `base`.
+
+        A run of starts of one kind, such as a drag, is undone as one; with an empty kind this one is undone by itself.
+        """
         self.tracker.set_chasing(False)
         start = Start(base or initial, initial, self.scene.frame)
-        self.choose(self.choices.with_lane(self.active, start=start), f"{kind} {self.active}")
+        self.choose(self.choices.with_lane(self.active, start=start), kind and f"{kind} {self.active}")
 
     def start_like_a(self) -> None:
         """Let lane B start where A does."""
@@ -306,8 +317,30 @@ class Session(QObject):
             self.set_initial(self.scene.faces[index])
 
     def start_from_box(self, box: Box) -> None:
-        """Start from the mean shape in a box, (x, y, width, height) in image px."""
-        self._start(lambda model: initial_from_box(model, box))
+        """Start from the mean shape in an upright box, (x, y, width, height) in image px, turned as it is now."""
+        start = self.start(self.active)
+        rotation = (0.0, 0.0, 0.0) if start is None else start.initial.rotation
+        self._start(lambda model: turned(model, initial_from_box(model, box), rotation))
+
+    def turn(self, rotation: Rotation) -> None:
+        """Give the start another head rotation, (rx, ry, rz) in radians; a perturbation is turned with it."""
+        start = self.start(self.active)
+        if self.scene.model is None or start is None or start.initial.rotation == rotation:
+            return
+        try:
+            base = turned(self.scene.model, start.base, rotation)
+            initial = base if start.initial is start.base else turned(self.scene.model, start.initial, rotation)
+        except ClnfError as error:
+            self.failed.emit(str(error), "")
+            return
+        self.set_initial(initial, base)
+
+    def roll(self, angle: float) -> None:
+        """Turn the start to an angle in the image, radians, clockwise where positive; pitch and yaw stay."""
+        start = self.start(self.active)
+        if start is not None:
+            pitch, yaw, _ = start.initial.rotation
+            self.turn((pitch, yaw, angle))
 
     def start_from_landmarks(self, path: str | Path) -> None:
         """Start from the landmarks of a ``.pts`` file."""
@@ -372,7 +405,7 @@ class Session(QObject):
         lane = self.active if result is None else result.lanes[0]
         if isinstance(link, Initial):
             self.set_active(lane)
-            self.set_initial(link)
+            self.set_initial(link, kind="")
         elif isinstance(link, str):
             self.try_deviation(link, lane)
         elif not isinstance(link, int):
@@ -500,7 +533,7 @@ class Session(QObject):
         if initial is None or not len(steps) or initial.source is source:
             return initial if len(steps) else None
         if source is Source.BOX:
-            return initial_from_box(model, initial.box)
+            return turned(model, initial_from_box(model, upright_box(model, initial)), initial.rotation)
         return initial_from_landmarks(model, steps[-1].landmarks)
 
     def track_from_here(self) -> None:

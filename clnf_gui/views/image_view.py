@@ -13,6 +13,7 @@ from PySide6.QtGui import QTransform
 from PySide6.QtWidgets import QLabel
 
 from clnf_engine import ResponseMaps, Step
+from clnf_engine.initial import Box
 from clnf_engine.steps import numbers_of
 from clnf_gui.look import Look, Moment
 from clnf_gui.theme import (
@@ -29,6 +30,7 @@ from clnf_gui.theme import (
 )
 from clnf_gui.views.landmark_numbers import LandmarkNumbers
 from clnf_gui.views.pens import Pens
+from clnf_gui.views.start_box import StartBox
 
 _PICK_RADIUS = 12.0
 _TRAIL = 5
@@ -50,7 +52,10 @@ class ImageView(pg.GraphicsLayoutWidget):
     landmark_clicked = Signal(object)
     """Index of the landmark under a click, or None."""
     box_dragged = Signal(object)
-    """(x, y, width, height) of the starting box while it is dragged, image px."""
+    """(x, y, width, height) of the starting box, upright, while it is moved or sized, image px."""
+    box_turned = Signal(float)
+    """Angle of the starting box, radians, clockwise on the screen, while it is turned."""
+    box_grabbed = Signal()
     box_released = Signal()
     hovered = Signal(object)
     """(x, y) in image px under the mouse, or None."""
@@ -75,12 +80,12 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.title.hide()
         self._name = name
         self.numbers = LandmarkNumbers()
-        self.roi = pg.RectROI((0, 0), (1, 1), rotatable=False)
-        for corner, opposite in (((0, 0), (1, 1)), ((1, 0), (0, 1)), ((0, 1), (1, 0))):
-            self.roi.addScaleHandle(corner, opposite)
+        self.roi = StartBox()
         self.roi.hide()
-        self.roi.sigRegionChanged.connect(self._on_box_dragged)
-        self.roi.sigRegionChangeFinished.connect(lambda _: self.box_released.emit())
+        self.roi.dragged.connect(self.box_dragged)
+        self.roi.turned.connect(self.box_turned)
+        self.roi.grabbed.connect(self.box_grabbed)
+        self.roi.released.connect(self.box_released)
         self.label = pg.TextItem(color="#ffffff", fill=pg.mkBrush(20, 20, 20, 190), anchor=(-0.15, 1.2))
         for item in (
             self.image_item,
@@ -203,23 +208,11 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.title.adjustSize()
         self.title.setVisible(bool(text))
 
-    def show_box(self, box: tuple[float, float, float, float] | None) -> None:
-        """Show the starting box to be dragged; None hides it."""
+    def show_box(self, box: Box | None, angle: float = 0.0) -> None:
+        """Show the starting box, turned about its centre by an angle in radians, to be dragged; None hides it."""
         self.roi.setVisible(box is not None)
-        if box is not None and box != self._roi_box():
-            blocked = self.roi.blockSignals(True)
-            self.roi.setPos(box[:2], update=False)
-            self.roi.setSize(box[2:])
-            self.roi.blockSignals(blocked)
-
-    def _roi_box(self) -> tuple[float, float, float, float]:
-        (x, y), (width, height) = self.roi.pos(), self.roi.size()
-        return float(x), float(y), float(width), float(height)
-
-    def _on_box_dragged(self) -> None:
-        box = self._roi_box()
-        if box[2] >= 1 and box[3] >= 1:
-            self.box_dragged.emit(box)
+        if box is not None:
+            self.roi.show_box(box, angle)
 
     def show_crosshair(self, point: tuple[float, float] | None) -> None:
         """Mark the place, image px, that the mouse points at in the other view."""

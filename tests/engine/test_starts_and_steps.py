@@ -26,8 +26,9 @@ from clnf_engine import (
     initial_from_params,
     initials_from_detector,
     perturbed,
+    turned,
 )
-from clnf_engine.initial import box_around, moved
+from clnf_engine.initial import box_around, moved, upright_box
 from clnf_engine.options import Source
 from clnf_engine.pdm import landmarks
 from clnf_engine.steps import Stage, Step, describe
@@ -66,6 +67,8 @@ def test_impossible_boxes(bad: Any) -> None:
 def test_impossible_rotations(rotation: Any) -> None:
     with pytest.raises(InitialError):
         initial_from_box(tiny_model(), (0, 0, 10, 10), rotation)
+    with pytest.raises(InitialError):
+        turned(tiny_model(), start(), rotation)
 
 
 def test_impossible_landmarks() -> None:
@@ -98,8 +101,11 @@ def test_impossible_params() -> None:
 
 
 def test_a_start_of_another_model() -> None:
+    foreign = Initial(np.array([1.0, 0, 0, 0, 50, 50]), Source.PREVIOUS, (0, 0, 1, 1))
     with pytest.raises(InitialError, match="this model expects"):
-        fit_steps(tiny_image(), tiny_model(), Initial(np.array([1.0, 0, 0, 0, 50, 50]), Source.PREVIOUS, (0, 0, 1, 1)))
+        fit_steps(tiny_image(), tiny_model(), foreign)
+    with pytest.raises(InitialError, match="this model expects"):
+        turned(tiny_model(), foreign, (0.0, 0.0, 1.0))
 
 
 def test_a_start_moved_in_the_image_moves_its_landmarks_about_the_middle_of_their_box() -> None:
@@ -149,6 +155,69 @@ def test_start_from_landmarks_meets_them() -> None:
     assert initial.source is Source.LANDMARKS
     np.testing.assert_allclose(landmarks(tiny_model().pdm, initial.params), true_landmarks(), rtol=0, atol=0.05)
     assert initial.box == box_around(true_landmarks())
+
+
+ANGLE = st.floats(-math.pi, math.pi)
+ROTATION = st.tuples(ANGLE, ANGLE, ANGLE)
+
+
+@given(ANGLE, ANGLE)
+def test_a_roll_turns_the_landmarks_in_the_image(old: float, new: float) -> None:
+    """About the centre of the box that was given, by the angle, clockwise on the screen (y is down)."""
+    x, y, width, height = box = start().box
+    upright = landmarks(tiny_model().pdm, start().params)
+    initial = turned(tiny_model(), turned(tiny_model(), start(), (0.0, 0.0, old)), (0.0, 0.0, new))
+    middle, c, s = np.array([x + width / 2, y + height / 2]), math.cos(new), math.sin(new)
+    expected = middle + (upright - middle) @ np.array([[c, s], [-s, c]])
+    np.testing.assert_allclose(landmarks(tiny_model().pdm, initial.params), expected, rtol=0, atol=1e-9)
+    assert (initial.source, initial.box, initial.seed) == (Source.BOX, box, None)
+
+
+def _crooked() -> Initial:
+    """A start with a shape and a rotation of its own, as of the previous frame."""
+    params = true_params()
+    params[1:4], params[6:] = (0.3, -0.4, 0.5), (9.0, -6.0, 4.0, 3.0)
+    return initial_from_params(tiny_model(), params)
+
+
+@given(ROTATION)
+def test_the_centre_of_a_turned_face_keeps_its_place(rotation: tuple[float, float, float]) -> None:
+    pdm, initial = tiny_model().pdm, _crooked()
+
+    def centre_in_image(params: np.ndarray) -> np.ndarray:
+        """Of the box around the 3D shape; R = Rx·Ry·Rz written out."""
+        rx, ry, rz = params[1:4]
+        about_x = np.array([[1, 0, 0], [0, math.cos(rx), -math.sin(rx)], [0, math.sin(rx), math.cos(rx)]])
+        about_y = np.array([[math.cos(ry), 0, math.sin(ry)], [0, 1, 0], [-math.sin(ry), 0, math.cos(ry)]])
+        about_z = np.array([[math.cos(rz), -math.sin(rz), 0], [math.sin(rz), math.cos(rz), 0], [0, 0, 1]])
+        shape = (pdm.mean + pdm.modes @ params[6:]).reshape(3, -1)
+        centre = (shape.min(axis=1) + shape.max(axis=1)) / 2
+        return params[0] * (about_x @ about_y @ about_z @ centre)[:2] + params[4:6]
+
+    there = turned(tiny_model(), initial, rotation)
+    assert there.rotation == rotation
+    np.testing.assert_array_equal(there.params[[0, *range(6, 10)]], initial.params[[0, *range(6, 10)]])
+    np.testing.assert_allclose(centre_in_image(there.params), centre_in_image(initial.params), rtol=0, atol=1e-9)
+    back = turned(tiny_model(), there, initial.rotation)
+    np.testing.assert_allclose(back.params, initial.params, rtol=0, atol=1e-9)
+
+
+def test_turning_keeps_the_seed() -> None:
+    initial = perturbed(tiny_model(), start(), 7)
+    there = turned(tiny_model(), initial, (0.0, 0.0, 1.0))
+    assert (there.seed, there.box, there.source) == (7, initial.box, Source.BOX)
+
+
+@given(ROTATION)
+def test_the_upright_box_of_a_turned_box_is_that_box(rotation: tuple[float, float, float]) -> None:
+    assert upright_box(tiny_model(), turned(tiny_model(), start(stretch=1.3), rotation)) == start(stretch=1.3).box
+
+
+@given(ROTATION)
+def test_the_upright_box_of_other_starts_is_around_the_upright_landmarks(rotation: tuple[float, float, float]) -> None:
+    upright = turned(tiny_model(), _crooked(), (0.0, 0.0, 0.0))
+    box = upright_box(tiny_model(), turned(tiny_model(), _crooked(), rotation))
+    np.testing.assert_allclose(box, box_around(landmarks(tiny_model().pdm, upright.params)), rtol=0, atol=1e-9)
 
 
 @given(st.integers(0, 2**63), st.floats(0, 0.5), st.floats(0, 0.5))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,12 +16,13 @@ import numpy as np
 import pytest
 
 import clnf_engine
-from clnf_engine import FitOptions, Model, Trace, fit, initial_from_box, initial_from_landmarks, preset
+from clnf_engine import FitOptions, Model, Trace, fit, initial_from_box, initial_from_landmarks, preset, turned
 from clnf_engine import first_divergence as divergence
 from clnf_engine.calibration import judge
 from clnf_engine.documents import json_text
 from clnf_engine.io.landmarks import pts_text, read_pts
 from clnf_engine.io.openface import write_model
+from clnf_engine.options import Source
 
 from ..cli_tools import BOX, BOX_TEXT, Output, files, run, save
 from ..tiny_model import start, tiny_image, tiny_model, true_landmarks
@@ -109,6 +111,26 @@ def test_start_from_landmarks(capsys: Output, photo: str, model_file: str, model
     _, out, _ = run(capsys, "fit", photo, "--model", model_file, "--landmarks", str(path))
     trace = fit(tiny_image(), model, initial_from_landmarks(model, points))
     assert json.loads(out)["faces"][0]["landmarks"] == trace.landmarks.tolist()
+
+
+def test_a_turned_box(capsys: Output, photo: str, model_file: str, model: Model) -> None:
+    arguments = ("fit", photo, "--model", model_file, "--box", BOX_TEXT, "--rotation", "-5,0,12.5")
+    _, out, err = run(capsys, *arguments)
+    rotation = (math.radians(-5), 0.0, math.radians(12.5))
+    trace = fit(tiny_image(), model, turned(model, initial_from_box(model, BOX), rotation))
+    (face,) = json.loads(out)["faces"]
+    assert (err, face["box"], face["landmarks"]) == ("", list(BOX), trace.landmarks.tolist())
+
+
+def test_a_turned_face_of_the_detector(
+    capsys: Output, photo: str, model_file: str, model: Model, faces: list, tmp_path: Path
+) -> None:
+    output = tmp_path / "run.npz"
+    run(capsys, "trace", photo, "--model", model_file, "--rotation", "0,0,10", "-o", str(output))
+    initial = Trace.load(output).initial
+    expected = turned(model, initial_from_box(model, faces[0]), (0.0, 0.0, math.radians(10)))
+    assert (initial.source, initial.box) == (Source.DETECTOR, faces[0])
+    np.testing.assert_array_equal(initial.params, expected.params)
 
 
 @pytest.mark.parametrize("form", [("--box", "-20,27,130,120"), ("--box=-20,27,130,120",)])
@@ -369,6 +391,10 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "flat box": (("{fit}", "--box", "1,2,3,0"), "box has width 3 and height 0; expected both above 0"),
     "box not finite": (("{fit}", "--box", "1,nan,3,4"), "expected four finite numbers"),
     "box and landmarks": (("{fit}", "--box", "1,2,3,4", "--landmarks", "a.pts"), "not allowed with argument"),
+    "rotation of two": (("{fit}", "--rotation", "1,2"), "argument --rotation: found '1,2'; expected three angles"),
+    "rotation of words": (("{fit}", "--rotation", "a,b,c"), "argument --rotation: found 'a,b,c'; expected three"),
+    "rotation not finite": (("{fit}", "--box", "1,2,3,4", "--rotation", "0,0,nan"), "expected three finite angles"),
+    "rotation of landmarks": (("{fit}", "--landmarks", "{two}", "--rotation", "0,0,1"), "landmarks have a rotation"),
     "truth for two images": (("{fit2}", "--truth", "{two}"), "--truth belongs to one image, but 2 are given"),
     "truth of another size": (("{fit}", "--truth", "{two}"), "two.pts: 2 points; expected 68, the landmarks of tiny"),
     "truth that is none": (("{fit}", "--truth", "{text}"), "line 1: found 'hello'; expected 'version: '"),

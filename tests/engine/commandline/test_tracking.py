@@ -31,6 +31,7 @@ from clnf_engine import (
     load_model,
     open_video,
     track,
+    turned,
 )
 from clnf_engine.commandline.main import main
 from clnf_engine.io.openface import write_model
@@ -435,6 +436,23 @@ def test_wrong_arguments(run: Run, clip: Path, tmp_path: Path, argv: tuple[str, 
     assert (code, out) == (2, "")
     assert problem.format(tmp=tmp_path, clip=clip) in err and err.startswith("clnf: ") and err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tracking_from_a_turned_box(run: Run, clip: Path, model_file: str) -> None:
+    model, angle = load_model(model_file), math.radians(8)
+    code, out, _ = run("--rotation", "0,0,8")
+    with open_video(clip) as source:
+        first = turned(model, initial_from_box(model, BOX), (0.0, 0.0, angle))
+        results = list(track(source, model, first=first))
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0
+    assert [float(row["x_0"]) for row in rows] == [result.landmarks[0, 0] for result in results]
+
+
+def test_a_rotation_needs_a_box(run: Run) -> None:
+    code, out, err = run("--rotation", "0,0,8", box="")
+    assert (code, out) == (2, "")
+    assert err == "clnf: --rotation turns the box that a tracking starts from; give one with --box\n"
 
 
 def test_a_damaged_video(run: Run, clip: Path, whole: bytes, tmp_path: Path) -> None:

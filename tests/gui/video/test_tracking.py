@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from clnf_engine import (
     load_model,
     open_video,
     track,
+    turned,
 )
 from clnf_engine.commandline.main import main as clnf
 from clnf_engine.options import Source
@@ -176,6 +178,37 @@ def test_a_start_by_hand_leaves_the_tracking_alone(qtbot: QtBot, tracked: MainWi
     assert session.lane.origin is Origin.BY_HAND
     click_frame(qtbot, tracked, 7)
     assert_shows(tracked, clip, 7, results[7])
+
+
+def test_the_start_of_a_frame_is_turned_by_hand(qtbot: QtBot, tracked: MainWindow, clip: Path) -> None:
+    """From where the frame before ended, with the windows of a tracked frame, but for the rotation."""
+    session, results = tracked.session, expected(clip)
+    click_frame(qtbot, tracked, 7)
+    press(qtbot, tracked, "box")
+    angle = results[7].initial.rotation[2] + 0.2
+    tracked.image_views["A"].roi.turned.emit(angle)
+    tracked.image_views["A"].roi.released.emit()
+    settle(qtbot, tracked)
+    initial = turned(tiny_model(), results[7].initial, (*results[7].initial.rotation[:2], angle))
+    np.testing.assert_array_equal(session.lane.initial.params, initial.params)
+    assert session.lane.origin is Origin.BY_HAND
+    assert session.lane.fit_options == results[7].options
+    assert_tracked(tracked, "A", results)
+    press(qtbot, tracked, "undo")
+    assert_shows(tracked, clip, 7, results[7])
+
+
+def test_one_turned_box_for_every_frame(qtbot: QtBot, tracked: MainWindow, clip: Path) -> None:
+    session = tracked.session
+    click_frame(qtbot, tracked, 0)
+    assert session.lane.initial.source is Source.DETECTOR
+    press(qtbot, tracked, "roll_right")
+    session.set_tracking_options(TrackOptions(initialization=Source.BOX))
+    settle(qtbot, tracked)
+    first = turned(tiny_model(), start(), (0.0, 0.0, math.radians(5)))
+    np.testing.assert_allclose(session.lane.chosen.first.params, first.params, rtol=0, atol=1e-12)
+    tracking = TrackOptions(initialization=Source.BOX)
+    assert_tracked(tracked, "A", expected(clip, tracking=tracking, first=session.lane.chosen.first))
 
 
 def test_tracking_from_a_frame_and_its_start(qtbot: QtBot, tracked: MainWindow, clip: Path) -> None:
