@@ -181,7 +181,7 @@ class MainWindow(QMainWindow):
         self.options.result_chosen.connect(session.start_from_result)
         self.options.perturbation_chosen.connect(session.perturb)
         self.options.track.tracking_chosen.connect(session.set_tracking_options)
-        self.panes.command_wanted.connect(lambda name: self.actions_by_id[name].trigger())
+        self.panes.command_wanted.connect(self._trigger)
 
     # --- repainting ---------------------------------------------------------------------------
 
@@ -292,6 +292,10 @@ class MainWindow(QMainWindow):
         """Show a sentence in the status bar, as much of it as there is room for."""
         room = self.statusBar().width() - self.run_label.width() - 3 * self.fontMetrics().averageCharWidth()
         self.statusBar().showMessage(self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room))
+
+    @Slot(str)
+    def _trigger(self, name: str) -> None:
+        self.actions_by_id[name].trigger()
 
     def _drag_box(self, name: str, box: tuple[float, float, float, float]) -> None:
         """The fit follows the box live, in the lane whose box is dragged."""
