@@ -13,6 +13,7 @@ from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from numpy.typing import DTypeLike, NDArray
 
 from clnf_engine.arrays import FLOAT64, Array, DType, Floats
+from clnf_engine.caches import cached_with_owner
 from clnf_engine.model import PatchExperts
 
 MIN_ALPHA = 1e-4
@@ -155,7 +156,7 @@ def _box(size: int, length: int) -> Floats:
     return ((offset >= 0) & (offset < length)).astype(np.float64)
 
 
-@lru_cache(maxsize=64)
+@cached_with_owner(maxsize=2)
 def _unit_weights(experts: PatchExperts, dtype: DType) -> Array:
     """Neuron weights with zero mean and unit norm, (n, K, h·w); a constant neuron becomes zero."""
     n, k, h, w = experts.weights.shape
@@ -190,7 +191,7 @@ def neuron_outputs(ncc: Array, experts: PatchExperts) -> Array:
     return output
 
 
-@lru_cache(maxsize=64)
+@cached_with_owner(maxsize=2)
 def _activation(experts: PatchExperts, dtype: DType) -> tuple[Array, Array, Array]:
     """Per neuron −norm_weights, −bias and 2α, each (n, K, 1, 1)."""
     gain = np.where(experts.alpha > MIN_ALPHA, 2 * experts.alpha, 0.0)

@@ -6,12 +6,12 @@ Baltrušaitis et al., ICCVW 2013, §4: ``(JᵀWJ + reg·Λ⁻¹)·Δ = JᵀWv �
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 from scipy.linalg import lapack
 
 from clnf_engine.arrays import Array, DType, Floats, read_only, read_only_fields
+from clnf_engine.caches import cached_with_owner
 from clnf_engine.deviations import (
     KERNEL_SUM_GUARD,
     forward_difference_columns,
@@ -28,7 +28,7 @@ _MAX_UPDATE = 1e9
 """A solution with a larger element comes from equations that are singular but for rounding."""
 
 
-@lru_cache(maxsize=64)
+@cached_with_owner(maxsize=8)
 def landmark_weights(experts: PatchExperts, weight_factor: float, dtype: DType) -> Array:
     """Diagonal of W: ``weight_factor·patch_confidence`` per landmark, or ones unless the factor is positive.
 
@@ -42,7 +42,7 @@ def landmark_weights(experts: PatchExperts, weight_factor: float, dtype: DType) 
     return read_only(np.ones(experts.visible.shape, dtype=dtype))
 
 
-@lru_cache(maxsize=64)
+@cached_with_owner(maxsize=8)
 def _prior(pdm: PDM, reg_factor: float, dtype: DType) -> Array:
     """``reg·Λ⁻¹`` of the modes, (m,)."""
     return read_only((reg_factor / pdm.variances).astype(dtype))

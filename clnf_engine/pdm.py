@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from clnf_engine.arrays import Array, Floats, read_only
+from clnf_engine.caches import cached_with_owner
 
 RIGID = 6
 """Number of global (rigid) parameters at the head of every parameter vector."""
@@ -101,7 +101,7 @@ def _bytes(params: Floats) -> bytes:
     return params.astype(np.float64, copy=False).tobytes()
 
 
-@lru_cache(maxsize=16)
+@cached_with_owner(maxsize=16)
 def _pose(pdm: PDM, params: bytes) -> tuple[Floats, Floats]:
     """Rotation matrix (3, 3) and unrotated shape ``X = mean + Φ·q`` (3, n) of a parameter vector's bytes.
 

@@ -5,11 +5,10 @@ ICCVW 2013, eq. 6–8: the response map is the mean of a Gaussian with covarianc
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
 from clnf_engine.arrays import FLOAT64, Array, DType, read_only
+from clnf_engine.caches import cached_with_owner
 from clnf_engine.errors import ClnfError
 from clnf_engine.model import PatchScale
 
@@ -17,7 +16,7 @@ _SMALL = 32
 """Matrices up to this size are inverted whole."""
 
 
-@lru_cache(maxsize=24)
+@cached_with_owner(maxsize=8)
 def sigma_matrices(scale: PatchScale, view: int, window: int, dtype: DType = FLOAT64) -> Array | None:
     """``Sigma = inv(2(Σα·I + Σ_k β_k·Q_k))`` of every landmark.
 

@@ -9,11 +9,11 @@ from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QDockWidget, QDoubleSpinBox, QMainWindow, QToolBar, QToolButton
 
 from clnf_engine.library import shipped_models
-from clnf_gui.commands import COMMANDS, Command
+from clnf_gui.commands import COMMANDS, GROUPS, Command
 from clnf_gui.dialogs import WindowDialogs
 from clnf_gui.icons import icon
 from clnf_gui.session import Session
-from clnf_gui.settings import recent_files, recent_models
+from clnf_gui.settings import recent_files, recent_folders, recent_models
 
 
 class Actions:
@@ -23,7 +23,7 @@ class Actions:
     ----------
     speed : QDoubleSpinBox
         Of playing, in the toolbar.
-    recent_menu, model_menu : QMenu
+    recent_menu, folder_menu, model_menu : QMenu
     """
 
     def __init__(
@@ -40,10 +40,15 @@ class Actions:
             action.triggered.connect(partial(self._run, command))
             action.setToolTip(command.tip)
             self._by_id[command.id] = action
+            if command.id in GROUPS:
+                menus[command.menu].addSeparator()
             menus[command.menu].addAction(action)
             if command.id == "open_image":
                 self.recent_menu = menus[command.menu].addMenu("Open recent")
                 self.recent_menu.aboutToShow.connect(self._list_recent)
+                self.folder_menu = menus[command.menu].addMenu("Recent folders")
+                self.folder_menu.aboutToShow.connect(self._list_folders)
+            if command.id == "open_model":
                 self.model_menu = menus[command.menu].addMenu("Model")
                 self.model_menu.aboutToShow.connect(self._list_models)
         self.draw_icons()
@@ -83,6 +88,14 @@ class Actions:
             self.recent_menu.addAction(path, partial(self._dialogs.open_file, path))
         if self.recent_menu.isEmpty():
             self.recent_menu.addAction("nothing yet").setEnabled(False)
+
+    def _list_folders(self) -> None:
+        """Folders of files used lately; one that is chosen is where its photos are looked for."""
+        self.folder_menu.clear()
+        for path in recent_folders():
+            self.folder_menu.addAction(path, partial(self._dialogs.ask_image_in, path))
+        if self.folder_menu.isEmpty():
+            self.folder_menu.addAction("nothing yet").setEnabled(False)
 
     def _list_models(self) -> None:
         """The shipped models, those opened lately, and a way to open others."""

@@ -53,6 +53,7 @@ def run(arguments: Namespace) -> int:
     if arguments.screenshot:
         code = _screenshot(window, session, arguments.screenshot)
         window.close()
+        window.deleteLater()
         return code
     code = app.exec()
     remember_layout(window.saveGeometry(), window.saveState())
@@ -67,10 +68,12 @@ def sample_portrait() -> str:
 def _screenshot(window: MainWindow, session: Session, path: str) -> int:
     """Wait for the fit and grab the window to a file; returns the exit code, with the reason on stderr."""
     loop = QEventLoop()
-    session.failed.connect(lambda message, _: sys.stderr.write(f"clnf-gui: {message}\n"))
-    session.changed.connect(lambda _: None if session.busy else loop.quit())
+    failed = session.failed.connect(lambda message, _: sys.stderr.write(f"clnf-gui: {message}\n"))
+    changed = session.changed.connect(lambda _: None if session.busy else loop.quit())
     QTimer.singleShot(_SCREENSHOT_TIMEOUT_MS, loop.quit)
     loop.exec()
+    for connection in (failed, changed):
+        session.disconnect(connection)  # type: ignore[call-overload]  # the stubs do not know it
     if not session.lanes["A"].complete:
         sys.stderr.write("clnf-gui: there is no finished fit to take a picture of\n")
         return 1

@@ -5,101 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from PySide6.QtGui import QKeySequence
 
+from clnf_gui.asking import Dialogs
 from clnf_gui.look import MapKind, MapSource
 from clnf_gui.session import Session
 from clnf_gui.session.frames import SPEEDS
-
-
-class Dialogs(Protocol):
-    """What a command may ask the window for."""
-
-    def ask_image(self) -> None:
-        """Let the person choose an image to open."""
-
-    def open_neighbour(self, direction: int) -> None:
-        """Open the next or previous image or video of the folder."""
-
-    def ask_model(self) -> None:
-        """Let the person choose a model to load."""
-
-    def ask_landmarks(self) -> None:
-        """Let the person choose a landmark file to start from."""
-
-    def ask_truth(self) -> None:
-        """Let the person choose the true landmarks of the image."""
-
-    def ask_trace_path(self) -> None:
-        """Let the person choose where to save the trace."""
-
-    def ask_session(self) -> None:
-        """Let the person choose a session file to open."""
-
-    def ask_session_path(self) -> None:
-        """Let the person choose where to save the session."""
-
-    def ask_trace(self) -> None:
-        """Let the person choose a saved trace to look at."""
-
-    def ask_steps_path(self) -> None:
-        """Let the person choose where to save the step table."""
-
-    def ask_picture_path(self) -> None:
-        """Let the person choose where to save a picture of the window."""
-
-    def ask_report_path(self) -> None:
-        """Let the person choose where to save a report of the step."""
-
-    def ask_lab_report_path(self) -> None:
-        """Let the person choose where to save a report of what the Lab found."""
-
-    def copy_python(self) -> None:
-        """Put a program that repeats the run on the clipboard."""
-
-    def show_palette(self) -> None:
-        """Show the command palette."""
-
-    def choose_theme(self, theme: str) -> None:
-        """Show the program in the colours of the desktop, or in light or dark ones."""
-
-    def reset_layout(self) -> None:
-        """Put the docks back as they were made."""
-
-    def ask_stops(self) -> None:
-        """Let the person write down when to stop."""
-
-    def show_help(self) -> None:
-        """Show the shortcuts."""
-
-    def show_about(self) -> None:
-        """Show versions and licence."""
-
-    def zoom_to_face(self) -> None:
-        """Zoom the image view to the landmarks."""
-
-    def zoom_to_image(self) -> None:
-        """Zoom the image view to the whole image."""
-
-    def toggle_lab(self) -> None:
-        """Bring the Lab to the front, or put it away when it is there."""
-
-    def raise_lab(self) -> None:
-        """Bring the Lab to the front."""
-
-    def ask_frames_folder(self) -> None:
-        """Let the person choose a folder whose images are the frames of a video."""
-
-    def ask_track_path(self) -> None:
-        """Let the person choose where to save the tracking."""
-
-    def edit_frame(self) -> None:
-        """Let the person type the number of a frame."""
-
-    def close_window(self) -> None:
-        """Close the window."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +108,11 @@ def _run_tools(session: Session, dialogs: Dialogs, names: Iterable[str]) -> None
     session.diagnose(names)
 
 
+def _find_start(session: Session, dialogs: Dialogs) -> None:
+    session.lab.choose("starts")
+    _run_tools(session, dialogs, ("starts",))
+
+
 def _has_video(session: Session) -> bool:
     return session.video is not None
 
@@ -216,10 +133,10 @@ def _roll_by(degrees: float) -> Callable[[Session, Dialogs], None]:
     """Turns the start in the image; every time is undone by itself."""
 
     def run(session: Session, _: Dialogs) -> None:
-        start = session.start(session.active)
+        start = session.starts.of(session.active)
         if start is not None:
             session.history.end_run()
-            session.roll(math.remainder(start.initial.rotation[2] + math.radians(degrees), 2 * math.pi))
+            session.starts.roll(math.remainder(start.initial.rotation[2] + math.radians(degrees), 2 * math.pi))
             session.history.end_run()
 
     return run
@@ -227,16 +144,16 @@ def _roll_by(degrees: float) -> Callable[[Session, Dialogs], None]:
 
 def _turn_upright(session: Session, _: Dialogs) -> None:
     session.history.end_run()
-    session.turn((0.0, 0.0, 0.0))
+    session.starts.turn((0.0, 0.0, 0.0))
     session.history.end_run()
 
 
 def _can_turn(session: Session) -> bool:
-    return session.model is not None and session.start(session.active) is not None
+    return session.model is not None and session.starts.of(session.active) is not None
 
 
 def _is_turned(session: Session) -> bool:
-    start = session.start(session.active)
+    start = session.starts.of(session.active)
     return session.model is not None and start is not None and any(start.initial.rotation)
 
 
@@ -259,13 +176,20 @@ COMMANDS: tuple[Command, ...] = (
         "Ctrl+Left",
         can=lambda s: s.image is not None,
     ),
+    Command(
+        "cancel_opening",
+        "File",
+        "Cancel opening",
+        lambda s, _: s.opener.cancel(),
+        can=lambda s: bool(s.opener.what),
+    ),
     Command("open_model", "File", "Open model…", lambda _, d: d.ask_model(), "Ctrl+M", "model"),
-    Command("open_landmarks", "File", "Start from landmarks…", lambda _, d: d.ask_landmarks(), "Ctrl+L"),
     Command("open_session", "File", "Open session…", lambda _, d: d.ask_session(), "Ctrl+Shift+O"),
     Command("open_trace", "File", "Open trace…", lambda _, d: d.ask_trace()),
+    Command("open_landmarks", "File", "Start from landmarks…", lambda _, d: d.ask_landmarks(), "Ctrl+L"),
+    Command("open_truth", "File", "Open ground truth…", lambda _, d: d.ask_truth(), "Ctrl+T"),
     Command("save_session", "File", "Save session…", lambda _, d: d.ask_session_path(), "Ctrl+Shift+S", "", True),
     Command("save_trace", "File", "Save trace…", lambda _, d: d.ask_trace_path(), "Ctrl+S", needs_steps=True),
-    Command("open_truth", "File", "Open ground truth…", lambda _, d: d.ask_truth(), "Ctrl+T"),
     Command("export_picture", "File", "Export picture…", lambda _, d: d.ask_picture_path(), "Ctrl+E", "", True),
     Command("export_steps", "File", "Export step table…", lambda _, d: d.ask_steps_path(), "", "", True),
     Command("export_report", "File", "Export report of this step…", lambda _, d: d.ask_report_path(), "", "", True),
@@ -283,10 +207,10 @@ COMMANDS: tuple[Command, ...] = (
         lambda _, d: d.ask_track_path(),
         can=lambda s: s.lane.results is not None and s.lane.results.end > s.lane.results.begin,
     ),
-    Command("copy_python", "Edit", "Copy as Python", lambda _, d: d.copy_python(), "Ctrl+Shift+C", "", True),
     Command("quit", "File", "Quit", lambda _, d: d.close_window(), "Ctrl+Q"),
     Command("undo", "Edit", "Undo", lambda s, _: s.undo(), "Ctrl+Z", "undo", can=lambda s: s.history.can_undo),
     Command("redo", "Edit", "Redo", lambda s, _: s.redo(), "Ctrl+Shift+Z", "redo", can=lambda s: s.history.can_redo),
+    Command("copy_python", "Edit", "Copy as Python", lambda _, d: d.copy_python(), "Ctrl+Shift+C", "", True),
     Command("roll_left", "Edit", "Turn the start left by 5°", _roll_by(-5), "Ctrl+[", can=_can_turn),
     Command("roll_right", "Edit", "Turn the start right by 5°", _roll_by(5), "Ctrl+]", can=_can_turn),
     Command("upright", "Edit", "Upright start", _turn_upright, "Ctrl+U", can=_is_turned),
@@ -430,11 +354,13 @@ COMMANDS: tuple[Command, ...] = (
         can=lambda s: s.can_diagnose,
     ),
     Command(
-        "cancel_opening",
-        "File",
-        "Cancel opening",
-        lambda s, _: s.opener.cancel(),
-        can=lambda s: bool(s.opener.what),
+        "find_start",
+        "Lab",
+        "Look for a better start",
+        _find_start,
+        "Ctrl+Shift+B",
+        needs_steps=True,
+        can=lambda s: s.can_diagnose,
     ),
     Command("cancel_tools", "Lab", "Cancel tools", lambda s, _: s.lab.cancel(), "Ctrl+.", can=lambda s: s.lab.busy),
     Command("maps_raw", "View", "Raw responses", _show_maps(MapKind.RAW), "1", checked=_shows_maps(MapKind.RAW)),
@@ -484,6 +410,39 @@ COMMANDS: tuple[Command, ...] = (
     Command("help", "Help", "Shortcuts", lambda _, d: d.show_help(), "F1"),
     Command("about", "Help", "About CLNF Studio", lambda _, d: d.show_about()),
 )
+
+GROUPS = frozenset(
+    [
+        "next_file",
+        "open_model",
+        "open_landmarks",
+        "save_session",
+        "export_picture",
+        "quit",
+        "copy_python",
+        "roll_left",
+        "into_back",
+        "play",
+        "loop",
+        "stops",
+        "divergence",
+        "maps_a",
+        "play_video",
+        "first_frame",
+        "parting",
+        "run_tool",
+        "find_start",
+        "ghost",
+        "box",
+        "longer_shifts",
+        "pin",
+        "zoom_face",
+        "next_landmark",
+        "theme_system",
+        "about",
+    ]
+)
+"""Commands before which a line parts their menu."""
 
 
 def command(name: str) -> Command:

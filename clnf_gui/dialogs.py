@@ -1,4 +1,4 @@
-"""What commands ask a person for: files to open and save, texts to read. Implements `commands.Dialogs`."""
+"""What commands ask a person for: files to open and save, texts to read. Implements `asking.Dialogs`."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class WindowDialogs:
         openers: dict[str, Callable[[str], None]] = {
             ".json": self._open_session,
             ".npz": self._session.open_trace,
-            ".pts": self._session.start_from_landmarks,
+            ".pts": self._session.starts.from_landmarks,
             ".txt": self.open_model,
         }
         openers |= dict.fromkeys(_VIDEO_SUFFIXES, self._session.open_video)
@@ -109,6 +109,11 @@ class WindowDialogs:
     def ask_image(self) -> None:
         self._ask("Open image or video", _PICTURES, self.open_file)
 
+    def ask_image_in(self, folder: str) -> None:
+        """Let the person choose an image or video of a folder to open."""
+        settings.remember_folder(folder)
+        self.ask_image()
+
     def ask_frames_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self._window, "Open folder of frames", settings.folder())
         if path:
@@ -118,7 +123,7 @@ class WindowDialogs:
         self._ask("Open model", _MODELS, self.open_model)
 
     def ask_landmarks(self) -> None:
-        self._ask("Start from landmarks", _LANDMARKS, self._session.start_from_landmarks)
+        self._ask("Start from landmarks", _LANDMARKS, self._session.starts.from_landmarks)
 
     def ask_truth(self) -> None:
         self._ask("Open ground truth", _LANDMARKS, self._session.open_truth)

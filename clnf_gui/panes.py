@@ -88,6 +88,7 @@ class Panes(QObject):
 
     def __init__(self, session: Session) -> None:
         super().__init__()
+        self._session = session
         self._shown: dict[str, tuple[object, ...]] = {}
         self._worst_frames: list[int] = []
         self.atlas, self.map_choice = ResponseAtlas(), MapChoice()
@@ -151,9 +152,15 @@ class Panes(QObject):
         for choice in (self.frame_bar, self.worst_choice):
             choice.look_chosen.connect(session.set_look)
         self.frames.frame_wanted.connect(session.frames.go_to)
-        self.worst.row_clicked.connect(lambda row: session.frames.go_to(self._worst_frames[row]))
+        self.worst.row_clicked.connect(self._show_worst)
         session.told.connect(self.log.appendPlainText)
-        session.failed.connect(lambda message, details: self.log.appendPlainText(f"{message}\n{details}".rstrip()))
+        session.failed.connect(self._log_failure)
+
+    def _show_worst(self, row: int) -> None:
+        self._session.frames.go_to(self._worst_frames[row])
+
+    def _log_failure(self, message: str, details: str) -> None:
+        self.log.appendPlainText(f"{message}\n{details}".rstrip())
 
     def _frames_widget(self) -> QWidget:
         """The controls above the curves, the worst frames beside them."""

@@ -24,6 +24,7 @@ from clnf_gui.panes import Pane, Panes, in_sight
 from clnf_gui.pins import Pins
 from clnf_gui.session import Session
 from clnf_gui.session.aspect import ALL_ASPECTS, Aspect
+from clnf_gui.theme import VERMILION, is_dark, readable
 from clnf_gui.views.axes import follow_palette
 from clnf_gui.views.image_view import ImageView
 from clnf_gui.views.readout import apart_line, cell_line, error_line, landmark_line, step_line
@@ -115,20 +116,21 @@ class MainWindow(QMainWindow):
             view.box_released.connect(session.history.end_run)
         self.panes.atlas.hovered.connect(self._show_cell)
         self.options.lane_chosen.connect(session.set_active)
-        self.options.start_like_a_chosen.connect(session.start_like_a)
+        self.options.start_like_a_chosen.connect(session.starts.like_a)
         self.options.options_chosen.connect(session.set_options)
-        self.options.face_chosen.connect(session.start_from_face)
-        self.options.box_chosen.connect(session.start_from_box)
-        self.options.rotation_chosen.connect(session.turn)
+        self.options.face_chosen.connect(session.starts.from_face)
+        self.options.box_chosen.connect(session.starts.from_box)
+        self.options.rotation_chosen.connect(session.starts.turn)
         self.options.landmarks_wanted.connect(self.dialogs.ask_landmarks)
-        self.options.result_chosen.connect(session.start_from_result)
-        self.options.perturbation_chosen.connect(session.perturb)
+        self.options.result_chosen.connect(session.starts.from_result)
+        self.options.perturbation_chosen.connect(session.starts.perturb)
         self.options.track.tracking_chosen.connect(session.set_tracking_options)
         keys = EditorKeys(self.menus.speed, *(pane.widget for pane in self.panes.all))
         for signal in (self.options.focus_released, keys.done):
             signal.connect(self._focus_image)
         self.pins.unpinned.connect(self._unpin)
-        self.panes.command_wanted.connect(self._trigger)
+        for part in (self.panes, self.message_bar):
+            part.command_wanted.connect(self._trigger)
 
     # --- repainting ---------------------------------------------------------------------------
 
@@ -201,11 +203,12 @@ class MainWindow(QMainWindow):
 
     def _paint_start(self) -> None:
         session = self.session
-        start = session.start(session.active)
+        start = session.starts.of(session.active)
         like_a = session.active == "B" and session.lane.chosen.start is None and session.video is None
-        box = None if start is None else session.upright_box(start.base)
-        self.options.show_initial(start, session.scene.faces, like_a, box)
-        self.options.setEnabled(session.start("A") is not None or session.video is not None)
+        box = None if start is None else session.starts.upright_box(start.base)
+        given = session.starts.given(session.active) is not None
+        self.options.show_initial(start, session.scene.faces, like_a, box, given)
+        self.options.setEnabled(session.starts.of("A") is not None or session.video is not None)
         self.message_bar.show_note(session.note)
 
     def _paint_options(self) -> None:
@@ -238,11 +241,11 @@ class MainWindow(QMainWindow):
             view.show_selection(session.selection)
             view.show_truth(session.scene.truth, session.look)
             view.show_other(None if other is None or not session.comparing else other.landmarks, session.look)
-            start = session.start(name)
+            start = session.starts.of(name)
             if start is None or not session.look.show_box:
                 view.show_box(None)
             else:
-                view.show_box(session.upright_box(start.initial), start.initial.rotation[2])
+                view.show_box(session.starts.upright_box(start.initial), start.initial.rotation[2])
 
     def _paint_pins(self) -> None:
         self.pins.paint(self.session)
@@ -260,7 +263,7 @@ class MainWindow(QMainWindow):
     def _show_run(self) -> None:
         session = self.session
         name = "no model" if session.model is None else session.model.name
-        tip = ""
+        tip, failed = "", False
         if session.tracker.tracking:
             tracker, count = session.tracker, len(session.scene.times)
             state = f"tracking frame {tracker.tracked + 1} of {count}, {tracker.rate:.0f} frames/s"
@@ -269,11 +272,15 @@ class MainWindow(QMainWindow):
         elif session.lane.complete:
             verdict = session.verdict(session.active)
             state = f"{verdict.text}{_SEPARATOR}{session.lane.seconds * 1000:.0f} ms{_memory(session.lane.steps)}"
-            tip = f"{verdict.sentence}\n{verdict.basis}"
+            tip, failed = f"{verdict.sentence}\n{verdict.basis}", verdict.failed is True
         else:
             state = "no fit"
         self.run_label.setText(f"{name}{_SEPARATOR}{state}")
         self.run_label.setToolTip(tip)
+        colour = readable(VERMILION, is_dark(self.palette()))
+        style = f"color: {colour}; font-weight: bold" if failed else ""
+        if style != self.run_label.styleSheet():
+            self.run_label.setStyleSheet(style)
 
     # --- readouts -----------------------------------------------------------------------------
 
@@ -306,12 +313,12 @@ class MainWindow(QMainWindow):
     def _drag_box(self, name: str, box: tuple[float, float, float, float]) -> None:
         """The fit follows the box live, in the lane whose box is dragged."""
         self.session.set_active(name)
-        self.session.start_from_box(box)
+        self.session.starts.from_box(box)
 
     def _turn_box(self, name: str, angle: float) -> None:
         """The fit follows live, in the lane whose box is turned."""
         self.session.set_active(name)
-        self.session.roll(angle)
+        self.session.starts.roll(angle)
 
     def _show_pixel(self, name: str, point: tuple[float, float] | None) -> None:
         for other, view in self.image_views.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton
 
@@ -11,6 +11,9 @@ _STYLE = "#messageBar {{ background: {}; border-radius: 4px; }} #messageBar QLab
 
 class MessageBar(QFrame):
     """One sentence, a way to copy its details, and a way to close it."""
+
+    command_wanted = Signal(str)
+    """Id of a command."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,6 +26,9 @@ class MessageBar(QFrame):
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         layout.addWidget(self.text, 1)
+        self.help_button = QPushButton("Look for a better start")
+        self.help_button.clicked.connect(self._ask_for_help)
+        layout.addWidget(self.help_button)
         self.copy_button = QPushButton("Copy details")
         self.copy_button.clicked.connect(self._copy)
         layout.addWidget(self.copy_button)
@@ -37,6 +43,10 @@ class MessageBar(QFrame):
     @Slot()
     def _copy(self) -> None:
         QGuiApplication.clipboard().setText(self._details)
+
+    @Slot()
+    def _ask_for_help(self) -> None:
+        self.command_wanted.emit("find_start")
 
     def show_note(self, note: str) -> None:
         """Show a sentence that is no alarm, once; "" takes it away."""
@@ -57,4 +67,5 @@ class MessageBar(QFrame):
         self.setStyleSheet(_STYLE.format("#8a2a1d" if alarm else "#2f5d8a"))
         self.text.setText(message[:1].upper() + message[1:] if message.islower() else message)
         self.copy_button.setVisible(alarm)
+        self.help_button.setVisible(not alarm)
         self.show()

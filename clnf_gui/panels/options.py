@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
+    QAbstractSpinBox,
     QButtonGroup,
     QComboBox,
     QDoubleSpinBox,
@@ -34,6 +35,8 @@ from clnf_gui.theme import CHECKED_STYLE, LANE_COLOURS
 
 _CUSTOM = "custom"
 _BOX_LIMIT = 100_000.0
+_FIELD_PX = 70
+"""Room for "1234.5": what Qt would keep for the largest number is better given to the photo."""
 _CONVENTION = "R = Rx·Ry·Rz, about the centre of the face; a fit keeps every angle within ±90°."
 _ANGLES = {
     "roll": (2, 180.0, "rz: in the image, clockwise where positive."),
@@ -76,6 +79,12 @@ class OptionsPanel(QWidget):
         layout.addWidget(self.track)
         layout.addWidget(self._fit_options())
         layout.addStretch(1)
+        for field in (
+            *self.findChildren(QAbstractSpinBox),
+            *self.findChildren(QComboBox),
+            *self.findChildren(QPushButton),
+        ):
+            field.setMinimumWidth(_FIELD_PX)
         EditorKeys(self).done.connect(self.focus_released)
 
     # --- lanes --------------------------------------------------------------------------------
@@ -191,9 +200,14 @@ class OptionsPanel(QWidget):
             form.addRow(label, row)
 
     def show_initial(
-        self, start: Start | None, faces: tuple[Initial, ...], like_a: bool = False, box: Box | None = None
+        self,
+        start: Start | None,
+        faces: tuple[Initial, ...],
+        like_a: bool = False,
+        box: Box | None = None,
+        given: bool = True,
     ) -> None:
-        """Mirror a lane's start and its upright box; `like_a` when it is that of lane A."""
+        """Mirror a lane's start and its upright box; `like_a` when it is lane A's, `given` when a person chose it."""
         base, initial = (None, None) if start is None else (start.base, start.initial)
         self.like_a.setEnabled(not like_a)
         self._quietly(self.face, lambda: self._fill_faces(base, faces))
@@ -210,7 +224,7 @@ class OptionsPanel(QWidget):
             if not perturbed:
                 self._quietly(self.amount, lambda: self.amount.setValue(0.0))
             names = {
-                Source.BOX: "a box given by hand",
+                Source.BOX: "a box given by hand" if given else "a box in the middle: no face was found",
                 Source.DETECTOR: "the face detector",
                 Source.LANDMARKS: "landmarks of a file",
                 Source.PREVIOUS: "the result of a fit",

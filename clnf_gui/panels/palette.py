@@ -35,6 +35,10 @@ _NEEDS = {
     "track": "a video that is not tracked to its end",
     "parting": "a video tracked in two lanes",
     "cancel_tools": "a tool that is running",
+    "cancel_opening": "a file that is being opened",
+    "swap": "two lanes that are compared",
+    "next_file": "an image",
+    "previous_file": "an image",
     "pin": "a selected landmark",
 }
 """What commands lack that cannot be run, where it is not a fit or a video."""

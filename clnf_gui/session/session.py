@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +19,6 @@ from clnf_engine import (
     VideoSource,
     initial_from_box,
     initial_from_landmarks,
-    initial_from_params,
-    perturbed,
     turned,
 )
 from clnf_engine.calibration import Verdict, judge
@@ -28,15 +26,14 @@ from clnf_engine.deviations import DEVIATIONS, without_deviations
 from clnf_engine.diagnostics.divergence import divergence
 from clnf_engine.diagnostics.finding import Link
 from clnf_engine.diagnostics.tools import Tool
-from clnf_engine.errors import LandmarkFileError
-from clnf_engine.initial import Box, Rotation, upright_box
+from clnf_engine.initial import upright_box
 from clnf_engine.io.images import Image
 from clnf_engine.io.landmarks import read_pts
 from clnf_engine.options import Source
 from clnf_engine.tracking.track import check_first, tracked_windows
 from clnf_gui.look import Look
 from clnf_gui.session.aspect import ALL_ASPECTS, Aspect
-from clnf_gui.session.choices import Choices, Start, consequences
+from clnf_gui.session.choices import Choices, consequences
 from clnf_gui.session.cursor import START, Cursor
 from clnf_gui.session.document import SessionDocument
 from clnf_gui.session.fits import Fits, Order
@@ -47,6 +44,7 @@ from clnf_gui.session.lanes import Lane, Lanes, Origin
 from clnf_gui.session.opener import Opened, Opener
 from clnf_gui.session.scene import Scene
 from clnf_gui.session.shots import Gate
+from clnf_gui.session.starts import Starts
 from clnf_gui.session.taking import take
 from clnf_gui.session.tracker import Tracker
 
@@ -71,6 +69,8 @@ class Session(QObject):
     frames : Frames
         Which frame of a video is wanted; they can be played.
     tracker : Tracker
+    starts : Starts
+        Where runs start, and other starts for the active lane.
     fits : Fits
     opener : Opener
     history : History
@@ -97,13 +97,14 @@ class Session(QObject):
         self.fits = Fits(self.lanes, self.cursor, self)
         self.tracker = Tracker(self.lanes, self.scene, gate, self)
         self.frames = Frames(self.lanes, self.scene, self.cursor, self.fits, gate, self)
-        self.opener, self.lab = Opener(self), Lab(self)
-        for part in (self.cursor, self.fits, self.tracker, self.frames, self.opener, self.lab):
-            part.changed.connect(self.changed)
-        for part in (self.cursor, self.tracker, self.lab):
-            part.told.connect(self.told)
-        for part in (self.fits, self.tracker, self.frames, self.opener, self.lab):
-            part.failed.connect(self.failed)
+        self.starts, self.opener, self.lab = Starts(self.lanes, self.scene, self), Opener(self), Lab(self)
+        for changing in (self.cursor, self.fits, self.tracker, self.frames, self.opener, self.lab):
+            changing.changed.connect(self.changed)
+        for telling in (self.cursor, self.tracker, self.lab):
+            telling.told.connect(self.told)
+        for failing in (self.starts, self.fits, self.tracker, self.frames, self.opener, self.lab):
+            failing.failed.connect(self.failed)
+        self.starts.chosen.connect(self._choose_start)
         self.opener.opened.connect(self._take)
         self.tracker.shot.connect(self.frames.show_tracked_shot)
         self.tracker.arrived.connect(self.frames.show_tracked)
@@ -173,20 +174,6 @@ class Session(QObject):
         """Whether something is being opened, fitted or fetched."""
         return bool(self.opener.what or self.fits.under_way or self.frames.busy)
 
-    def start(self, name: str) -> Start | None:
-        """Where a lane's run is to start now; None when there is nothing to start from."""
-        frame = self.scene.frame
-        offered = self.scene.start if frame is None else self.lanes[name].initial
-        given = self.choices.start(name, frame)
-        return given or (None if offered is None else Start(offered, offered, frame))
-
-    def upright_box(self, initial: Initial) -> Box:
-        """The box of a start before it is turned about the box's centre; its own where no model can tell."""
-        model = self.scene.model
-        if model is None or initial.params.shape != (6 + model.pdm.n_modes,):
-            return initial.box
-        return upright_box(model, initial)
-
     def trace(self, name: str = "") -> Trace | None:
         """A lane's run as a Trace (the active lane's without a name); None before its first Step."""
         scene = self.scene
@@ -212,6 +199,12 @@ class Session(QObject):
         if choices != self.choices:
             self.history.record(self.choices, kind)
             self._follow(choices)
+
+    @Slot(object, str)
+    def _choose_start(self, choices: Choices, kind: str) -> None:
+        """A person who gives a frame a start wants to look at that frame."""
+        self.tracker.set_chasing(False)
+        self.choose(choices, kind)
 
     def undo(self) -> None:
         """Take the last choice back."""
@@ -243,10 +236,10 @@ class Session(QObject):
 
     def refit(self, name: str) -> None:
         """Run a lane anew, if there is something to run."""
-        scene, start = self.scene, self.start(name)
+        scene, start = self.scene, self.starts.of(name)
         if scene.image is None or scene.model is None or start is None:
             return
-        given = self.choices.start(name, scene.frame) is not None
+        given = self.starts.given(name) is not None
         origin = Origin.IMAGE if scene.video is None else Origin.BY_HAND if given else self.lanes[name].origin
         options = self._fit_options(name, start.initial)
         self.fits.refit(name, Order(scene.image, scene.model, start.initial, options, origin))
@@ -279,7 +272,7 @@ class Session(QObject):
         if self.comparing:
             choices = self.choices
             if choices.b.start is not None:  # the start that A was offered goes with it
-                choices = choices.with_lane("A", start=self.start("A"))
+                choices = choices.with_lane("A", start=self.starts.of("A"))
             self.choose(choices.swapped())
 
     def set_options(self, options: FitOptions) -> None:
@@ -295,85 +288,6 @@ class Session(QObject):
         if landmark != self.selection:
             self.selection = landmark
             self.changed.emit(Aspect.SELECTION)
-
-    # --- starts -------------------------------------------------------------------------------
-
-    def set_initial(self, initial: Initial, base: Initial | None = None, kind: str = "start") -> None:
-        """Start the active lane from `initial`, which a perturbation may have made of `base`.
-
-        A run of starts of one kind, such as a drag, is undone as one; with an empty kind this one is undone by itself.
-        """
-        self.tracker.set_chasing(False)
-        start = Start(base or initial, initial, self.scene.frame)
-        self.choose(self.choices.with_lane(self.active, start=start), kind and f"{kind} {self.active}")
-
-    def start_like_a(self) -> None:
-        """Let lane B start where A does."""
-        self.choose(self.choices.with_lane("B", start=None))
-
-    def start_from_face(self, index: int) -> None:
-        """Start from a detected face, counted from the largest."""
-        if 0 <= index < len(self.scene.faces):
-            self.set_initial(self.scene.faces[index])
-
-    def start_from_box(self, box: Box) -> None:
-        """Start from the mean shape in an upright box, (x, y, width, height) in image px, turned as it is now."""
-        start = self.start(self.active)
-        rotation = (0.0, 0.0, 0.0) if start is None else start.initial.rotation
-        self._start(lambda model: turned(model, initial_from_box(model, box), rotation))
-
-    def turn(self, rotation: Rotation) -> None:
-        """Give the start another head rotation, (rx, ry, rz) in radians; a perturbation is turned with it."""
-        start = self.start(self.active)
-        if self.scene.model is None or start is None or start.initial.rotation == rotation:
-            return
-        try:
-            base = turned(self.scene.model, start.base, rotation)
-            initial = base if start.initial is start.base else turned(self.scene.model, start.initial, rotation)
-        except ClnfError as error:
-            self.failed.emit(str(error), "")
-            return
-        self.set_initial(initial, base)
-
-    def roll(self, angle: float) -> None:
-        """Turn the start to an angle in the image, radians, clockwise where positive; pitch and yaw stay."""
-        start = self.start(self.active)
-        if start is not None:
-            pitch, yaw, _ = start.initial.rotation
-            self.turn((pitch, yaw, angle))
-
-    def start_from_landmarks(self, path: str | Path) -> None:
-        """Start from the landmarks of a ``.pts`` file."""
-
-        def make(model: Model) -> Initial:
-            points = read_pts(path)
-            try:
-                return initial_from_landmarks(model, points)
-            except ClnfError as error:
-                raise LandmarkFileError(path, "", str(error)) from error
-
-        self._start(make)
-
-    def start_from_result(self) -> None:
-        """Start from the parameters the run ended with."""
-        if self.lane.complete:
-            params = self.lane.numbers[-1].params
-            self._start(lambda model: initial_from_params(model, params))
-
-    def perturb(self, seed: int, amount: float) -> None:
-        """Perturb the chosen start; an amount of 0 takes the perturbation back."""
-        start, model = self.start(self.active), self.scene.model
-        if model is not None and start is not None:
-            initial = perturbed(model, start.base, seed, amount) if amount > 0 else start.base
-            self.set_initial(initial, start.base, "perturbation")
-
-    def _start(self, make: Callable[[Model], Initial]) -> None:
-        if self.scene.model is None:
-            return
-        try:
-            self.set_initial(make(self.scene.model))
-        except ClnfError as error:
-            self.failed.emit(str(error), "")
 
     # --- the lab ------------------------------------------------------------------------------
 
@@ -405,7 +319,7 @@ class Session(QObject):
         lane = self.active if result is None else result.lanes[0]
         if isinstance(link, Initial):
             self.set_active(lane)
-            self.set_initial(link, kind="")
+            self.starts.set(link)
         elif isinstance(link, str):
             self.try_deviation(link, lane)
         elif not isinstance(link, int):
@@ -419,7 +333,7 @@ class Session(QObject):
         value = getattr(lane.options, name) if deviation.on(lane.options) else deviation.value
         options = replace(without_deviations(lane.options), **{name: value})
         if self.scene.video is not None:
-            lane = replace(lane, start=self.start(lane_name))
+            lane = replace(lane, start=self.starts.of(lane_name))
         elif lane_name == "A":
             lane = replace(lane, start=None)
         self.choose(replace(self.choices, b=replace(lane, options=options), comparing=True, active="B"))
@@ -474,7 +388,7 @@ class Session(QObject):
         if scene.model is None or scene.model.path is None or scene.image is None:
             return None
         if scene.video is None:
-            choices = choices.with_lane("A", start=self.start("A"))
+            choices = choices.with_lane("A", start=self.starts.of("A"))
         return SessionDocument(
             model=scene.model.path,
             image=scene.image.path,

@@ -19,7 +19,7 @@ from clnf_gui.session.opener import Clip, Faces, Opened, Recorded, Restored
 if TYPE_CHECKING:
     from clnf_gui.session.session import Session
 
-NO_FACE = "no face found. Drag the yellow box onto the face, or turn it with its round handle."
+NO_FACE = "no face found. Drag the yellow box onto the face, and turn it by its round handle."
 
 
 def take(session: Session, opened: Opened) -> None:

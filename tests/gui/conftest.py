@@ -19,6 +19,8 @@ from clnf_gui.qt_setup import make_application
 from clnf_gui.session import Session
 from clnf_gui.window import MainWindow
 
+from .closing import bury
+
 TIMEOUT_MS = 20_000
 
 
@@ -30,6 +32,12 @@ def qapp() -> object:
 @pytest.fixture(autouse=True)
 def isolated_settings(tmp_path: Path) -> None:
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(qapp: object) -> None:
+    """Free the window of the test before, which nobody holds any more; the program does so once a second."""
+    bury()
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +87,7 @@ def fitted(qtbot: QtBot, session: Session, model_file: Path, photo: Path, box: t
     session.open_model(model_file)
     session.open_image(photo)
     wait_for_fit(qtbot, session)
-    session.start_from_box(box)
+    session.starts.from_box(box)
     session.set_look(replace(session.look, show_box=False))
     wait_for_fit(qtbot, session)
     return session

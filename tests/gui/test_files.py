@@ -45,7 +45,7 @@ def busy_session(qtbot: QtBot, window: MainWindow) -> None:
     session.set_comparing(True)
     session.set_active("B")
     session.set_options(FitOptions(normalization=Normalization.SUM, sigma=1.75))
-    session.perturb(seed=4, amount=0.03)
+    session.starts.perturb(seed=4, amount=0.03)
     wait_for_fit(qtbot, session)
     session.set_look(Look(map_kind=MapKind.RAW, show_ghost=False, pinned=(3, 40), manual_range=(0.5, 2.0), target=0.25))
     session.select(12)
@@ -191,7 +191,7 @@ def test_the_report_of_a_hostile_file_name_is_harmless(
 def test_copy_as_python_repeats_the_run_bit_for_bit(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
     session = window.session
     session.set_options(FitOptions(normalization=Normalization.MINMAX, windows=(9, 7), sigma=1.3))
-    session.perturb(seed=2, amount=0.02)
+    session.starts.perturb(seed=2, amount=0.02)
     wait_for_fit(qtbot, session)
     session.cursor.move_to((1, Phase.RIGID, 2))
     window.actions_by_id["copy_python"].trigger()

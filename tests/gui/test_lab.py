@@ -428,7 +428,7 @@ def test_a_row_of_the_ablation_opens_b_with_exactly_that_deviation(qtbot: QtBot,
         assert session.active == "B"
         assert session.lanes["A"].options == options
         assert session.lanes["B"].options == replace(without_deviations(options), **{name: value})
-        assert session.lanes["A"].initial is session.start("B").initial
+        assert session.lanes["A"].initial is session.starts.of("B").initial
         assert state(window, "ablation") == ("yes" if finding.answer else "no")
         assert window.options.tree.deviations.opts["title"] == "Deviations from OpenFace: 1 on"
     window.actions_by_id["undo"].trigger()

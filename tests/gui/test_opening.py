@@ -110,7 +110,7 @@ def test_undo_of_the_first_drag_brings_the_automatic_box_back(
     session.open_image(photo)
     wait_for_fit(qtbot, session)
     automatic = session.lane.initial
-    session.start_from_box(box)
+    session.starts.from_box(box)
     session.undo()
     wait_for_fit(qtbot, session)
     assert session.lane.initial is automatic

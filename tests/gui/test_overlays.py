@@ -121,14 +121,14 @@ def drag(view: object, position: QPoint) -> None:
 def test_a_drag_is_one_undo(qtbot: QtBot, window: MainWindow) -> None:
     session, view = window.session, window.image_views["A"]
     run(window, "box")
-    before = session.start("A").initial
+    before = session.starts.of("A").initial
     for shift in (1.0, 2.0, 3.0):
         view.box_dragged.emit((before.box[0] + shift, *before.box[1:]))
     view.box_released.emit()
     wait_for_fit(qtbot, session)
     assert session.lane.initial.box[0] == before.box[0] + 3.0
     run(window, "undo")
-    assert session.start("A").initial is before
+    assert session.starts.of("A").initial is before
 
 
 def test_undo_and_redo_of_options_and_look(qtbot: QtBot, window: MainWindow) -> None:

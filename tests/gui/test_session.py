@@ -127,18 +127,18 @@ def test_playing_reaches_the_end_and_stops(qtbot: QtBot, fitted: Session) -> Non
 
 def test_a_perturbation_can_be_taken_back(qtbot: QtBot, fitted: Session) -> None:
     before = fitted.trace()
-    fitted.perturb(seed=3, amount=0.05)
+    fitted.starts.perturb(seed=3, amount=0.05)
     wait_for_fit(qtbot, fitted)
     assert fitted.lane.initial.seed == 3
     assert not np.array_equal(fitted.lane.steps[0].landmarks, before.steps[0].landmarks)
-    fitted.perturb(seed=3, amount=0.0)
+    fitted.starts.perturb(seed=3, amount=0.0)
     wait_for_fit(qtbot, fitted)
     assert first_divergence(before, fitted.trace()) is None
 
 
 def test_starting_from_the_result_is_the_previous_frame(qtbot: QtBot, fitted: Session) -> None:
     result = fitted.lane.steps[-1].params
-    fitted.start_from_result()
+    fitted.starts.from_result()
     wait_for_fit(qtbot, fitted)
     assert np.array_equal(fitted.lane.steps[0].params, result)
 
@@ -177,7 +177,7 @@ def test_an_impossible_start_is_told(qtbot: QtBot, fitted: Session, tmp_path: Pa
     initial = fitted.lane.initial
     (tmp_path / "three.pts").write_text("version: 1\nn_points: 3\n{\n1 2\n3 4\n5 6\n}\n")
     with qtbot.waitSignal(fitted.failed, timeout=TIMEOUT_MS) as failure:
-        fitted.start_from_landmarks(tmp_path / "three.pts")
+        fitted.starts.from_landmarks(tmp_path / "three.pts")
     assert "68" in failure.args[0]
     assert fitted.lane.initial is initial
 

@@ -40,7 +40,7 @@ def run(window: MainWindow, command: str) -> None:
 
 
 def rotation(session: Session, lane: str = "A") -> tuple[float, float, float]:
-    return session.start(lane).initial.rotation
+    return session.starts.of(lane).initial.rotation
 
 
 def corners(roi: StartBox) -> np.ndarray:
@@ -150,12 +150,12 @@ def test_a_turned_box_is_moved_and_sized(qapp: object, box: tuple, angle: float,
 def test_the_handle_turns_the_start(qtbot: QtBot, window: MainWindow, drag: object) -> None:
     session, view = window.session, window.image_views["A"]
     run(window, "box")
-    before = session.start("A").initial
+    before = session.starts.of("A").initial
     x, y, width, height = before.box
     centre = place(window, x + width / 2, y + height / 2)
     drag(knob(window), around(centre, knob(window), 30))
     wait_for_fit(qtbot, session)
-    initial = session.start("A").initial
+    initial = session.starts.of("A").initial
     assert initial.rotation[:2] == (0.0, 0.0)
     assert math.degrees(initial.rotation[2]) == pytest.approx(30, abs=1.5)  # the mouse knows whole pixels
     assert (initial.box, initial.source) == (before.box, Source.BOX)
@@ -163,10 +163,10 @@ def test_the_handle_turns_the_start(qtbot: QtBot, window: MainWindow, drag: obje
     np.testing.assert_array_equal(session.lane.steps[0].landmarks, landmarks(session.model.pdm, initial.params))
     np.testing.assert_allclose(corners(view.roi), turned_corners(before.box, initial.rotation[2]), rtol=0, atol=1e-9)
     run(window, "undo")
-    assert session.start("A").initial is before
+    assert session.starts.of("A").initial is before
     np.testing.assert_allclose(corners(view.roi), turned_corners(before.box, 0.0), rtol=0, atol=1e-9)
     run(window, "redo")
-    assert session.start("A").initial is initial
+    assert session.starts.of("A").initial is initial
 
 
 def test_what_was_typed_before_a_drag_is_undone_after_it(window: MainWindow, drag: object) -> None:
@@ -184,7 +184,7 @@ def test_what_was_typed_before_a_drag_is_undone_after_it(window: MainWindow, dra
 @pytest.mark.parametrize("degrees", [-61, 34, 91, 169, -179])
 def test_with_shift_in_steps_of_five_degrees(window: MainWindow, drag: object, degrees: int) -> None:
     run(window, "box")
-    x, y, width, height = window.session.start("A").initial.box
+    x, y, width, height = window.session.starts.of("A").initial.box
     centre = place(window, x + width / 2, y + height / 2)
     drag(knob(window), around(centre, knob(window), degrees), Qt.KeyboardModifier.ShiftModifier)
     expected = math.remainder(5 * round(degrees / 5), 360)
@@ -194,14 +194,14 @@ def test_with_shift_in_steps_of_five_degrees(window: MainWindow, drag: object, d
 def test_a_turned_box_is_dragged_by_the_mouse(qtbot: QtBot, window: MainWindow, drag: object) -> None:
     session, view = window.session, window.image_views["A"]
     run(window, "box")
-    session.turn((0.0, 0.2, 0.5))
+    session.starts.turn((0.0, 0.2, 0.5))
     window.repaint_now()
-    x, y, width, height = session.start("A").initial.box
+    x, y, width, height = session.starts.of("A").initial.box
     pixel = view.box.viewPixelSize()[0]
     grip = place(window, x + width / 2, y + height * 0.05)
     drag(grip, grip + QPointF(18, -9))
     wait_for_fit(qtbot, session)
-    initial = session.start("A").initial
+    initial = session.starts.of("A").initial
     np.testing.assert_allclose(initial.box, (x + 18 * pixel, y - 9 * pixel, width, height), rtol=0, atol=1.5 * pixel)
     assert initial.box[2:] == (width, height)
     assert initial.rotation == (0.0, 0.2, 0.5)
@@ -214,23 +214,23 @@ def test_a_turned_box_is_sized_by_the_mouse(qtbot: QtBot, window: MainWindow, dr
     session, view = window.session, window.image_views["A"]
     run(window, "box")
     run(window, "zoom_image")  # all corners can be seen
-    session.roll(0.5)
+    session.starts.roll(0.5)
     window.repaint_now()
-    before, box = corners(view.roi), session.start("A").initial.box
+    before, box = corners(view.roi), session.starts.of("A").initial.box
     grip = place(window, *before[2])
     drag(grip, grip + QPointF(20, 30))
     wait_for_fit(qtbot, session)
     after = corners(view.roi)
     np.testing.assert_allclose(after[0], before[0], rtol=0, atol=1e-9)
     assert math.dist(after[2], before[2]) == pytest.approx(math.hypot(20, 30) * view.box.viewPixelSize()[0], rel=0.1)
-    assert session.start("A").initial.box[2:] != box[2:]
-    np.testing.assert_allclose(after, turned_corners(session.start("A").initial.box, 0.5), rtol=0, atol=1e-9)
+    assert session.starts.of("A").initial.box[2:] != box[2:]
+    np.testing.assert_allclose(after, turned_corners(session.starts.of("A").initial.box, 0.5), rtol=0, atol=1e-9)
 
 
 def test_a_drag_of_the_handle_is_one_undo_of_its_own(window: MainWindow) -> None:
     session, view = window.session, window.image_views["A"]
     run(window, "box")
-    before = session.start("A").initial
+    before = session.starts.of("A").initial
     for turn in ((0.1, 0.2), (0.5, 0.6)):
         for angle in turn:
             view.roi.turned.emit(angle)
@@ -239,7 +239,7 @@ def test_a_drag_of_the_handle_is_one_undo_of_its_own(window: MainWindow) -> None
     run(window, "undo")
     assert rotation(session)[2] == 0.2
     run(window, "undo")
-    assert session.start("A").initial is before
+    assert session.starts.of("A").initial is before
 
 
 def test_the_box_of_lane_b_is_turned_by_itself(qtbot: QtBot, window: MainWindow) -> None:
@@ -253,7 +253,7 @@ def test_the_box_of_lane_b_is_turned_by_itself(qtbot: QtBot, window: MainWindow)
     wait_for_fit(qtbot, session)
     window.repaint_now()
     assert (session.active, rotation(session, "A")[2], rotation(session, "B")[2]) == ("B", 0.0, 0.4)
-    box = session.start("A").initial.box
+    box = session.starts.of("A").initial.box
     for name, angle in (("A", 0.0), ("B", 0.4)):
         drawn = corners(window.image_views[name].roi)
         np.testing.assert_allclose(drawn, turned_corners(box, angle), rtol=0, atol=1e-9)
@@ -270,32 +270,32 @@ def test_the_box_of_another_start_is_turned_about_its_face(qtbot: QtBot, window:
     """The face stays in the middle of the box, which is upright where the face is."""
     session, view = window.session, window.image_views["A"]
     run(window, "box")
-    session.roll(0.5)
+    session.starts.roll(0.5)
     if make == "perturb":
-        session.perturb(3, 0.2)
+        session.starts.perturb(3, 0.2)
     else:
         wait_for_fit(qtbot, session)
-        session.start_from_result()
+        session.starts.from_result()
     window.repaint_now()
-    initial = session.start("A").initial
+    initial = session.starts.of("A").initial
     points = landmarks(session.model.pdm, turned(session.model, initial, (0.0, 0.0, 0.0)).params)
     low, high = points.min(axis=0), points.max(axis=0)
     box = (*low.tolist(), *(high - low).tolist())
     np.testing.assert_allclose(corners(view.roi), turned_corners(box, initial.rotation[2]), rtol=0, atol=1e-9)
     view.roi.turned.emit(-0.3)
     window.repaint_now()
-    assert (rotation(session)[2], session.start("A").initial.seed) == (-0.3, initial.seed)
+    assert (rotation(session)[2], session.starts.of("A").initial.seed) == (-0.3, initial.seed)
     np.testing.assert_allclose(corners(view.roi), turned_corners(box, -0.3), rtol=0, atol=1e-9)
 
 
 def test_perturbing_acts_on_the_turned_start(window: MainWindow) -> None:
     session = window.session
-    session.turn((0.1, -0.2, 0.3))
-    base = session.start("A").initial
-    session.perturb(5, 0.1)
+    session.starts.turn((0.1, -0.2, 0.3))
+    base = session.starts.of("A").initial
+    session.starts.perturb(5, 0.1)
     assert rotation(session) == (0.1, -0.2, 0.3)
-    session.perturb(5, 0.0)
-    assert session.start("A").initial is base
+    session.starts.perturb(5, 0.0)
+    assert session.starts.of("A").initial is base
 
 
 def test_a_row_of_the_lab_leads_to_a_turned_start(qtbot: QtBot, window: MainWindow) -> None:
@@ -303,10 +303,10 @@ def test_a_row_of_the_lab_leads_to_a_turned_start(qtbot: QtBot, window: MainWind
     session = window.session
     show(window, "Lab")
     run(window, "box")
-    session.roll(math.radians(60))
+    session.starts.roll(math.radians(60))
     session.history.end_run()
     wait_for_fit(qtbot, session)
-    wrong, lost = session.start("A"), session.lane.steps[-1].likelihood
+    wrong, lost = session.starts.of("A"), session.lane.steps[-1].likelihood
     session.lab.choose("starts")
     session.diagnose(["starts"])
     qtbot.waitUntil(lambda: not session.lab.busy, timeout=TIMEOUT_MS)
@@ -320,16 +320,16 @@ def test_a_row_of_the_lab_leads_to_a_turned_start(qtbot: QtBot, window: MainWind
         click_row(pages.stack.currentWidget(), row)
         window.repaint_now()
     wait_for_fit(qtbot, session)
-    assert session.start("A").initial is best is session.lane.initial
+    assert session.starts.of("A").initial is best is session.lane.initial
     assert session.lane.steps[-1].likelihood == finding.best.likelihood > lost
     assert abs(best.rotation[2]) > 0.1
-    box = session.upright_box(best)
+    box = session.starts.upright_box(best)
     np.testing.assert_allclose(
         corners(window.image_views["A"].roi), turned_corners(box, best.rotation[2]), rtol=0, atol=1e-9
     )
     for before in (other, wrong.initial):
         session.undo()
-        assert session.start("A").initial is before
+        assert session.starts.of("A").initial is before
 
 
 # --- fields and commands --------------------------------------------------------------------------
@@ -348,7 +348,7 @@ def type_into(spin: QDoubleSpinBox, text: str) -> None:
 
 def test_typed_angles(qtbot: QtBot, window: MainWindow) -> None:
     session, fields = window.session, window.options.rotation
-    box = session.start("A").initial.box
+    box = session.starts.of("A").initial.box
     for name, text in (("roll", "-33.5"), ("yaw", "20"), ("pitch", "-7.5")):
         type_into(fields[name], text)
         window.repaint_now()
@@ -356,14 +356,14 @@ def test_typed_angles(qtbot: QtBot, window: MainWindow) -> None:
     expected = tuple(math.radians(angle) for angle in (-7.5, 20.0, -33.5))
     assert rotation(session) == expected
     assert shown_angles(window) == {"roll": -33.5, "yaw": 20.0, "pitch": -7.5}
-    assert (session.start("A").initial.box, session.lane.initial) == (box, session.start("A").initial)
+    assert (session.starts.of("A").initial.box, session.lane.initial) == (box, session.starts.of("A").initial)
     assert "turned" in window.options.source.text()
 
 
 def test_a_field_changes_its_own_angle_alone(window: MainWindow) -> None:
     """The fields round what they show; what was not typed stays to the last digit."""
     session = window.session
-    session.turn((0.123456789, -0.2345678, 0.3456789))
+    session.starts.turn((0.123456789, -0.2345678, 0.3456789))
     window.repaint_now()
     assert shown_angles(window) == {"roll": 19.8, "yaw": -13.4, "pitch": 7.1}
     emitted = []
@@ -377,10 +377,10 @@ def test_a_field_changes_its_own_angle_alone(window: MainWindow) -> None:
 
 def test_a_typed_box_keeps_the_rotation(window: MainWindow) -> None:
     session = window.session
-    session.turn((0.1, 0.2, 0.3))
+    session.starts.turn((0.1, 0.2, 0.3))
     window.repaint_now()
     type_into(window.options.box[0], "12.5")
-    initial = session.start("A").initial
+    initial = session.starts.of("A").initial
     assert (initial.box[0], initial.rotation) == (12.5, (0.1, 0.2, 0.3))
 
 
@@ -414,7 +414,7 @@ def test_commands_turn_the_start(window: MainWindow) -> None:
     assert math.degrees(rotation(session)[2]) == pytest.approx(-5)
     run(window, "undo")
     assert abs(rotation(session)[2]) < 1e-12
-    session.turn((0.3, 0.2, 0.1))
+    session.starts.turn((0.3, 0.2, 0.1))
     window.repaint_now()
     assert window.actions_by_id["upright"].isEnabled()
     run(window, "upright")
@@ -425,7 +425,7 @@ def test_commands_turn_the_start(window: MainWindow) -> None:
 
 def test_turning_on_goes_once_round(window: MainWindow) -> None:
     session = window.session
-    session.roll(math.radians(178))
+    session.starts.roll(math.radians(178))
     run(window, "roll_right")
     assert math.degrees(rotation(session)[2]) == pytest.approx(-177)
 
@@ -433,7 +433,7 @@ def test_turning_on_goes_once_round(window: MainWindow) -> None:
 def test_the_button_turns_the_start_upright(window: MainWindow) -> None:
     button = window.options.upright
     assert not button.isEnabled()
-    window.session.turn((0.3, 0.2, 0.1))
+    window.session.starts.turn((0.3, 0.2, 0.1))
     window.repaint_now()
     QTest.mouseClick(button, Qt.MouseButton.LeftButton)
     assert rotation(window.session) == (0.0, 0.0, 0.0)
@@ -450,30 +450,30 @@ def test_no_two_commands_share_a_shortcut() -> None:
 def test_a_session_file_keeps_a_turned_start(
     qtbot: QtBot, window: MainWindow, session: Session, tmp_path: Path
 ) -> None:
-    session.turn((0.1, -0.2, 0.3))
-    before = session.start("A").initial
+    session.starts.turn((0.1, -0.2, 0.3))
+    before = session.starts.of("A").initial
     path = tmp_path / "turned.json"
     write_session(session.document(), path)
-    session.turn((0.0, 0.0, 0.0))
+    session.starts.turn((0.0, 0.0, 0.0))
     session.open_document(read_session(path))
     wait_for_fit(qtbot, session)
-    after = session.start("A").initial
+    after = session.starts.of("A").initial
     np.testing.assert_array_equal(after.params, before.params)
-    assert (after.box, after.source, session.upright_box(after)) == (before.box, before.source, before.box)
+    assert (after.box, after.source, session.starts.upright_box(after)) == (before.box, before.source, before.box)
 
 
 def test_without_a_start_nothing_is_turned(qtbot: QtBot, session: Session, model_file: Path) -> None:
-    session.turn((0.0, 0.0, 1.0))
+    session.starts.turn((0.0, 0.0, 1.0))
     session.open_model(model_file)
     qtbot.waitUntil(lambda: session.model is not None)
-    session.roll(1.0)
-    assert session.start("A") is None
+    session.starts.roll(1.0)
+    assert session.starts.of("A") is None
     assert not session.history.can_undo
 
 
 def test_an_impossible_rotation_is_told(window: MainWindow) -> None:
-    told, before = [], window.session.start("A").initial
+    told, before = [], window.session.starts.of("A").initial
     window.session.failed.connect(lambda message, _: told.append(message))
-    window.session.turn((0.0, 0.0, math.nan))
+    window.session.starts.turn((0.0, 0.0, math.nan))
     assert told == ["rotation (0.0, 0.0, nan): expected three finite angles rx, ry, rz in radians"]
-    assert window.session.start("A").initial is before
+    assert window.session.starts.of("A").initial is before

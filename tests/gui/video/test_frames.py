@@ -182,7 +182,7 @@ def test_a_frame_without_a_face_says_so(qtbot: QtBot, window: MainWindow, monkey
     assert len(painted_points(window)) == 0
     assert "no face found" in window.headers["A"].text()
     assert window.options.isEnabled()
-    window.session.start_from_box(start().box)
+    window.session.starts.from_box(start().box)
     settle(qtbot, window)
     assert len(painted_points(window)) == 68
     assert window.session.lane.origin is Origin.BY_HAND

@@ -167,7 +167,7 @@ def test_every_frame_from_what_is_shown(qtbot: QtBot, tracked: MainWindow, clip:
 def test_a_start_by_hand_leaves_the_tracking_alone(qtbot: QtBot, tracked: MainWindow, clip: Path) -> None:
     session, results = tracked.session, expected(clip)
     click_frame(qtbot, tracked, 7)
-    session.start_from_box(start().box)
+    session.starts.from_box(start().box)
     settle(qtbot, tracked)
     assert session.lane.origin is Origin.BY_HAND
     assert "by hand" in tracked.headers["A"].text()
@@ -214,7 +214,7 @@ def test_one_turned_box_for_every_frame(qtbot: QtBot, tracked: MainWindow, clip:
 def test_tracking_from_a_frame_and_its_start(qtbot: QtBot, tracked: MainWindow, clip: Path) -> None:
     session = tracked.session
     click_frame(qtbot, tracked, 5)
-    session.start_from_box(start().box)
+    session.starts.from_box(start().box)
     settle(qtbot, tracked)
     first = session.lane.initial
     press(qtbot, tracked, "track_from_here")
