@@ -32,6 +32,7 @@ from clnf_gui.views.readout import apart_line, cell_line, error_line, landmark_l
 _FRAME_SECONDS = 1 / 60
 _TOLD_MS = 6000
 """A sentence in the status bar is shown so long."""
+_EDGE_PX = 8
 _SEPARATOR = "   ·   "
 _OF_RUN = Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LANES
 
@@ -100,6 +101,7 @@ class MainWindow(QMainWindow):
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addWidget(self.hover_label, 1)
         self.statusBar().addPermanentWidget(self.run_label)
+        self.run_label.setContentsMargins(0, 0, _EDGE_PX, 0)
 
     def _connect(self) -> None:
         session = self.session
@@ -271,7 +273,8 @@ class MainWindow(QMainWindow):
             state = f"{session.opener.what or 'working'}…"
         elif session.lane.complete:
             verdict = session.verdict(session.active)
-            state = f"{verdict.text}{_SEPARATOR}{session.lane.seconds * 1000:.0f} ms{_memory(session.lane.steps)}"
+            outcome = verdict.text if verdict.failed else "fitted" if verdict.failed is None else "probably worked"
+            state = f"{outcome}{_SEPARATOR}{session.lane.seconds * 1000:.0f} ms{_memory(session.lane.steps)}"
             tip, failed = f"{verdict.sentence}\n{verdict.basis}", verdict.failed is True
         else:
             state = "no fit"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import ClassVar
 
 import numpy as np
 
 from clnf_engine.accuracy import accuracy
-from clnf_engine.calibration import likelihood_text
+from clnf_engine.calibration import judge, likelihood_text
 from clnf_engine.diagnostics.finding import Finding, Plot, Progress, Table, no_progress
 from clnf_engine.diagnostics.many_fits import FitSummary, many_fits
+from clnf_engine.fitting import fit
 from clnf_engine.initial import Initial, moved
 from clnf_engine.model import Model
 from clnf_engine.steps import Stage
@@ -75,6 +76,9 @@ class Move:
         return f"{100 * max(abs(x), abs(y)):.0f} % {_SIDES[(int(np.sign(x)), int(np.sign(y)))]}"
 
 
+_JUDGED = {True: "; that end has probably failed, too", False: "; that end has probably worked", None: ""}
+"""What the model's calibration says of the likeliest end: likelier is not yet right."""
+
 MOVES = tuple(
     dict.fromkeys(
         [
@@ -122,6 +126,8 @@ class StartsFinding(Finding):
         That of the run.
     starts : tuple of Start
         All, the run's own too: by likelihood, the highest first, then those that cannot be compared, then failed ones.
+    best_failed : bool or None
+        Whether the fit from the best start has probably failed, too; None when that cannot be told.
     """
 
     question: ClassVar[str] = "Would another start end better?"
@@ -133,6 +139,7 @@ class StartsFinding(Finding):
 
     own: Start
     starts: tuple[Start, ...]
+    best_failed: bool | None = None
 
     @property
     def best(self) -> Start | None:
@@ -157,10 +164,10 @@ class StartsFinding(Finding):
             return f"It cannot be told: no fit from any of {len(self.starts)} starts succeeded."
         ends = f"Yes: {best.move} it ends at log-likelihood {likelihood_text(best.likelihood)}"
         if own.problem or own.likelihood is None:
-            return f"{ends}; from its own start the fit failed."
+            return f"{ends}; from its own start the fit failed{_JUDGED[self.best_failed]}."
         level = likelihood_text(own.likelihood)
         if self.answer:
-            return f"{ends} instead of {level}, {best.distance:.3g} px away."
+            return f"{ends} instead of {level}, {best.distance:.3g} px away{_JUDGED[self.best_failed]}."
         others = [start for start in self.starts if start is not own]
         near = sum(not start.problem and start.distance <= ELSEWHERE_PX for start in others)
         return (
@@ -221,7 +228,12 @@ def starts(trace: Trace, model: Model, progress: Progress = no_progress) -> Star
         )
         for move, initial, one in zip(MOVES, initials, fits, strict=True)
     ]
-    return StartsFinding(found[0], tuple(sorted(found, key=_order)))
+    finding = StartsFinding(found[0], tuple(sorted(found, key=_order)))
+    best = finding.best
+    if best is None:
+        return finding
+    steps = fit(trace.image, model, best.initial, trace.options).steps
+    return replace(finding, best_failed=judge(steps, model, trace.options).failed)
 
 
 def _last_stage(fits: list[FitSummary]) -> Stage | None:

@@ -37,6 +37,8 @@ _CUSTOM = "custom"
 _BOX_LIMIT = 100_000.0
 _FIELD_PX = 70
 """Room for "1234.5": what Qt would keep for the largest number is better given to the photo."""
+_PADDING_PX = 12
+"""Around the word on a button."""
 _CONVENTION = "R = Rx·Ry·Rz, about the centre of the face; a fit keeps every angle within ±90°."
 _ANGLES = {
     "roll": (2, 180.0, "rz: in the image, clockwise where positive."),
@@ -79,12 +81,10 @@ class OptionsPanel(QWidget):
         layout.addWidget(self.track)
         layout.addWidget(self._fit_options())
         layout.addStretch(1)
-        for field in (
-            *self.findChildren(QAbstractSpinBox),
-            *self.findChildren(QComboBox),
-            *self.findChildren(QPushButton),
-        ):
+        for field in (*self.findChildren(QAbstractSpinBox), *self.findChildren(QComboBox)):
             field.setMinimumWidth(_FIELD_PX)
+        for button in self.findChildren(QPushButton):
+            button.setMinimumWidth(self.fontMetrics().horizontalAdvance(button.text()) + _PADDING_PX)
         EditorKeys(self).done.connect(self.focus_released)
 
     # --- lanes --------------------------------------------------------------------------------

@@ -85,6 +85,14 @@ def test_better_is_likelier_and_elsewhere(rows: list[tuple[float | None, float, 
     assert found.verdict.startswith({True: "Yes", False: "No", None: "It cannot be told"}[answer])
 
 
+@pytest.mark.parametrize(
+    ("failed", "words"), [(True, "probably failed, too"), (False, "probably worked"), (None, "away.")]
+)
+def test_likelier_is_not_yet_right(failed: bool | None, words: str) -> None:
+    found = replace(finding((0.3, 0, ""), (0.9, 50.0, "")), best_failed=failed)
+    assert found.verdict.rstrip(".").endswith(words.rstrip("."))
+
+
 def test_a_likelihood_of_another_stage_is_not_compared() -> None:
     """A start shrunk below the finest scale skips its stage, so its likelihood is of the coarser maps."""
     small = replace(start(), params=np.concatenate([[0.36], start().params[1:]]))
