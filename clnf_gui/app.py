@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from argparse import Namespace
+from pathlib import Path
 
-import matplotlib.cbook
 from PySide6.QtCore import QEventLoop, QSize, QTimer
 from PySide6.QtWidgets import QApplication
 
 from clnf_engine.errors import ClnfError
 from clnf_engine.library import DEFAULT_MODEL
+from clnf_gui.opening import open_file, open_model
 from clnf_gui.qt_setup import has_display, make_application, set_theme, show_uncaught
 from clnf_gui.session import Session
 from clnf_gui.settings import layout, remember_layout, theme
@@ -36,8 +38,10 @@ def run(arguments: Namespace) -> int:
     app = make_application()
     set_theme(arguments.theme or theme())
     session = Session()
-    window = MainWindow(session)
     show_uncaught(session.failed.emit)
+    open_model(session, arguments.model or DEFAULT_MODEL)  # now: threads read while the window is made
+    open_file(session, arguments.image or sample_portrait())
+    window = MainWindow(session)
     width, height = arguments.size
     if not arguments.screenshot:
         room = app.primaryScreen().availableSize() - _FRAME
@@ -45,11 +49,9 @@ def run(arguments: Namespace) -> int:
     window.resize(width, height)
     window.show()
     window.docks.share_out()
-    window.dialogs.open_model(arguments.model or DEFAULT_MODEL)
     if not arguments.fresh and not arguments.screenshot and (kept := layout()) is not None:
         window.restoreGeometry(kept[0])
         window.restoreState(kept[1])
-    window.dialogs.open_file(arguments.image or sample_portrait())
     if arguments.screenshot:
         code = _screenshot(window, session, arguments.screenshot)
         window.close()
@@ -61,8 +63,10 @@ def run(arguments: Namespace) -> int:
 
 
 def sample_portrait() -> str:
-    """Path of the portrait that matplotlib ships (public domain)."""
-    return str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+    """Path of the portrait that matplotlib ships (public domain), found without loading matplotlib."""
+    package = importlib.util.find_spec("matplotlib")
+    folder = "" if package is None or package.origin is None else Path(package.origin).parent
+    return str(Path(folder, "mpl-data", "sample_data", "grace_hopper.jpg"))
 
 
 def _screenshot(window: MainWindow, session: Session, path: str) -> int:

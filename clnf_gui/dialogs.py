@@ -11,30 +11,24 @@ from PySide6.QtWidgets import QFileDialog, QInputDialog, QMainWindow, QMessageBo
 
 from clnf_engine import ClnfError
 from clnf_engine.io.files import write_file
-from clnf_engine.io.frames import natural_order
-from clnf_engine.library import shipped_models
 from clnf_gui import about, settings
 from clnf_gui.commands import COMMANDS
 from clnf_gui.docks import Docks
 from clnf_gui.export import lab_report, png_bytes, python_source, step_report, steps_csv, tracking_csv
+from clnf_gui.opening import IMAGE_SUFFIXES, VIDEO_SUFFIXES, neighbour, open_file, open_model
 from clnf_gui.panels.palette import Palette
 from clnf_gui.panels.shortcuts import ShortcutsDialog
 from clnf_gui.panels.stop_dialog import StopDialog
 from clnf_gui.panes import Panes, in_sight
 from clnf_gui.qt_setup import set_theme
 from clnf_gui.session import Session
-from clnf_gui.session.document import read_session, write_session
+from clnf_gui.session.document import write_session
 from clnf_gui.views.image_view import ImageView
 
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
-_VIDEO_SUFFIXES = (
-    *(".3gp", ".avi", ".flv", ".gif", ".h264", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
-    *(".mts", ".ogv", ".ts", ".webm", ".wmv", ".y4m"),
-)
 _PICTURES = (
-    f"Images and videos ({' '.join(f'*{suffix}' for suffix in _IMAGE_SUFFIXES + _VIDEO_SUFFIXES)});;"
-    f"Images ({' '.join(f'*{suffix}' for suffix in _IMAGE_SUFFIXES)});;"
-    f"Videos ({' '.join(f'*{suffix}' for suffix in _VIDEO_SUFFIXES)});;All files (*)"
+    f"Images and videos ({' '.join(f'*{suffix}' for suffix in IMAGE_SUFFIXES + VIDEO_SUFFIXES)});;"
+    f"Images ({' '.join(f'*{suffix}' for suffix in IMAGE_SUFFIXES)});;"
+    f"Videos ({' '.join(f'*{suffix}' for suffix in VIDEO_SUFFIXES)});;All files (*)"
 )
 _MODELS = "CLNF main files (main*.txt);;All files (*)"
 _LANDMARKS = "Landmarks (*.pts);;All files (*)"
@@ -60,51 +54,27 @@ class WindowDialogs:
     # --- opening ------------------------------------------------------------------------------
 
     def open_file(self, path: str) -> None:
-        """Open a file: a session, trace, landmarks to start from, model, video or image; a folder is a video."""
-        openers: dict[str, Callable[[str], None]] = {
-            ".json": self._open_session,
-            ".npz": self._session.open_trace,
-            ".pts": self._session.starts.from_landmarks,
-            ".txt": self.open_model,
-        }
-        openers |= dict.fromkeys(_VIDEO_SUFFIXES, self._session.open_video)
-        suffix = Path(path).suffix.lower()
-        if Path(path).is_dir():
-            suffix, openers[suffix] = "", self._session.open_video
-        openers.get(suffix, self._session.open_image)(path)
-        if suffix not in (".pts", ".txt"):
-            settings.remember_file(path)
-            settings.remember_folder(path)
+        """Open a file of any kind."""
+        open_file(self._session, path)
+
+    def open_model(self, path_or_name: str) -> None:
+        """Open a model."""
+        open_model(self._session, path_or_name)
 
     def open_neighbour(self, direction: int) -> None:
         """Open the next (+1) or previous (−1) image or video of the folder, by name."""
         image = self._session.image
         if image is None:
             return
-        here = image.path.resolve()
-        kinds = (*_IMAGE_SUFFIXES, *_VIDEO_SUFFIXES)
         try:
-            found = {path for path in here.parent.iterdir() if path.suffix.lower() in kinds and path.is_file()}
+            found = neighbour(image.path, direction)
         except OSError as error:
-            self._session.failed.emit(f"{here.parent}: cannot be listed ({error.strerror})", "")
+            self._session.failed.emit(f"{image.path.parent}: cannot be listed ({error.strerror})", "")
             return
-        names = sorted(found | {here}, key=lambda path: natural_order(path.name))
-        if len(names) > 1:
-            self.open_file(str(names[(names.index(here) + direction) % len(names)]))
+        if found is None:
+            self._session.told.emit(f"{image.path.parent}: holds no other image or video")
         else:
-            self._session.told.emit(f"{here.parent}: holds no other image or video")
-
-    def _open_session(self, path: str) -> None:
-        try:
-            self._session.open_document(read_session(Path(path)))
-        except ClnfError as error:
-            self._session.failed.emit(str(error), "")
-
-    def open_model(self, path_or_name: str) -> None:
-        """Open a model; one of a file is remembered, a shipped one is always at hand."""
-        if path_or_name not in shipped_models():
-            settings.remember_model(path_or_name)
-        self._session.open_model(path_or_name)
+            self.open_file(str(found))
 
     def ask_image(self) -> None:
         self._ask("Open image or video", _PICTURES, self.open_file)

@@ -25,7 +25,7 @@ from clnf_engine.io.frames import Frame
 from clnf_engine.io.images import Image, read_image
 from clnf_engine.io.landmarks import read_pts
 from clnf_gui.session.aspect import Aspect
-from clnf_gui.session.document import SessionDocument
+from clnf_gui.session.document import SessionDocument, read_session
 from clnf_gui.worker import Job, Worker
 
 _KEPT_FRAMES = 12
@@ -141,10 +141,9 @@ class Opener(QObject):
         read = lambda: Recorded(Path(path), Trace.load(path))  # noqa: E731
         self._open(f"opening {Path(path).name}", _Brings.PICTURE, lambda: _once(read))
 
-    def open_document(self, document: SessionDocument) -> None:
+    def open_session(self, path: str | Path) -> None:
         """Open everything that a session file names."""
-        what = f"opening {document.image.name} as it was saved"
-        self._open(what, _Brings.MODEL | _Brings.PICTURE, lambda: _restored(document))
+        self._open(f"opening {Path(path).name}", _Brings.MODEL | _Brings.PICTURE, lambda: _restored(Path(path)))
 
     def find_faces(self, image: Image, model: Model) -> None:
         """Find the faces of an image, as starts for a model."""
@@ -234,7 +233,8 @@ def _clips(path: str | Path) -> Iterator[Clip]:
         raise
 
 
-def _restored(document: SessionDocument) -> Iterator[Restored]:
+def _restored(path: Path) -> Iterator[Restored]:
+    document = read_session(path)
     model = load_model(document.model)
     for initial in document.initials():
         initial_from_params(model, initial.params)

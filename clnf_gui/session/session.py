@@ -369,9 +369,9 @@ class Session(QObject):
         """Show a saved run in lane A; it can be run anew once its model is open."""
         self.opener.open_trace(path)
 
-    def open_document(self, document: SessionDocument) -> None:
+    def open_session(self, path: str | Path) -> None:
         """Open what a session file holds."""
-        self.opener.open_document(document)
+        self.opener.open_session(path)
 
     def open_truth(self, path: str | Path) -> None:
         """Load the true landmarks of the image from a ``.pts`` file, to be shown and measured against."""

@@ -19,7 +19,7 @@ from clnf_engine.stops import parse_stop
 from clnf_gui.look import Curves
 from clnf_gui.option_titles import lane_labels
 from clnf_gui.session.choices import Choices, LaneChoices
-from clnf_gui.session.document import read_session, write_session
+from clnf_gui.session.document import write_session
 from clnf_gui.window import MainWindow
 
 from .conftest import wait_for_fit
@@ -176,7 +176,7 @@ def test_a_session_keeps_its_ground_truth(qtbot: QtBot, window: MainWindow, trut
     session.open_image(session.image.path)
     wait_for_fit(qtbot, session)
     assert session.scene.truth is None
-    session.open_document(read_session(tmp_path / "kept.json"))
+    session.open_session(tmp_path / "kept.json")
     qtbot.waitUntil(lambda: session.scene.truth is not None)
     wait_for_fit(qtbot, session)
     assert np.array_equal(session.scene.truth, true_landmarks())

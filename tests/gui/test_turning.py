@@ -21,7 +21,7 @@ from clnf_engine.options import Source
 from clnf_engine.pdm import landmarks
 from clnf_gui.commands import COMMANDS
 from clnf_gui.session import Session
-from clnf_gui.session.document import read_session, write_session
+from clnf_gui.session.document import write_session
 from clnf_gui.views.start_box import StartBox, corner, upright
 from clnf_gui.window import MainWindow
 
@@ -455,7 +455,7 @@ def test_a_session_file_keeps_a_turned_start(
     path = tmp_path / "turned.json"
     write_session(session.document(), path)
     session.starts.turn((0.0, 0.0, 0.0))
-    session.open_document(read_session(path))
+    session.open_session(path)
     wait_for_fit(qtbot, session)
     after = session.starts.of("A").initial
     np.testing.assert_array_equal(after.params, before.params)

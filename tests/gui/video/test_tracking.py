@@ -29,7 +29,7 @@ from clnf_engine.tracking.results import Apart, Results
 from clnf_engine.tracking.track import Past
 from clnf_gui.look import FrameCurves, Worst
 from clnf_gui.session import Session
-from clnf_gui.session.document import read_session, write_session
+from clnf_gui.session.document import write_session
 from clnf_gui.session.lanes import Origin
 from clnf_gui.window import MainWindow
 
@@ -364,7 +364,7 @@ def test_a_session_with_a_video_opens_again(qtbot: QtBot, tracked: MainWindow, t
     document = session.document()
     write_session(document, tmp_path / "kept.json")
     tracked.session.set_comparing(False)
-    session.open_document(read_session(tmp_path / "kept.json"))
+    session.open_session(tmp_path / "kept.json")
     qtbot.waitUntil(lambda: session.comparing and session.video is not None, timeout=TIMEOUT_MS)
     settle(qtbot, tracked)
     assert session.scene.frame == 9
