@@ -11,7 +11,7 @@ import cv2
 import pytest
 from engine.tiny_model import tiny_image, tiny_model, true_landmarks
 from PySide6.QtCore import QSettings, Qt, QThread
-from PySide6.QtWidgets import QCheckBox, QComboBox, QLineEdit, QWidget
+from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from clnf_engine.io.openface import write_model
@@ -101,6 +101,7 @@ def window(qtbot: QtBot, fitted: Session) -> Iterator[MainWindow]:
     qtbot.waitExposed(made)
     made.message_bar.hide()
     made.repaint_now()
+    QApplication.processEvents()  # the layout settles, and the zoom with it
     made.setFocus(Qt.FocusReason.OtherFocusReason)
     yield made
     made.close()

@@ -132,7 +132,7 @@ def test_lane_a_shows_under_lane_b(comparing: MainWindow) -> None:  # noqa: F811
     assert view.point_items["A"].opts["size"] >= view.point_items["B"].opts["size"] + 4
     assert view.items().index(b) < view.items().index(a)  # the scene lists what is on top first
     steps = {name: lane.steps for name, lane in comparing.session.lanes.items()}
-    places = comparing.session.places()
+    places = comparing.session.cursor.places()
     view.show_runs(steps, places, 0.01, Look(), {"A": "A", "B": "B · normalization <peak>"})
     assert "B · normalization &lt;peak&gt;" in view.plotItem.titleLabel.text
     view.show_runs({"A": steps["A"]}, places, 0.01, Look())
