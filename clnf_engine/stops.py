@@ -15,7 +15,7 @@ import numpy as np
 from clnf_engine.accuracy import accuracy
 from clnf_engine.arrays import Floats
 from clnf_engine.errors import StopError
-from clnf_engine.steps import Step
+from clnf_engine.steps import Phase, Place, Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +79,7 @@ EXAMPLES = (
     "A and B differ > 0.01 px",
     "error grows",
     "error > 3 px",
+    "at stage 2 non-rigid 3",
 )
 """One condition of every form, for help and error messages."""
 
@@ -197,6 +198,20 @@ def _any_moves(distance: str) -> Test:
     return test
 
 
+def _at(stage: str, phase: str, iteration: str | None) -> Test:
+    place = (int(stage) - 1, Phase(phase.lower().replace("-", "")), None if iteration is None else int(iteration))
+    return lambda at: at.step.place == place
+
+
+def place_stop(place: Place) -> Stop | None:
+    """The condition that stops at a place; None for the start and the end, where every run stops."""
+    stage, phase, iteration = place
+    if stage is None or phase is Phase.SKIPPED:
+        return None
+    words = ["non-rigid" if phase is Phase.NONRIGID else str(phase), "" if iteration is None else str(iteration)]
+    return parse_stop(f"at stage {stage + 1} {' '.join(words)}")
+
+
 def _any_clamp() -> Test:
     return lambda at: at.step.clamped is not None and bool(at.step.clamped.any())
 
@@ -223,6 +238,7 @@ _FORMS: tuple[tuple[str, Callable[..., Test]], ...] = (
     (rf"(error) ?([<>]) ?({_NUMBER}) ?px", _compares),
     (rf"landmark (\d{{1,4}}) moves ?> ?({_NUMBER}) ?px", _moves),
     (rf"any landmark moves ?> ?({_NUMBER}) ?px", _any_moves),
+    (r"at stage (\d{1,3}),? (responses|rigid|non-?rigid)(?: (\d{1,6}))?", _at),
     (r"any clamp", _any_clamp),
     (r"any empty", _any_empty),
     (rf"A and B differ ?> ?({_NUMBER}) ?px", _differ),

@@ -125,7 +125,8 @@ class WindowDialogs:
     def ask_steps_path(self) -> None:
         trace = self._session.trace()
         if trace is not None:
-            self._save("Export step table", ".csv", "CSV (*.csv)", _writer(lambda: steps_csv(trace).encode()))
+            truth = self._session.scene.truth
+            self._save("Export step table", ".csv", "CSV (*.csv)", _writer(lambda: steps_csv(trace, truth).encode()))
 
     def ask_track_path(self) -> None:
         session = self._session
@@ -170,7 +171,8 @@ class WindowDialogs:
                 pane.paint(session)
                 pictures[pane.title] = png_bytes(pane.widget)
         name = "" if session.image is None else session.image.path.name
-        return step_report(trace, step, f"CLNF fit of {name}", pictures)
+        verdict = session.verdict(session.active)
+        return step_report(trace, step, f"CLNF fit of {name}", pictures, verdict, session.scene.truth)
 
     def _save(self, title: str, suffix: str, kinds: str, write: Callable[[Path], None]) -> None:
         path = self._ask_path(title, suffix, kinds)

@@ -12,6 +12,13 @@ _FRONT = ("Response maps", "Convergence")
 _RIGHT_SHARE, _BOTTOM_SHARE = 0.29, 0.30
 """Of the window: what the photo, which people look at, does not need."""
 
+_ROOMY_PX = 1600
+"""Width of a window from which on there is room for what is behind a tab in smaller ones."""
+_BESIDE = (
+    ("Response maps", "Landmark", Qt.Orientation.Vertical),
+    ("Convergence", "Lab", Qt.Orientation.Horizontal),
+)
+
 
 class Docks:
     """Lays the options and the panes out around the photo.
@@ -57,8 +64,11 @@ class Docks:
         return dock
 
     def share_out(self) -> None:
-        """Give the photo most of the window, and the docks the rest."""
+        """Give the photo most of the window, and the docks the rest; in a large window, more of them in sight."""
         width, height = self._window.width(), self._window.height()
+        if width >= _ROOMY_PX:
+            for front, behind, side in _BESIDE:
+                self._window.splitDockWidget(self._by_name[front], self._by_name[behind], side)
         options = self._by_name["Options"]
         sides, widths = [options, self._by_name[_FRONT[0]]], [options.minimumSizeHint().width(), width * _RIGHT_SHARE]
         self._window.resizeDocks(sides, [round(size) for size in widths], Qt.Orientation.Horizontal)

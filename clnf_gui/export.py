@@ -14,8 +14,10 @@ from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QWidget
 
 from clnf_engine import FitOptions, Initial, Model, Trace, VideoSource
+from clnf_engine.arrays import Floats
+from clnf_engine.calibration import Verdict, judge
 from clnf_engine.diagnostics.finding import Table
-from clnf_engine.diagnostics.investigation import option_cell
+from clnf_engine.diagnostics.investigation import error_table, option_cell
 from clnf_engine.diagnostics.tools import Tool
 from clnf_engine.steps import Place, Step, describe
 from clnf_engine.tracking.journal import Row, columns, run_name
@@ -51,9 +53,9 @@ def png_bytes(widget: QWidget) -> bytes:
     return bytes(data.data())
 
 
-def steps_csv(trace: Trace) -> str:
-    """The step table as CSV, every number in full, under plain names."""
-    columns = step_values(trace.numbers)
+def steps_csv(trace: Trace, truth: Floats | None = None) -> str:
+    """The step table as CSV, every number in full, under plain names; with true landmarks, image px, the errors too."""
+    columns = step_values(trace.numbers, truth)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
@@ -142,7 +144,10 @@ def lab_report(
         note = "Where two runs are compared, B is the same fit with another normalization."
     source = lab_source(subject, image, model, [tool.name for tool, _ in results], frame)
     findings = tuple((tool, result.finding) for tool, result in results)
-    return report_html(Investigation(f"Diagnosis of {image.name}", source, subject.runs, findings, note)).encode()
+    verdicts = {name: judge(trace.steps, subject.model, trace.options) for name, trace in subject.runs.items()}
+    title = f"Diagnosis of {image.name}"
+    found = Investigation(title, source, subject.runs, findings, note, verdicts, subject.truth)
+    return report_html(found).encode()
 
 
 def _params(initial: Initial) -> str:
@@ -153,7 +158,14 @@ def _literal(value: Any) -> str:
     return repr(str(value)) if isinstance(value, str) else repr(value)
 
 
-def step_report(trace: Trace, step: Step, title: str, pictures: Mapping[str, bytes]) -> str:
+def step_report(
+    trace: Trace,
+    step: Step,
+    title: str,
+    pictures: Mapping[str, bytes],
+    verdict: Verdict,
+    truth: Floats | None = None,
+) -> str:
     """One self-contained HTML page about a Step: where it is, the pictures given as PNG bytes, and the tables."""
     from clnf_engine.reports.page import Figure, Section, page_html
 
@@ -161,13 +173,14 @@ def step_report(trace: Trace, step: Step, title: str, pictures: Mapping[str, byt
     where = f"Model {trace.model_name}; the fit: {outcome}. This page shows {describe(step)}."
     options = {field.name: option_cell(getattr(trace.options, field.name)) for field in fields(FitOptions)}
     tables = (
-        _table("Steps", step_columns(trace.numbers), tuple(each.place for each in trace.numbers)),
+        *([] if truth is None or truth.shape != step.landmarks.shape else [error_table({"": trace}, truth)]),
+        _table("Steps", step_columns(trace.numbers, truth), tuple(each.place for each in trace.numbers)),
         _table("Response maps of every stage", statistics_columns(trace)),
         _table("Options", {"option": list(options), "value": list(options.values())}),
     )
     figures = tuple(Figure(name, png) for name, png in pictures.items())
     sections = [Section("Pictures", figures=figures), Section("Numbers", tables=tables)]
-    return page_html(title, [where], sections, here=step.place)
+    return page_html(title, [where, f"{verdict.sentence} {verdict.basis}"], sections, here=step.place)
 
 
 def _table(title: str, columns: Mapping[str, Sequence[Any]], links: tuple[Place, ...] = ()) -> Table:

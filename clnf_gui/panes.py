@@ -130,7 +130,7 @@ class Panes(QObject):
             Pane("Magnitudes", self.magnitudes, lower, selected | Aspect.OPTIONS, self._paint_magnitudes),
             Pane("Statistics", self.statistics, lower, _OF_RUN, self._paint_statistics),
             Pane("Parameters", self.parameters, lower, _AT_CURSOR, self._paint_parameters),
-            Pane("Steps", self.steps, lower, _AT_CURSOR, self._paint_steps),
+            Pane("Steps", self.steps, lower, _AT_CURSOR | Aspect.TRUTH, self._paint_steps),
             Pane("Log", self.log, lower, Aspect(0), lambda _: None),
         )
         self.atlas.landmark_clicked.connect(session.select)
@@ -270,8 +270,9 @@ class Panes(QObject):
         self.parameters.show_step(session.step, pdm, session.lane.options.clamp_sigmas)
 
     def _paint_steps(self, session: Session) -> None:
-        if self._changed("steps", session.lane.run, len(session.lane.steps)):
-            self.steps.show_columns(step_columns(session.lane.numbers))
+        truth = session.scene.truth
+        if self._changed("steps", session.lane.run, len(session.lane.steps), _ref(truth)):
+            self.steps.show_columns(step_columns(session.lane.numbers, truth))
         self.steps.show_row(session.lane.cursor)
 
 

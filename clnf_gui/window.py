@@ -109,6 +109,7 @@ class MainWindow(QMainWindow):
         session.failed.connect(self.message_bar.show_message)
         session.told.connect(self._tell)
         self.timeline.scrubbed.connect(session.cursor.move_to)
+        self.timeline.stop_toggled.connect(session.cursor.toggle_stop)
         for name, view in self.image_views.items():
             view.landmark_clicked.connect(session.select)
             view.hovered.connect(partial(self._show_pixel, name))

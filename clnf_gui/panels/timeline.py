@@ -26,6 +26,8 @@ class Timeline(QWidget):
 
     scrubbed = Signal(object)
     """Place."""
+    stop_toggled = Signal(object)
+    """Place at which to stop from now on, or no more."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +116,10 @@ class Timeline(QWidget):
                 points = []
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        self._scrub(event)
+        if event.button() == Qt.MouseButton.LeftButton:
+            self._scrub(event)
+        elif event.button() == Qt.MouseButton.RightButton and self._places:
+            self.stop_toggled.emit(self._places[self._column(event.position().toPoint())])
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         if event.buttons() & Qt.MouseButton.LeftButton:
@@ -127,6 +132,7 @@ class Timeline(QWidget):
                 for step in lane.numbers
                 if step.place == place
             ]
+            texts.append("Click: go there. Right click: stop there, or no more.")
             QToolTip.showText(event.globalPosition().toPoint(), "\n".join(texts), self)
 
     def _scrub(self, event: QMouseEvent) -> None:

@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject, Signal
 
 from clnf_engine import Phase, Step
 from clnf_engine.steps import Place, place_order
-from clnf_engine.stops import Stop, firings, first_stop
+from clnf_engine.stops import Stop, firings, first_stop, place_stop
 from clnf_gui.look import Moment
 from clnf_gui.session.aspect import Aspect
 from clnf_gui.session.lanes import Lanes
@@ -135,6 +135,13 @@ class Cursor(QObject):
         if stops != self.stops:
             self.stops = stops
             self.changed.emit(Aspect.STOPS)
+
+    def toggle_stop(self, place: Place) -> None:
+        """Stop at a place from now on, or no more."""
+        stop = place_stop(place)
+        if stop is not None:
+            others = tuple(other for other in self.stops if other.text != stop.text)
+            self.set_stops(others if len(others) < len(self.stops) else (*self.stops, stop))
 
     def run(self) -> None:
         """To the next Step at which a stop condition fires, else to the end."""

@@ -12,6 +12,7 @@ from typing import Any
 from PySide6.QtCore import QObject, Signal, Slot
 
 from clnf_engine import FitOptions, Initial, Model, Trace
+from clnf_engine.arrays import Floats
 from clnf_engine.diagnostics.finding import Finding, Plot, Table
 from clnf_engine.diagnostics.tools import TOOLS, Tool, diagnose
 from clnf_engine.io.files import write_file
@@ -33,11 +34,14 @@ class Subject:
     active : str
         The lane that questions about one run are asked of.
     model : Model
+    truth : (n, 2) float64 or None
+        True landmarks, image px.
     """
 
     runs: Mapping[str, Trace]
     active: str
     model: Model
+    truth: Floats | None = None
 
     def lanes(self, tool: Tool) -> tuple[str, ...]:
         """Names of the lanes that a tool looks at."""

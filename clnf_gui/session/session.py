@@ -295,7 +295,11 @@ class Session(QObject):
         """What the Lab's tools would look at now; None before there is a run."""
         runs = {name: trace for name in self.shown if (trace := self.trace(name)) is not None}
         model = self.scene.model
-        return None if model is None or len(runs) < len(self.shown) else Subject(runs, self.active, model)
+        return (
+            None
+            if model is None or len(runs) < len(self.shown)
+            else Subject(runs, self.active, model, self.scene.truth)
+        )
 
     @property
     def can_diagnose(self) -> bool:

@@ -11,6 +11,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QSplitter
 
 from clnf_engine import Phase, Step, Trace
+from clnf_engine.accuracy import accuracy
+from clnf_engine.arrays import Floats
 from clnf_engine.diagnostics.fixed_point import update_parts
 from clnf_engine.diagnostics.magnitudes import PERCENTILES, percentiles
 from clnf_engine.pdm import PDM
@@ -34,14 +36,26 @@ STEP_TITLES = {
     "update_shape": "Δ shape",
     "gradient": "gradient",
     "likelihood": "log-likelihood",
+    "error_px": "error px",
     "clamped": "clamped",
     "message": "message",
 }
 """The title of every column of the step table, by its name in a CSV file."""
 
 
-def step_values(steps: Sequence[Step]) -> dict[str, list[Any]]:
-    """A row per Step: its place and what it did; the columns by name."""
+def step_values(steps: Sequence[Step], truth: Floats | None = None) -> dict[str, list[Any]]:
+    """A row per Step: its place and what it did; the columns by name.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+    truth : (n, 2) float64, optional
+        True landmarks, image px; with them there is a column of the mean error.
+    """
+    known = truth is not None and all(step.landmarks.shape == truth.shape for step in steps)
+    errors = (
+        {"error_px": [accuracy(step.landmarks, truth).mean for step in steps]} if known and truth is not None else {}
+    )
     parts = [update_parts(step) for step in steps]
     return {
         "step": list(range(1, len(steps) + 1)),
@@ -54,14 +68,15 @@ def step_values(steps: Sequence[Step]) -> dict[str, list[Any]]:
         "update_shape": [p and p.shape for p in parts],
         "gradient": [p and p.gradient for p in parts],
         "likelihood": [step.likelihood for step in steps],
+        **errors,
         "clamped": [None if step.clamped is None else int(step.clamped.sum()) for step in steps],
         "message": [step.message for step in steps],
     }
 
 
-def step_columns(steps: Sequence[Step]) -> dict[str, list[Any]]:
+def step_columns(steps: Sequence[Step], truth: Floats | None = None) -> dict[str, list[Any]]:
     """The columns of `step_values` by title."""
-    return {STEP_TITLES[name]: values for name, values in step_values(steps).items()}
+    return {STEP_TITLES[name]: values for name, values in step_values(steps, truth).items()}
 
 
 def statistics_columns(trace: Trace) -> dict[str, list[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,3 +196,34 @@ def test_a_lane_of_the_lab_is_the_active_one(qtbot: QtBot, comparing: MainWindow
     result = session.lab.records["fixed_point"].result
     assert result.lanes == ("B",)
     assert comparing.panes.finding.words.toPlainText().count("Lane B:") == 1
+
+
+@pytest.mark.usefixtures("truth")
+def test_errors_are_in_the_step_table_and_in_reports(
+    qtbot: QtBot, window: MainWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = window.session
+    errors = [np.linalg.norm(step.landmarks - true_landmarks(), axis=1).mean() for step in session.lane.numbers]
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "steps.csv"), ""))
+    window.actions_by_id["export_steps"].trigger()
+    rows = list(csv.DictReader((tmp_path / "steps.csv").read_text().splitlines()))
+    assert np.allclose([float(row["error_px"]) for row in rows], errors, rtol=0, atol=1e-12)
+    report = window.dialogs.report()
+    assert "Mean distance from the truth" in report
+    assert session.verdict("A").sentence in report
+
+
+def test_a_right_click_on_the_timeline_stops_there(window: MainWindow) -> None:
+    session, timeline = window.session, window.timeline
+    places = session.cursor.places()
+    index = places.index((1, Phase.NONRIGID, 2))
+    where = timeline.cell(index).center().toPoint()
+    QTest.mouseClick(timeline, Qt.MouseButton.RightButton, pos=where)
+    assert [stop.text for stop in session.cursor.stops] == ["at stage 2 non-rigid 2"]
+    session.cursor.move_cursor(0)
+    window.actions_by_id["run"].trigger()
+    assert session.step.place == places[index]
+    QTest.mouseClick(timeline, Qt.MouseButton.RightButton, pos=where)
+    assert session.cursor.stops == ()
+    QTest.mouseClick(timeline, Qt.MouseButton.RightButton, pos=timeline.cell(0).center().toPoint())
+    assert session.cursor.stops == (), "every run stops at its start"
