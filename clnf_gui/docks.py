@@ -15,9 +15,12 @@ _RIGHT_SHARE, _BOTTOM_SHARE = 0.29, 0.30
 _ROOMY_PX = 1600
 """Width of a window from which on there is room for what is behind a tab in smaller ones."""
 _BESIDE = (
-    ("Response maps", "Landmark", Qt.Orientation.Vertical),
-    ("Convergence", "Lab", Qt.Orientation.Horizontal),
+    ("Landmark", Qt.DockWidgetArea.RightDockWidgetArea, Qt.Orientation.Vertical),
+    ("Lab", Qt.DockWidgetArea.BottomDockWidgetArea, Qt.Orientation.Horizontal),
 )
+
+_BELOW_SHARES = 0.38, 0.46
+"""Of a large window: the curves and the Lab, which has words, a table and a figure."""
 
 
 class Docks:
@@ -67,8 +70,10 @@ class Docks:
         """Give the photo most of the window, and the docks the rest; in a large window, more of them in sight."""
         width, height = self._window.width(), self._window.height()
         if width >= _ROOMY_PX:
-            for front, behind, side in _BESIDE:
-                self._window.splitDockWidget(self._by_name[front], self._by_name[behind], side)
+            for name, area, side in _BESIDE:
+                self._window.addDockWidget(area, self._by_name[name], side)
+            pair = [self._by_name[name] for name in (_FRONT[1], "Lab")]
+            self._window.resizeDocks(pair, [round(width * share) for share in _BELOW_SHARES], Qt.Orientation.Horizontal)
         options = self._by_name["Options"]
         sides, widths = [options, self._by_name[_FRONT[0]]], [options.minimumSizeHint().width(), width * _RIGHT_SHARE]
         self._window.resizeDocks(sides, [round(size) for size in widths], Qt.Orientation.Horizontal)

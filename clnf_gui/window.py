@@ -108,6 +108,7 @@ class MainWindow(QMainWindow):
         session.changed.connect(self._mark_dirty)
         session.failed.connect(self.message_bar.show_message)
         session.told.connect(self._tell)
+        self.statusBar().messageChanged.connect(self._end_telling)
         self.timeline.scrubbed.connect(session.cursor.move_to)
         self.timeline.stop_toggled.connect(session.cursor.toggle_stop)
         for name, view in self.image_views.items():
@@ -290,10 +291,17 @@ class MainWindow(QMainWindow):
 
     @Slot(str)
     def _tell(self, text: str) -> None:
-        """Show a sentence in the status bar for a while, as much of it as there is room for; the log keeps it."""
-        room = self.statusBar().width() - self.run_label.width() - 3 * self.fontMetrics().averageCharWidth()
+        """Show a sentence in the status bar, which is its own for that while; the log keeps it."""
+        self.run_label.hide()
+        room = self.statusBar().width() - 3 * self.fontMetrics().averageCharWidth()
         elided = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room)
         self.statusBar().showMessage(elided, _TOLD_MS)
+
+    @Slot(str)
+    def _end_telling(self, text: str) -> None:
+        """A sentence has been shown long enough."""
+        if not text:
+            self.run_label.show()
 
     def _read_out(self, text: str) -> None:
         """Show what is under the mouse, which a person who points at something wants to know now."""
