@@ -13,6 +13,7 @@ from clnf_engine.errors import ClnfError
 from clnf_engine.library import DEFAULT_MODEL
 from clnf_gui.qt_setup import has_display, make_application, show_uncaught
 from clnf_gui.session import Session
+from clnf_gui.session.aspect import Aspect
 from clnf_gui.settings import layout, remember_layout
 from clnf_gui.window import MainWindow
 
@@ -49,6 +50,7 @@ def run(arguments: Namespace) -> int:
     if arguments.screenshot:
         code = _screenshot(window, session, arguments.screenshot)
         window.close()
+        window.deleteLater()
         return code
     code = app.exec()
     remember_layout(window.saveGeometry(), window.saveState())
@@ -63,10 +65,16 @@ def sample_portrait() -> str:
 def _screenshot(window: MainWindow, session: Session, path: str) -> int:
     """Wait for the fit and grab the window to a file; returns the exit code, with the reason on stderr."""
     loop = QEventLoop()
+
+    def go_on(_: Aspect) -> None:
+        if not session.busy:
+            loop.quit()
+
     session.failed.connect(lambda message, _: sys.stderr.write(f"clnf-gui: {message}\n"))
-    session.changed.connect(lambda _: None if session.busy else loop.quit())
+    session.changed.connect(go_on)
     QTimer.singleShot(_SCREENSHOT_TIMEOUT_MS, loop.quit)
     loop.exec()
+    session.changed.disconnect(go_on)  # which would keep the session
     if not session.lanes["A"].complete:
         sys.stderr.write("clnf-gui: there is no finished fit to take a picture of\n")
         return 1

@@ -19,6 +19,8 @@ from clnf_gui.qt_setup import make_application
 from clnf_gui.session import Session
 from clnf_gui.window import MainWindow
 
+from .closing import bury
+
 TIMEOUT_MS = 20_000
 
 
@@ -30,6 +32,12 @@ def qapp() -> object:
 @pytest.fixture(autouse=True)
 def isolated_settings(tmp_path: Path) -> None:
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(qapp: object) -> None:
+    """Free the window of the test before, which nobody holds any more; the program does so once a second."""
+    bury()
 
 
 @pytest.fixture(autouse=True)
