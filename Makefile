@@ -13,7 +13,7 @@ ifneq ($(and $(wildcard .venv/bin/python),$(shell cat .venv/.ready 2>/dev/null))
 .PHONY: $(READY)
 endif
 
-.PHONY: help run test lint bench screenshots paradox train clean libraries
+.PHONY: help run test monkey lint bench screenshots paradox train clean libraries
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -24,6 +24,9 @@ run: $(READY) libraries ## open the window: make run [MODEL=main_file.txt] [IMAG
 
 test: $(READY) libraries ## run the tests: make test [ARGS="tests/engine -x"]
 	@OPENBLAS_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest $(ARGS)
+
+monkey: $(READY) libraries ## do random things in a window and tell what breaks: make monkey [ARGS="--actions 2000 --seed 7"]
+	@PYTHONPATH=tests OPENBLAS_NUM_THREADS=1 $(BIN)/python -m gui.monkey $(ARGS)
 
 lint: $(READY) ## check style, types and imports
 	@status=0; \

@@ -34,11 +34,13 @@ class Worker(QObject):
     """kind, epoch, seconds."""
     failed = Signal(str, int, str, str)
     """kind, epoch, one-sentence message, details."""
-    _submitted = Signal(str, int, object)
+    _submitted = Signal(str, int)
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self._epochs: dict[str, int] = {}
+        # Not sent with the signal: what Qt still holds for a thread that has ended, Python's collector never sees.
+        self._waiting: dict[tuple[str, int], Job] = {}
         self._running = ("", 0)
         self._thread = QThread()
         self._thread.setObjectName(name)
@@ -50,7 +52,8 @@ class Worker(QObject):
         """Queue a job; returns its epoch."""
         epoch = self._epochs.get(kind, 0) + 1
         self._epochs[kind] = epoch
-        self._submitted.emit(kind, epoch, job)
+        self._waiting[kind, epoch] = job
+        self._submitted.emit(kind, epoch)
         return epoch
 
     def is_current(self, kind: str, epoch: int) -> bool:
@@ -63,13 +66,13 @@ class Worker(QObject):
 
     def shut_down(self) -> None:
         """Make every job stale and wait for the thread to end."""
-        self._epochs.clear()
-        self._thread.quit()
+        self.retire()
         self._thread.wait()
 
     def retire(self) -> None:
         """Make every job stale and let the thread end by itself, which `shut_down` waits for."""
         self._epochs.clear()
+        self._waiting.clear()
         self._thread.quit()
 
     @property
@@ -99,9 +102,10 @@ class Worker(QObject):
         if not self.is_current(*self._running):
             raise Stale
 
-    @Slot(str, int, object)
-    def _run(self, kind: str, epoch: int, job: Job) -> None:
-        if not self.is_current(kind, epoch):
+    @Slot(str, int)
+    def _run(self, kind: str, epoch: int) -> None:
+        job = self._waiting.pop((kind, epoch), None)
+        if job is None or not self.is_current(kind, epoch):
             return
         self._running = (kind, epoch)
         self.started.emit(kind, epoch)

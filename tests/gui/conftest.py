@@ -72,6 +72,7 @@ def session(qapp: object) -> Iterator[Session]:
     made = Session()
     yield made
     made.shut_down()
+    made.deleteLater()
 
 
 def wait_for_fit(qtbot: QtBot, session: Session) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pytestqt.qtbot import QtBot
 from clnf_gui.session import Session
 from clnf_gui.views.finding_plot import FindingPlot
 from clnf_gui.window import MainWindow
+from clnf_gui.worker import Worker
 
 from .closing import Traces, bury, close, survivors, traces_of
 from .conftest import TIMEOUT_MS, set_option, wait_for_fit
@@ -84,6 +86,12 @@ def a_lab_that_ran(qtbot: QtBot, window: MainWindow, files: Files) -> None:
     assert window.findChildren(FindingPlot)
 
 
+def a_lab_that_is_busy(qtbot: QtBot, window: MainWindow, files: Files) -> None:
+    an_image(qtbot, window, files)
+    window.actions_by_id["run_all_tools"].trigger()
+    assert window.session.lab.busy
+
+
 def pins_and_torn_off_docks(qtbot: QtBot, window: MainWindow, files: Files) -> None:
     an_image(qtbot, window, files)
     for landmark in (30, 36, 30, 48):  # the second time, it is taken away
@@ -141,6 +149,7 @@ def closed_after(qtbot: QtBot, use: Use, files: Files) -> Traces:
         two_lanes,
         a_tracked_video,
         a_lab_that_ran,
+        a_lab_that_is_busy,
         pins_and_torn_off_docks,
         dialogs_and_menus,
         a_failure_and_another_theme,
@@ -151,3 +160,25 @@ def test_a_closed_window_is_freed(qtbot: QtBot, files: Files, use: Use) -> None:
     assert len(traces) > 500
     bury()
     assert sorted(survivors(traces)) == []
+
+
+class Owner:
+    """Has a job done that knows it, as the Lab does."""
+
+    def __init__(self) -> None:
+        self.worker = Worker("test")
+
+    def job(self) -> Iterator[int]:
+        yield 1
+
+
+def test_a_job_that_was_never_begun_is_freed_with_its_owner(qapp: object) -> None:
+    gone = []
+    for _ in range(20):  # now and then a thread begins a job before it ends
+        owner = Owner()
+        owner.worker.submit("test", owner.job)
+        owner.worker.shut_down()
+        gone.append(weakref.ref(owner))
+    del owner
+    bury()
+    assert [trace() for trace in gone if trace() is not None] == []
