@@ -12,9 +12,6 @@ from PySide6.QtWidgets import QApplication
 
 from clnf_gui.window import MainWindow
 
-_ROUNDS = 3
-"""What one collection frees may let the next free more."""
-
 Traces = Mapping[str, weakref.ref[Any]]
 
 
@@ -54,9 +51,9 @@ def close(window: MainWindow) -> None:
     window.deleteLater()
 
 
-def bury() -> None:
-    """Let Qt delete what it was told to, and Python collect what nobody can reach."""
-    for _ in range(_ROUNDS):
+def bury(rounds: int = 3) -> None:
+    """Let Qt delete what it was told to, and Python collect what nobody can reach; one may let the other free more."""
+    for _ in range(rounds):
         QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
         QApplication.processEvents()
         gc.collect()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +23,29 @@ from clnf_gui.session import Session
 from clnf_gui.window import MainWindow
 
 from .closing import bury
+from .monkey_watch import peak_mb
 
 TIMEOUT_MS = 20_000
+PEAK_MB = 600
+"""All tests of the window together need less; one that keeps its windows would need gigabytes."""
+_HEAPS = (-8, 2)  # M_ARENA_MAX of malloc.h
+
+if sys.platform == "linux":
+    # Every thread of every window would get a heap of its own, of which glibc gives little back.
+    with contextlib.suppress(AttributeError):  # musl has one for all
+        ctypes.CDLL(None).mallopt(*_HEAPS)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run that needed too much memory; where other tests ran too, nobody knows who needed it."""
+    here = Path(__file__).parent
+    if not session.items or not all(item.path.is_relative_to(here) for item in session.items):
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(f"\nmemory of the window's tests: {peak_mb():.0f} MB at most, of {PEAK_MB}")
+    if peak_mb() > PEAK_MB and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +61,7 @@ def isolated_settings(tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def nothing_is_left(qapp: object) -> None:
     """Free the window of the test before, which nobody holds any more; the program does so once a second."""
-    bury()
+    bury(rounds=1)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import resource
+import os
 import sys
 import threading
 import time
@@ -127,11 +127,15 @@ def memory_mb() -> float:
     with contextlib.suppress(OSError, AttributeError):  # another C library keeps other things
         ctypes.CDLL(None).malloc_trim(0)
     with open("/proc/self/statm", encoding="ascii") as statm:
-        return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
 
 
 def peak_mb() -> float:
-    """The most memory this process has had."""
+    """The most memory this process has had; 0 where that cannot be told."""
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
