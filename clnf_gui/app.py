@@ -15,6 +15,7 @@ from clnf_engine.library import DEFAULT_MODEL
 from clnf_gui.opening import open_file, open_model
 from clnf_gui.qt_setup import has_display, make_application, set_theme, show_uncaught
 from clnf_gui.session import Session
+from clnf_gui.session.aspect import Aspect
 from clnf_gui.settings import layout, remember_layout, theme
 from clnf_gui.window import MainWindow
 
@@ -72,12 +73,16 @@ def sample_portrait() -> str:
 def _screenshot(window: MainWindow, session: Session, path: str) -> int:
     """Wait for the fit and grab the window to a file; returns the exit code, with the reason on stderr."""
     loop = QEventLoop()
-    failed = session.failed.connect(lambda message, _: sys.stderr.write(f"clnf-gui: {message}\n"))
-    changed = session.changed.connect(lambda _: None if session.busy else loop.quit())
+
+    def go_on(_: Aspect) -> None:
+        if not session.busy:
+            loop.quit()
+
+    session.failed.connect(lambda message, _: sys.stderr.write(f"clnf-gui: {message}\n"))
+    session.changed.connect(go_on)
     QTimer.singleShot(_SCREENSHOT_TIMEOUT_MS, loop.quit)
     loop.exec()
-    for connection in (failed, changed):
-        session.disconnect(connection)  # type: ignore[call-overload]  # the stubs do not know it
+    session.changed.disconnect(go_on)  # which would keep the session
     if not session.lanes["A"].complete:
         sys.stderr.write("clnf-gui: there is no finished fit to take a picture of\n")
         return 1

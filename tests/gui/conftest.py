@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,17 +20,13 @@ from clnf_gui.session import Session
 from clnf_gui.window import MainWindow
 
 from .closing import bury
-from .monkey_watch import peak_mb
+from .monkey_watch import peak_mb, share_heaps
 
 TIMEOUT_MS = 20_000
 PEAK_MB = 600
 """All tests of the window together need less; one that keeps its windows would need gigabytes."""
-_HEAPS = (-8, 2)  # M_ARENA_MAX of malloc.h
 
-if sys.platform == "linux":
-    # Every thread of every window would get a heap of its own, of which glibc gives little back.
-    with contextlib.suppress(AttributeError):  # musl has one for all
-        ctypes.CDLL(None).mallopt(*_HEAPS)
+share_heaps()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

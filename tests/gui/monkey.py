@@ -31,7 +31,7 @@ from clnf_gui.window import MainWindow
 from .closing import bury, close, survivors, traces_of
 from .monkey_files import make_files
 from .monkey_hands import BUTTONS, edit, editors, places, press, turn_wheel, type_keys
-from .monkey_watch import Heart, Problems, memory_mb, peak_mb, running_threads, watching
+from .monkey_watch import Heart, Problems, memory_mb, peak_mb, running_threads, share_heaps, watching
 
 _BLOCK_SECONDS = 0.5
 _MEMORY_MB = 50.0
@@ -350,6 +350,7 @@ def main() -> int:
     parser.add_argument("--actions", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    share_heaps()
     make_application()
     with tempfile.TemporaryDirectory() as folder:
         QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, f"{folder}/settings")
