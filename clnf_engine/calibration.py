@@ -7,8 +7,9 @@ known, from good starts and from bad ones; `judge` says in words where another f
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,12 +67,12 @@ class Calibration:
     options: FitOptions
     basis: str
 
-    @property
+    @cached_property
     def worked_limit(self) -> float | None:
         """`SHARE` % of the fits that worked are above; None when fewer than `FEWEST` did."""
         return float(np.percentile(self.worked, 100 - SHARE)) if len(self.worked) >= FEWEST else None
 
-    @property
+    @cached_property
     def failed_limit(self) -> float | None:
         """`SHARE` % of the fits that failed are below; None when fewer than `FEWEST` did."""
         return float(np.percentile(self.failed, SHARE)) if len(self.failed) >= FEWEST else None
@@ -94,7 +95,8 @@ class Calibration:
         above, below = likelihood_text(self.worked_limit), likelihood_text(self.failed_limit)
         return f"{counts}; {SHARE} % of the former end above log-likelihood {above}, of the latter below {below}"
 
-    def rates(self) -> dict[str, float]:
+    @cached_property
+    def rates(self) -> Mapping[str, float]:
         """Shares of the calibration's own fits, %.
 
         Returns
@@ -240,7 +242,7 @@ def _verdict(calibration: Calibration, likelihood: float) -> Verdict:
 
 
 def _basis(calibration: Calibration) -> str:
-    rates = calibration.rates()
+    rates = calibration.rates
     worked, failed = len(calibration.worked), len(calibration.failed)
     return (
         f"{calibration.basis}; a mean error below {calibration.error_limit:g} % of the outer-eye distance: worked; of "

@@ -14,12 +14,14 @@ import cv2  # noqa: F401  imported before Qt, because importing it sets Qt's plu
 import pyqtgraph as pg
 from pyqtgraph.util.garbage_collector import GarbageCollector
 from PySide6.QtCore import QCoreApplication, QMessageLogContext, QtMsgType, qInstallMessageHandler
-from PySide6.QtGui import QColor, QPalette
+from PySide6.QtGui import QColor, QPalette, QPixmapCache
 from PySide6.QtWidgets import QApplication
 
 _DARK = 128
 _SWITCH_SECONDS = 0.001
 """How long a thread that computes keeps the window's thread waiting, at every turn; Python's own 5 ms add up."""
+_PIXMAPS_KB = 96 * 1024
+"""For photos as large as a screen of today; Qt's own 10 MB hold none."""
 _DARK_CHECK_BOXES = (
     "QCheckBox::indicator:unchecked { width: 11px; height: 11px; border: 1px solid #8b9197; border-radius: 2px; }"
 )
@@ -55,6 +57,7 @@ def make_application(theme: str = "system") -> QApplication:
     pg.setConfigOptions(imageAxisOrder="row-major", antialias=True)
     if theme != "system" or existing is None:
         set_theme(theme)
+    QPixmapCache.setCacheLimit(_PIXMAPS_KB)
     sys.setswitchinterval(_SWITCH_SECONDS)
     _collect_garbage_here()
     return app

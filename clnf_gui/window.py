@@ -165,7 +165,6 @@ class MainWindow(QMainWindow):
                 pane.forget()
         self._zoom_once()
         self._show_selected()
-        self._show_run()
         self.menus.update()
 
     def _paint_source(self) -> None:
@@ -264,7 +263,8 @@ class MainWindow(QMainWindow):
             self._zoom_when_fitted = False
             self._zoom_timer.start(0)  # when a new layout has settled
 
-    def _show_run(self) -> None:
+    def _paint_run(self) -> None:
+        """What is going on, or what the end of the active lane's run means."""
         session = self.session
         name = "no model" if session.model is None else session.model.name
         tip, failed = "", False
@@ -416,5 +416,6 @@ _PARTS: tuple[tuple[Aspect, Callable[[MainWindow], None]], ...] = (
     (_OF_RUN | Aspect.STOPS | Aspect.FRAME | Aspect.TRUTH, MainWindow._paint_strip),
     (_OF_RUN | Aspect.TRUTH | Aspect.START | Aspect.LOOK | Aspect.SELECTION, MainWindow._paint_images),
     (_OF_RUN | Aspect.LOOK | Aspect.OPTIONS, MainWindow._paint_pins),
+    (Aspect.SOURCE | Aspect.STEPS | Aspect.LANES | Aspect.BUSY | Aspect.TRACK | Aspect.FRAME, MainWindow._paint_run),
 )
 """What is painted anew after which changes, in this order."""

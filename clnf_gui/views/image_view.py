@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pyqtgraph.GraphicsScene.mouseEvents import MouseClickEvent
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QTransform
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QGraphicsItem, QLabel
 
 from clnf_engine import ResponseMaps, Step
 from clnf_engine.initial import Box
@@ -66,6 +66,8 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.setBackground(BACKDROP)
         self.box = self.addViewBox(lockAspect=True, invertY=True, enableMenu=False)
         self.image_item, self.map_item = pg.ImageItem(), pg.ImageItem()
+        # Landmarks move over it at every step; kept as it is on the screen, it need not be scaled anew.
+        self.image_item.setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
         self.map_item.setColorMap(pg.colormap.get("viridis"))
         self.map_item.setOpacity(_MAP_OPACITY)
         self.ghost_item, self.contour_item, self.trail_item = (pg.PlotCurveItem() for _ in range(3))

@@ -59,14 +59,14 @@ def test_limits_are_percentiles() -> None:
     assert found.worked_limit == pytest.approx(0.0595)  # numpy's linear percentile of 0.01 … 1.00
     assert found.failed_limit == pytest.approx(-0.0595)
     assert [found.failed_at(value) for value in (-0.06, -0.059, 0.0, 0.059, 0.06)] == [True, None, None, None, False]
-    assert found.rates() == {"false_alarm": 0, "missed": 0, "worked_untold": 5, "failed_untold": 5}
+    assert found.rates == {"false_alarm": 0, "missed": 0, "worked_untold": 5, "failed_untold": 5}
 
 
 def test_where_both_kinds_overlap_nothing_is_said() -> None:
     """Fits that failed reach up to 0.50: what 95 % of them are below lies above what 95 % of the others are above."""
     found = hundred(failed=np.arange(-49, 51) / 100)
     assert [found.failed_at(value) for value in (0.05, 0.06, 0.45, 0.46)] == [True, None, None, False]
-    assert found.rates() == {"false_alarm": 5, "missed": 5, "worked_untold": 40, "failed_untold": 40}
+    assert found.rates == {"false_alarm": 5, "missed": 5, "worked_untold": 40, "failed_untold": 40}
 
 
 def test_too_few_fits_tell_nothing() -> None:
