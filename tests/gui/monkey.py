@@ -125,6 +125,7 @@ class Monkey:
         assert isinstance(app, QApplication)
         palette = app.palette()
         with watching(self.problems), self._answering():
+            self.heart.skip()
             self._settle()
             before = self._memory()
             for k in range(actions):

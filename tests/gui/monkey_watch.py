@@ -97,7 +97,7 @@ class Heart(QObject):
 
     def __init__(self) -> None:
         super().__init__()
-        self.doing = self.culprit = ""
+        self.doing, self.culprit = "the start", ""
         self.longest = 0.0
         self._beat_at = self._popup_since = time.monotonic()
         self._timer = QTimer(self, interval=_HEARTBEAT_MS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,6 +18,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDialog, QDockWidget, QMenu, QMessageBox
 from pytestqt.qtbot import QtBot
 
+from clnf_gui.__main__ import main
 from clnf_gui.session import Session
 from clnf_gui.views.finding_plot import FindingPlot
 from clnf_gui.window import MainWindow
@@ -182,3 +185,13 @@ def test_a_job_that_was_never_begun_is_freed_with_its_owner(qapp: object) -> Non
     del owner
     bury()
     assert [trace() for trace in gone if trace() is not None] == []
+
+
+def test_a_screenshot_leaves_no_window_and_no_session(
+    qapp: object, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "excepthook", sys.excepthook)  # a window is told what nobody caught
+        assert main([str(files["photo"]), "--model", str(files["model"]), "--screenshot", str(tmp_path / "a.png")]) == 0
+    bury()
+    assert [type(thing).__name__ for thing in gc.get_objects() if type(thing) in (MainWindow, Session)] == []
