@@ -51,6 +51,7 @@ class Actions:
             if command.id == "open_model":
                 self.model_menu = menus[command.menu].addMenu("Model")
                 self.model_menu.aboutToShow.connect(self._list_models)
+        self._shown_playing = False
         self.draw_icons()
         self._fill(window.addToolBar("Steps"))
         panels = bar.addMenu("&Panels")
@@ -120,10 +121,13 @@ class Actions:
             action.setEnabled(possible and (not command.needs_steps or len(self._session.lane.steps) > 0))
             if command.checked is not None:
                 action.setChecked(command.checked(self._session))
-        self._by_id["play"].setIcon(icon("pause" if self._session.cursor.playback.on else "play"))
+        if self._session.cursor.playback.on is not self._shown_playing:  # an icon set anew lays the toolbar out anew
+            self._shown_playing = self._session.cursor.playback.on
+            self._by_id["play"].setIcon(icon("pause" if self._shown_playing else "play"))
 
     def draw_icons(self) -> None:
         """Draw every icon in the colours of the palette."""
+        self._shown_playing = False
         for command in COMMANDS:
             if command.icon:
                 self._by_id[command.id].setIcon(icon(command.icon))

@@ -9,7 +9,7 @@ from functools import partial
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Slot
 from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QToolBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QMainWindow, QToolBar, QVBoxLayout, QWidget
 
 from clnf_engine import Recording, Step
 from clnf_gui.actions import Actions
@@ -48,8 +48,8 @@ class MainWindow(QMainWindow):
         self.image_views = {name: ImageView(name) for name in session.lanes}
         self.panes = Panes(session)
         self.timeline, self.options = Timeline(), OptionsPanel()
-        self.message_bar, self.headers = MessageBar(), {name: QLabel() for name in session.lanes}
-        self.hover_label, self.run_label = QLabel(), QLabel()
+        self.message_bar, self.headers = MessageBar(), {name: _line(f"Step of lane {name}") for name in session.lanes}
+        self.hover_label, self.run_label = _line("What is pointed at or selected"), QLabel()
         self.actions_by_id: dict[str, QAction] = {}
         self.pins = Pins(self)
         self.setAcceptDrops(True)
@@ -89,8 +89,6 @@ class MainWindow(QMainWindow):
         strip_layout.setContentsMargins(6, 0, 6, 0)
         strip_layout.setSpacing(0)
         for header in self.headers.values():
-            header.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-            header.setMinimumWidth(1)
             strip_layout.addWidget(header)
         strip_layout.addWidget(self.timeline)
         below_all = QToolBar("Timeline")
@@ -398,6 +396,18 @@ class MainWindow(QMainWindow):
         self.hide()  # at once; a tool of the Lab may take a moment to end
         self.session.shut_down()
         super().closeEvent(event)
+
+
+def _line(name: str) -> QLineEdit:
+    """A line of text to be read and copied; unlike a label, another text does not lay the window out anew."""
+    line = QLineEdit()
+    line.setAccessibleName(name)
+    line.setReadOnly(True)
+    line.setFrame(False)
+    line.setStyleSheet("background: transparent")
+    line.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the keys stay with the fit
+    line.setMinimumWidth(1)
+    return line
 
 
 def _memory(steps: Sequence[Step]) -> str:
