@@ -10,6 +10,29 @@ from typing import Any, TypeVar
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
+def remembered(function: _Function) -> _Function:
+    """Remember what a function made of its only argument, as long as that lives.
+
+    Parameters
+    ----------
+    function : callable
+        Of one argument that can be hashed and weakly referenced.
+
+    Returns
+    -------
+    callable
+    """
+    known: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+
+    @wraps(function)
+    def remembering(argument: Any) -> Any:
+        if argument not in known:
+            known[argument] = function(argument)
+        return known[argument]
+
+    return remembering  # type: ignore[return-value]
+
+
 def cached_with_owner(maxsize: int) -> Callable[[_Function], _Function]:
     """Cache a function like `functools.lru_cache`, but apart for every first argument, and only while that lives.
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from clnf_engine.arrays import Array
+from clnf_engine.caches import remembered
 from clnf_engine.diagnostics.finding import Finding, Plot, Table
 from clnf_engine.options import FitOptions
 from clnf_engine.steps import Step, describe, without_large
@@ -39,6 +40,7 @@ class UpdateParts:
     gradient: float
 
 
+@remembered
 def update_parts(step: Step) -> UpdateParts | None:
     """The parts of a Step's update; None for a Step without one."""
     if step.delta is None or step.gradient is None:

@@ -17,6 +17,9 @@ from clnf_gui.theme import step_colour
 _MARGIN = 8
 _NAME_WIDTH = 16
 _STRIP_HEIGHT = 28
+_GAP = 0.75
+_NARROW_PX = 3.0
+"""Cells of less width have no gaps between them."""
 _SPARK_DECADES = 5.0
 """Height of a strip in decades of the update norm, below the run's largest."""
 
@@ -38,6 +41,7 @@ class Timeline(QWidget):
         self._lanes: list[tuple[str, Lane]] = []
         self._places: list[Place] = []
         self._marks: set[Place] = set()
+        self._columns: dict[Place, int] = {}
         self._shown: object = None
         self._strips = QPixmap()
         """Everything but the cursor; null when it has to be painted anew."""
@@ -49,6 +53,7 @@ class Timeline(QWidget):
         shown = [(name, lane.run, len(lane.steps)) for name, lane in lanes.items()], places, marks
         if shown != self._shown:
             self._shown, self._strips = shown, QPixmap()
+            self._columns = {place: k for k, place in enumerate(places)}
         self._lanes, self._places, self._marks = list(lanes.items()), places, marks
         self.update()
 
@@ -76,44 +81,59 @@ class Timeline(QWidget):
         painter = QPainter(self)
         painter.drawPixmap(0, 0, self._strips)
         painter.setPen(QPen(self.palette().color(QPalette.ColorRole.WindowText), 2.5))
-        columns = {place: k for k, place in enumerate(self._places)}
         for row, (_, lane) in enumerate(self._lanes):
-            if lane.place in columns:
-                painter.drawRect(self.cell(columns[lane.place], row).adjusted(0.5, -1, -0.5, 1))
+            if lane.place in self._columns:
+                painter.drawRect(self.cell(self._columns[lane.place], row).adjusted(0.5, -1, -0.5, 1))
 
     def _paint_strips(self) -> None:
         painter = QPainter(self._strips)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        columns = {place: k for k, place in enumerate(self._places)}
         for row, (name, lane) in enumerate(self._lanes):
             if len(self._lanes) > 1:
                 painter.setPen(self.palette().color(QPalette.ColorRole.WindowText))
                 name_box = QRectF(_MARGIN - 4, self.cell(0, row).top(), _NAME_WIDTH, _STRIP_HEIGHT - 6)
                 painter.drawText(name_box, Qt.AlignmentFlag.AlignCenter, name)
-            cells = [self.cell(columns[step.place], row) for step in lane.numbers if step.place in columns]
-            for step, cell in zip(lane.numbers, cells, strict=False):
-                painter.fillRect(cell.adjusted(0.75, 0, -0.75, 0), step_colour(step))
-            self._paint_norms(painter, lane.numbers, cells)
+            steps = [(step, self._columns[step.place]) for step in lane.numbers if step.place in self._columns]
+            self._paint_cells(painter, steps, row)
+            self._paint_norms(painter, steps, row)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor("#c62828"))
-        for place in self._marks & columns.keys():
-            top = self.cell(columns[place]).center()
+        for place in self._marks & self._columns.keys():
+            top = self.cell(self._columns[place]).center()
             painter.drawPolygon(QPolygonF([QPointF(top.x() - 4, 0), QPointF(top.x() + 4, 0), QPointF(top.x(), 6)]))
 
-    @staticmethod
-    def _paint_norms(painter: QPainter, steps: Sequence[Step], cells: list[QRectF]) -> None:
-        """The update norm as a line inside the strip, on a log scale."""
-        norms = [step.update_norm for step in steps]
-        largest = max((norm for norm in norms if norm), default=0.0)
+    def _paint_cells(self, painter: QPainter, steps: Sequence[tuple[Step, int]], row: int) -> None:
+        """A cell per Step, with gaps between them; where they are too narrow for that, one for all of a colour."""
+        first = self.cell(0, row)
+        gap = _GAP if first.width() >= _NARROW_PX else 0.0
+        colours = [step_colour(step) for step, _ in steps]
+        begin = 0
+        for k in range(1, len(steps) + 1):
+            if gap or k == len(steps) or colours[k] is not colours[begin] or steps[k][1] != steps[k - 1][1] + 1:
+                left, right = (
+                    first.left() + column * first.width() for column in (steps[begin][1], steps[k - 1][1] + 1)
+                )
+                cell = QRectF(left + gap, first.top(), right - left - 2 * gap, first.height())
+                painter.fillRect(cell, colours[begin])
+                begin = k
+
+    def _paint_norms(self, painter: QPainter, steps: Sequence[tuple[Step, int]], row: int) -> None:
+        """The update norm as a line inside the strip, on a log scale; of several Steps in one pixel, the largest."""
+        first = self.cell(0, row)
+        largest = max((step.update_norm for step, _ in steps if step.update_norm), default=0.0)
         painter.setPen(QPen(QColor(0, 0, 0, 150), 1.3))
-        points: list[QPointF] = []
-        for norm, cell in zip([*norms, None], [*cells, QRectF()], strict=False):
-            if norm:
-                below = min(math.log10(largest / norm) / _SPARK_DECADES, 1.0)
-                points.append(QPointF(cell.center().x(), cell.top() + 3 + below * (cell.height() - 6)))
-            elif points:
-                painter.drawPolyline(points)
-                points = []
+        heights: dict[int, tuple[float, float]] = {}
+        for step, column in [*steps, (None, 0)]:
+            if step is not None and step.update_norm:
+                x = first.left() + (column + 0.5) * first.width()
+                y = min(math.log10(largest / step.update_norm) / _SPARK_DECADES, 1.0)
+                pixel = int(x)
+                if pixel not in heights or y < heights[pixel][1]:
+                    heights[pixel] = (x, y)
+            elif heights:
+                room = first.height() - 6
+                painter.drawPolyline([QPointF(x, first.top() + 3 + y * room) for x, y in heights.values()])
+                heights = {}
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         if event.button() == Qt.MouseButton.LeftButton:

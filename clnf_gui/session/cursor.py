@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,6 +48,10 @@ class Cursor(QObject):
     def __init__(self, lanes: Lanes, scene: Scene, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._lanes, self._scene = lanes, scene
+        self._known: object = None
+        self._places: list[Place] = []
+        """Those of the runs that are known, by number and length."""
+        self._marked: tuple[object, set[Place]] = (None, set())
         self.place = START
         self.moment = Moment.UPDATE
         self.stops: tuple[Stop, ...] = ()
@@ -59,8 +65,13 @@ class Cursor(QObject):
 
     def places(self) -> list[Place]:
         """Every place that a shown run comes by, in order."""
-        found = {step.place for lane in self._lanes.shown.values() for step in lane.numbers}
-        return sorted(found, key=place_order)
+        lanes = list(self._lanes.shown.values())
+        known = tuple((lane.run, len(lane.steps)) for lane in lanes)
+        if known != self._known:
+            alike = all(lane.places == lanes[0].places for lane in lanes)
+            found = lanes[0].places if alike else {place for lane in lanes for place in lane.places}
+            self._known, self._places = known, list(found) if alike else sorted(found, key=place_order)
+        return self._places
 
     def set_place(self, place: Place) -> None:
         """Stand at a place, from which the lanes are to be shown next."""
@@ -116,12 +127,17 @@ class Cursor(QObject):
         places = self.places()
         if not places:
             return
-        starts = [p for k, p in enumerate(places) if k == 0 or group(p) != group(places[k - 1])]
+
+        def begins(k: int) -> bool:
+            return k == 0 or group(places[k]) != group(places[k - 1])
+
         here = max(place_order(lane.place) for lane in self._lanes.shown.values() if lane.place is not None)
         if direction > 0:
-            self.move_to(next((p for p in starts if place_order(p) > here), places[-1]))
+            after = range(bisect_right(places, here, key=place_order), len(places))
+            self.move_to(next((places[k] for k in after if begins(k)), places[-1]))
         else:
-            self.move_to(next((p for p in reversed(starts) if place_order(p) < here), places[0]))
+            before = range(bisect_left(places, here, key=place_order) - 1, -1, -1)
+            self.move_to(next((places[k] for k in before if begins(k)), places[0]))
 
     def follow(self, name: str, step: Step) -> None:
         """Stay at the newest Step of the active lane, if that is wished."""
@@ -158,9 +174,13 @@ class Cursor(QObject):
 
     def stop_places(self) -> set[Place]:
         """Every place of the active lane at which a stop condition fires."""
-        steps = self._lanes.active.numbers
-        found = firings(steps, self._other_steps(), self.stops, truth=self._scene.truth)
-        return {steps[index].place for index, _ in found}
+        lanes, truth = self._lanes, self._scene.truth
+        runs = [(lane.run, len(lane.steps)) for lane in lanes.shown.values()]
+        known = runs, lanes.choices.active, self.stops, None if truth is None else weakref.ref(truth)
+        if self._marked[0] != known:
+            found = firings(lanes.active.numbers, self._other_steps(), self.stops, truth=truth)
+            self._marked = known, {lanes.active.places[index] for index, _ in found}
+        return self._marked[1]
 
     def _other_steps(self) -> Sequence[Step]:
         other = self._lanes.other

@@ -95,9 +95,16 @@ class Lane:
         return numbers_of(self.steps)
 
     @property
+    def places(self) -> Sequence[Place]:
+        """Of the Steps so far, in order."""
+        if len(self._places) < len(self.steps):
+            self._places += [step.place for step in self.numbers[len(self._places) :]]
+        return self._places
+
+    @property
     def place(self) -> Place | None:
         """Of the Step that is shown."""
-        return self.numbers[self.cursor].place if len(self.steps) else None
+        return self.places[self.cursor] if len(self.steps) else None
 
     def trace(self, image: NDArray[np.uint8], model_name: str) -> Trace | None:
         """The run as a Trace; None before its first Step."""
@@ -133,14 +140,14 @@ class Lane:
         self.run = next(_RUNS)
         self.initial, self.fit_options, self.origin = None, FitOptions(), Origin.IMAGE
         self.steps = ()
+        self._places: list[Place] = []
         self.complete, self.seconds, self.cursor = False, 0.0, 0
 
     def show(self, place: Place) -> None:
         """Move the cursor to a place, or to the nearest moment before it, of no skipped stage, if there is no such."""
-        steps = self.numbers
-        after = bisect_right(steps, place_order(place), key=lambda step: place_order(step.place))
-        self.cursor = max(after - 1, 0)
-        while self.cursor and steps[self.cursor].phase is Phase.SKIPPED and steps[self.cursor].place != place:
+        places = self.places
+        self.cursor = max(bisect_right(places, place_order(place), key=place_order) - 1, 0)
+        while self.cursor and places[self.cursor][1] is Phase.SKIPPED and places[self.cursor] != place:
             self.cursor -= 1
 
     def frame_note(self, frame: int | None) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from itertools import zip_longest
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyqtgraph as pg
@@ -16,7 +15,7 @@ from PySide6.QtWidgets import QGraphicsItem
 from clnf_engine import Phase, Step
 from clnf_engine.accuracy import accuracy
 from clnf_engine.arrays import Floats
-from clnf_engine.diagnostics.fixed_point import UpdateParts, update_parts
+from clnf_engine.diagnostics.fixed_point import update_parts
 from clnf_engine.steps import Place
 from clnf_gui.look import Curves, Look
 from clnf_gui.theme import GREEN, LANE_COLOURS, step_brush
@@ -26,17 +25,13 @@ from clnf_gui.views.pens import Pens
 _STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
 _MARKS = ("——", "– –", "· · ·", "– · –")
 _Value = Callable[[Step], float]
-_parts: WeakKeyDictionary[Step, UpdateParts | None] = WeakKeyDictionary()
-"""Of Steps that have been painted; a run that grows is painted many times."""
 
 
 def _part(name: str) -> _Value:
     """A part of a Step's update; 0 where it has none."""
 
     def value(step: Step) -> float:
-        if step not in _parts:
-            _parts[step] = update_parts(step)
-        return 0.0 if (parts := _parts[step]) is None else float(getattr(parts, name))
+        return 0.0 if (parts := update_parts(step)) is None else float(getattr(parts, name))
 
     return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,8 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelInd
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
+_MEASURED = 16
+"""So many of the longest texts of a column are measured."""
 _Index = QModelIndex | QPersistentModelIndex
 
 
@@ -118,7 +121,8 @@ class NumberTable(QTableView):
         metrics, header = self.fontMetrics(), self.horizontalHeader()
         for k, (title, values) in enumerate(zip(self._model.titles, self._model.columns, strict=True)):
             texts = [value for value in values if isinstance(value, str)]
-            widest = max((metrics.horizontalAdvance(text) for text in texts), default=0)
+            longest = heapq.nlargest(_MEASURED, texts, key=len)  # to measure thousands would hold the window up
+            widest = max((metrics.horizontalAdvance(text) for text in longest), default=0)
             widest = widest if self._widest_text is None else min(widest, self._widest_text)
             number = metrics.horizontalAdvance("-1.234e-05") if len(texts) < len(values) else 0
             if all(value is None or isinstance(value, int) for value in values):

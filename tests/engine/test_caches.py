@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clnf_engine import fit, load_model
-from clnf_engine.caches import cached_with_owner
+from clnf_engine.caches import cached_with_owner, remembered
 from clnf_engine.io.openface import write_model
 
 from .tiny_model import start, tiny_image, tiny_model
@@ -84,3 +84,21 @@ def test_a_model_that_has_fitted_is_freed(tmp_path: Path) -> None:
     del model, trace, parts
     gc.collect()
     assert [part() for part in gone if part() is not None] == []
+
+
+def test_what_is_remembered_goes_with_its_argument() -> None:
+    calls: list[Owner] = []
+
+    @remembered
+    def made(owner: Owner) -> list[int]:
+        calls.append(owner)
+        return [len(calls)]
+
+    owner = Owner()
+    result = weakref.ref(owner)
+    assert made(owner) is made(owner)
+    assert len(calls) == 1
+    calls.clear()
+    del owner
+    gc.collect()
+    assert result() is None
