@@ -48,11 +48,11 @@ def an_exception_in_a_slot(monkeypatch: pytest.MonkeyPatch, keeper: Keeper) -> N
     def broken(_: MainWindow) -> None:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr(MainWindow, "_show_run", broken)
+    monkeypatch.setattr(MainWindow, "_show_selected", broken)
 
 
 def a_warning_of_qt(monkeypatch: pytest.MonkeyPatch, keeper: Keeper) -> None:
-    monkeypatch.setattr(MainWindow, "_show_run", lambda _: qWarning("planted"))
+    monkeypatch.setattr(MainWindow, "_show_selected", lambda _: qWarning("planted"))
 
 
 def a_fault_of_a_thread(monkeypatch: pytest.MonkeyPatch, keeper: Keeper) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from clnf_engine import Phase, Step
 from clnf_engine.steps import Stage
 from clnf_gui import theme
 from clnf_gui.look import Look
-from clnf_gui.qt_setup import _palette
+from clnf_gui.qt_setup import _palette, set_theme
 from clnf_gui.views.axes import NameAxis, SparseDecadeAxis
 from clnf_gui.views.convergence import ConvergenceView
 from clnf_gui.window import MainWindow
@@ -55,14 +56,22 @@ def test_hues_stay_apart(dark: bool) -> None:
     assert len({theme.readable(getattr(theme, hue), dark) for hue in _HUES}) == len(_HUES)
 
 
+@pytest.fixture
+def own_theme() -> Iterator[None]:
+    yield
+    set_theme("system")
+
+
+@pytest.mark.usefixtures("own_theme")
 def test_curves_follow_a_change_of_the_theme(window: MainWindow) -> None:
     view = window.panes.convergence
     curve = view.curve_items["A"][0]
-    assert curve.opts["pen"].color() == QColor(theme.readable(theme.BLUE, False))
-    window.setPalette(_palette(dark=True))
-    QApplication.processEvents()
-    assert curve.opts["pen"].color() == QColor(theme.readable(theme.BLUE, True)) != QColor(theme.BLUE)
-    assert theme.readable(theme.BLUE, True) in view.plotItem.titleLabel.text
+    for name in ("light", "dark", "system", "dark", "light"):
+        window.actions_by_id[f"theme_{name}"].trigger()
+        QApplication.processEvents()
+        colour = theme.readable(theme.BLUE, name == "dark")
+        assert curve.opts["pen"].color() == QColor(colour)
+        assert colour in view.plotItem.titleLabel.text
 
 
 _SCALED = """
