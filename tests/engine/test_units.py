@@ -84,7 +84,7 @@ def test_other_measures(step: Step) -> None:
     gradient[4] += 0.5 * np.abs(step.mean_shift.image[:, 0]).sum()  # the Jacobian's column of tx is 1 for x, 0 for y
     assert error("gradient", gradient, step.gradient, step) == pytest.approx(0.5)
     assert error("kernel_sum", 1.5 * step.mean_shift.kernel_sum, step.mean_shift.kernel_sum, step) == pytest.approx(0.5)
-    assert error("update_norm", 3.0, 2.0, step) == 0.5
+    assert error("update_norm", 3.0, 2.0, step) == 0.5 and error("update_norm", 2e-6, 1e-6, step) == pytest.approx(1e-6)
     assert error("reg_factor", 35.0, 25.0, step) == pytest.approx(0.4)
     assert error("window", 9, 11, step) == 1 and error("skipped", "", "too small", step) == 1
     assert error("clamped", ~step.clamped, step.clamped, step) == 1
