@@ -91,19 +91,18 @@ def _obstacle(trace: Trace, model: Model) -> str:
 
 def _first_departure(trace: Trace, model: Model) -> str:
     """Where the landmarks of a trace first are not the engine's; "" when they are everywhere."""
-    recorded = {step.place: step for step in trace.numbers if _shape(step, model) is not None}
-    for step in fit_steps(trace.image, model, trace.initial, trace.options):
-        other = recorded.pop(step.place, None)
-        shape = None if other is None else _shape(other, model)
+    own = {step.place: step.landmarks for step in fit_steps(trace.image, model, trace.initial, trace.options)}
+    for step in trace.numbers:
+        shape = _shape(step, model)
         if shape is None:
             continue
-        if shape.shape != step.landmarks.shape:
-            return f"it has {len(shape)} landmarks, and the model {model.name} {len(step.landmarks)}"
-        distance = landmark_distance(shape, step.landmarks)
+        if step.place not in own:
+            return f"the engine's fit has no {describe(step)}"
+        if shape.shape != own[step.place].shape:
+            return f"it has {len(shape)} landmarks, and the model {model.name} {model.n_landmarks}"
+        distance = landmark_distance(shape, own[step.place])
         if not distance <= _level(shape):
             return f"at {describe(step)} a landmark is {distance:.3g} px from the engine's"
-    for step in recorded.values():
-        return f"the engine's fit has no {describe(step)}"
     return ""
 
 
