@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QInputDialog, QMainWindow, QMessageBo
 from clnf_engine import ClnfError
 from clnf_engine.io.files import write_file
 from clnf_engine.io.frames import natural_order
+from clnf_engine.io.trace_folder import folder_of
 from clnf_engine.library import shipped_models
 from clnf_gui import about, settings
 from clnf_gui.commands import COMMANDS
@@ -39,6 +40,7 @@ _MODELS = "CLNF main files (main*.txt);;All files (*)"
 _LANDMARKS = "Landmarks (*.pts);;All files (*)"
 _SESSIONS = "Sessions (*.json);;All files (*)"
 _TRACES = "Traces (*.npz);;All files (*)"
+_RECORDED = "Traces (*.npz trace.jsonl);;All files (*)"
 
 
 class WindowDialogs:
@@ -59,17 +61,18 @@ class WindowDialogs:
     # --- opening ------------------------------------------------------------------------------
 
     def open_file(self, path: str) -> None:
-        """Open a file: a session, trace, landmarks to start from, model, video or image; a folder is a video."""
+        """Open a session, trace, landmarks to start from, model, video or image; a folder is a trace or a video."""
         openers: dict[str, Callable[[str], None]] = {
             ".json": self._open_session,
-            ".npz": self._session.open_trace,
+            **dict.fromkeys((".npz", ".jsonl"), self._session.open_trace),
             ".pts": self._session.start_from_landmarks,
             ".txt": self.open_model,
         }
         openers |= dict.fromkeys(_VIDEO_SUFFIXES, self._session.open_video)
         suffix = Path(path).suffix.lower()
         if Path(path).is_dir():
-            suffix, openers[suffix] = "", self._session.open_video
+            recorded = folder_of(path) is not None
+            suffix, openers[suffix] = "", self._session.open_trace if recorded else self._session.open_video
         openers.get(suffix, self._session.open_image)(path)
         if suffix not in (".pts", ".txt"):
             settings.remember_file(path)
@@ -126,7 +129,7 @@ class WindowDialogs:
         self._ask("Open session", _SESSIONS, self.open_file)
 
     def ask_trace(self) -> None:
-        self._ask("Open trace", _TRACES, self.open_file)
+        self._ask("Open trace", _RECORDED, self.open_file)
 
     def _ask(self, title: str, kinds: str, use: Callable[[str], None]) -> None:
         path, _ = QFileDialog.getOpenFileName(self._window, title, settings.folder(), kinds)

@@ -98,6 +98,8 @@ def magnitudes(step: Step, model: Model) -> Magnitudes | None:
     maps, stage = step.responses, step.stage
     if maps is None or stage is None or stage.view is None or not maps.has(*MAP_KINDS, "visible"):
         return None
+    if any(np.isnan(getattr(maps, kind)).all() for kind in MAP_KINDS):
+        return None
     scales = model.scales[stage.patch_scale : stage.patch_scale + 1] if stage.patch_scale >= 0 else ()
     if not scales or not 0 <= stage.view < len(scales[0].views) or len(maps.visible) != model.n_landmarks:
         return None
@@ -133,7 +135,7 @@ def magnitudes(step: Step, model: Model) -> Magnitudes | None:
             sharpness=_ratio(final_max, final_mean),
             dynamic_range=_ratio(raw_max, _visible(maps.raw.min(axis=(1, 2)), maps)),
             patch_confidence=_visible(model.scales[stage.patch_scale].views[stage.view].patch_confidence, maps),
-            weak=maps.visible & (np.nan_to_num(after_max) < limit),
+            weak=maps.visible & (after_max < limit),
         )
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from itertools import zip_longest
@@ -15,7 +16,7 @@ from PySide6.QtWidgets import QGraphicsItem
 
 from clnf_engine import Phase, Step
 from clnf_engine.diagnostics.fixed_point import UpdateParts, update_parts
-from clnf_engine.steps import Place
+from clnf_engine.steps import Place, Stage
 from clnf_gui.look import Curves, Look
 from clnf_gui.theme import GREEN, LANE_COLOURS, step_brush
 from clnf_gui.views.axes import DecadeAxis, decade_lines
@@ -34,7 +35,7 @@ def _part(name: str) -> _Value:
     def value(step: Step) -> float:
         if step not in _parts:
             _parts[step] = update_parts(step)
-        return 0.0 if (parts := _parts[step]) is None else float(getattr(parts, name))
+        return 0.0 if (parts := _parts[step]) is None else float(getattr(parts, name) or 0.0)
 
     return value
 
@@ -55,6 +56,11 @@ _VALUES: dict[Curves, dict[str, _Value]] = {
 """What each choice of curves shows; the first one carries the points."""
 _SMOOTH_STEPS = 1500
 """Curves of more steps are drawn thin and without antialiasing, which would take a second and not be seen."""
+
+
+def _scale_text(stage: Stage) -> str:
+    """The patch scale of a stage, or its number where a recording does not tell it."""
+    return f"stage {stage.index + 1}" if math.isnan(stage.scale) else f"{stage.scale:g}"
 
 
 class ConvergenceView(pg.PlotWidget):
@@ -129,7 +135,7 @@ class ConvergenceView(pg.PlotWidget):
         smooth = len(places) <= _SMOOTH_STEPS
         self._set_widths(len(runs) > 1, smooth)
         for name in LANE_COLOURS:
-            steps = [step for step in runs.get(name, ()) if step.update_norm is not None]
+            steps = [step for step in runs.get(name, ()) if step.iteration is not None and step.place in columns]
             x = np.array([columns[step.place] for step in steps], dtype=int)
             for item, value in zip_longest(self.curve_items[name], values.values()):
                 y = np.array([value(step) for step in steps]) if value else np.zeros(len(x))
@@ -150,7 +156,7 @@ class ConvergenceView(pg.PlotWidget):
             self.rule.setValue(np.log10(convergence_px))
             self.rule.label.setFormat(f"OpenFace's stop rule: {convergence_px:g} px")
         marks = {
-            columns[step.place]: "end" if step.stage is None else f"{step.stage.scale:g}"
+            columns[step.place]: "end" if step.stage is None else _scale_text(step.stage)
             for steps in runs.values()
             for step in steps
             if step.iteration is None and step.phase is not Phase.INITIAL
