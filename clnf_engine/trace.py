@@ -258,8 +258,10 @@ def _difference(a: Any, b: Any) -> float:
 def landmark_distance(a: Floats, b: Floats) -> float:
     """Largest distance between a landmark and itself in another shape, both (n, 2) float64; px.
 
-    Landmarks that either shape does not have, rows of NaN, are left out; NaN when none is left.
+    Landmarks that either shape does not have, rows of NaN, are left out; NaN when none is left, or one has none.
     """
+    if len(a) == 0 or len(b) == 0:
+        return float("nan")
     both = ~(np.isnan(a).all(axis=1) | np.isnan(b).all(axis=1))
     with np.errstate(invalid="ignore", over="ignore"):  # a trace of another program may hold anything
         return float(np.linalg.norm(a[both] - b[both], axis=1).max()) if both.any() else float("nan")

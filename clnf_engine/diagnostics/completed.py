@@ -51,6 +51,23 @@ def completed_steps(trace: Trace, model: Model | None = None) -> tuple[Step, ...
     return tuple(found)
 
 
+def projected(trace: Trace, model: Model) -> Trace:
+    """A recording whose Steps have the landmarks of their parameters where none were recorded; itself if none were not.
+
+    Parameters
+    ----------
+    trace : Trace
+    model : Model
+        One with other numbers of landmarks or parameters changes nothing.
+    """
+    if not any(np.isnan(step.landmarks).all() for step in trace.numbers):
+        return trace
+    if len(trace.landmarks) not in (0, model.n_landmarks):
+        return trace
+    steps = tuple(replace(step, landmarks=_landmarks(step, model)) for step in trace.steps)
+    return replace(trace, steps=steps)
+
+
 def _landmarks(step: Step, model: Model | None) -> Floats:
     """The landmarks of a Step; where none is recorded, those of its parameters if the model has as many."""
     missing = np.isnan(step.landmarks).all()

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from clnf_engine.arrays import Floats, read_only_fields
+from clnf_engine.diagnostics.completed import projected
 from clnf_engine.diagnostics.differences import Differences, differences
 from clnf_engine.diagnostics.finding import Finding, Plot, Table
 from clnf_engine.model import Model
@@ -176,7 +177,7 @@ def divergence(a: Trace, b: Trace, tolerance: float = TOLERANCE, model: Model | 
     tolerance : float
         Largest difference that still counts as equal, in the unit of each value; 0: not a bit may differ.
     model : Model, optional
-        Of both; measures parameters exactly.
+        Of both; measures parameters exactly, and projects those of a run without landmarks.
 
     Returns
     -------
@@ -187,7 +188,9 @@ def divergence(a: Trace, b: Trace, tolerance: float = TOLERANCE, model: Model | 
     ValueError
         When the runs have different numbers of landmarks.
     """
-    if a.landmarks.shape != b.landmarks.shape:
+    if model is not None:
+        a, b = projected(a, model), projected(b, model)
+    if a.landmarks.shape != b.landmarks.shape and len(a.landmarks) and len(b.landmarks):
         raise ValueError(f"the runs have {len(a.landmarks)} and {len(b.landmarks)} landmarks; expected the same number")
     distance = landmark_distance(a.landmarks, b.landmarks)
     found, bit = differences(a, b, model, tolerance), first_divergence(a, b)

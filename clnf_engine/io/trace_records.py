@@ -252,11 +252,12 @@ class _Sizes:
             nonrigid = record.entry.get("phase") == Phase.NONRIGID
             for name, shape in ROWS.items():
                 first = "p" if shape[0] == "q" and nonrigid else shape[0]
-                if first == size and name in record.values and record.values[name].ndim == len(shape):
-                    return len(record.values[name])
+                array = record.values.get(name)
+                if first == size and array is not None and array.ndim == len(shape) and len(array):
+                    return len(array)
         for _, maps in records.maps.values() if size == "n" else ():
             for name, shape in MAPS.items():
-                if shape[0] == "n" and name in maps and maps[name].ndim == len(shape):
+                if shape[0] == "n" and name in maps and maps[name].ndim == len(shape) and len(maps[name]):
                     return len(maps[name])
         return None
 
@@ -394,7 +395,7 @@ def _values(record: Record, phase: Phase, sizes: _Sizes) -> dict[str, Any]:
     q = 6 if phase is Phase.RIGID else sizes.p
     for name, shape in ROWS.items():
         value = record.values.get(name)
-        if value is None or _is_missing(value):
+        if value is None or _is_missing(value) or (name == "landmarks" and value.size == 0):
             continue
         place = f"{record.place}: {name}"
         if name in _BOOLS:

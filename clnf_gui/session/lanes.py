@@ -134,8 +134,8 @@ class Lane:
         self.complete, self.seconds = complete and len(steps) > 0, seconds
 
     def take_recorded(self, trace: Trace, steps: Sequence[Step]) -> None:
-        """Show a run that was read from a file, its Steps completed."""
-        self.take_run(trace.initial, trace.options, Origin.IMAGE, steps, 0.0, complete=trace.complete)
+        """Show a run that was read from a file, its Steps completed; nothing will be added to it."""
+        self.take_run(trace.initial, trace.options, Origin.IMAGE, steps, 0.0)
         self.recorded = trace
 
     def forget_run(self) -> None:

@@ -206,3 +206,18 @@ def test_a_run_without_a_start_is_shown_and_not_run(qtbot: QtBot, window: MainWi
     replace(part, steps=part.steps[2:]).save(tmp_path / "part.npz")
     opened(qtbot, window, tmp_path / "part.npz")
     assert session.start("A") is None and len(session.lane.steps) == len(part.steps) - 2
+
+
+def test_the_lab_says_that_a_run_is_foreign(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
+    """A run with transposed Euler angles whose options do not tell: the round trips are those of our own fit."""
+    session = window.session
+    session.set_options(FitOptions(euler_transposed=True))
+    wait_for_fit(qtbot, session)
+    port = stripped(replace(session.trace(), options=FitOptions()))
+    replace(port, steps=port.steps[:-1]).save(tmp_path / "port.npz")
+    opened(qtbot, window, tmp_path / "port.npz")
+    session.diagnose(["round_trips", "fixed_point"])
+    qtbot.waitUntil(lambda: session.lab.records["fixed_point"].result is not None, timeout=TIMEOUT_MS)
+    trips, converged = (session.lab.records[name].result.finding for name in ("round_trips", "fixed_point"))
+    assert trips.answer is True and "not about the recorded run, which is foreign: at stage 1" in trips.verdict
+    assert converged.answer is None, "without updates"

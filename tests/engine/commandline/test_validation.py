@@ -166,3 +166,37 @@ def test_a_float32_run_is_equal_within_float32_rounding(capsys: Output, trace: T
     fit(trace.image, model, trace.initial, replace(trace.options, precision="float32")).save(other)
     code, out, _ = run(capsys, "diff", other, path)
     assert code == 0 and "equal within float32 rounding" in out
+
+
+def least(trace: Trace, name: str) -> Trace:
+    """A run of which only parameters or landmarks are known, of iterations alone."""
+    gone = dict.fromkeys(("responses", "mean_shift", "weights", "jacobian", "hessian", "gradient", "delta"))
+    gone |= dict.fromkeys(("landmarks_before", "clamped", "likelihoods", "update_norm", "shape_change", "likelihood"))
+    blank = {"params": lambda s: np.full(6, np.nan), "landmarks": lambda s: np.zeros((0, 2))}
+    other = "landmarks" if name == "params" else "params"
+    kept = [step for step in trace.steps if step.iteration is not None]
+    steps = tuple(replace(step, **gone, **{other: blank[other](step)}) for step in kept)
+    return replace(trace, steps=steps)
+
+
+@pytest.mark.parametrize("name", ["params", "landmarks"])
+def test_diff_of_the_least(capsys: Output, path: str, trace: Trace, model_file: str, name: str) -> None:
+    """Half a run against the whole: what both have is equal, in text, as JSON and as a report."""
+    folder = Path(path).parent
+    few, report = str(folder / "few.npz"), folder / "r.html"
+    least(trace, name).save(few)
+    for a, b in ((few, path), (path, few), (few, few)):
+        for words in ((), ("--model", model_file), ("--format", "json"), ("--report", str(report))):
+            code, out, err = run(capsys, "diff", a, b, *words)
+            assert (code, err) == (0, "")
+            if "json" in words:
+                (finding,) = read(out)["findings"]
+                assert finding["answer"] is False
+                rows = {row[0]: row[1] for row in finding["tables"][0]["rows"]}
+                assert rows[name] == 0
+            else:
+                assert "No: the two runs are" in out
+        assert report.stat().st_size > 10_000
+    code, out, _ = run(capsys, "diff", few, path, "--model", model_file, "--format", "json")
+    rows = {row[0]: row[1] for row in read(out)["findings"][0]["tables"][0]["rows"]}
+    assert rows["landmarks"] < 1e-9, "projected by the model where they were not recorded"
