@@ -24,6 +24,8 @@ from clnf_engine.model import Model
 from clnf_engine.options import Normalization
 from clnf_engine.trace import Trace
 
+Run = Callable[[Trace, Model, Trace, Progress], Finding]
+
 
 @dataclass(frozen=True)
 class Tool:
@@ -39,72 +41,60 @@ class Tool:
         What it returns; holds the question it answers.
     compares : bool
         Whether it looks at two runs.
-    find : callable
-        Of the run, its model, the other run and a Progress.
-    reads : bool
-        Whether it reads what was recorded, and runs no fit.
+    run : callable
+        Of the run, its model, the other run and a Progress. A tool that runs fits looks at the engine's own fit where a
+        trace is foreign, and says so; where there can be no such fit, it declines with the reason.
     """
 
     name: str
     title: str
     finding: type[Finding]
     compares: bool
-    find: Callable[[Trace, Model, Trace, Progress], Finding]
-    reads: bool = False
+    run: Run
 
     @property
     def question(self) -> str:
         """The question it answers."""
         return self.finding.question
 
-    def run(self, trace: Trace, model: Model, other: Trace, progress: Progress = no_progress) -> Finding:
-        """Put the question to a run.
 
-        A tool that runs fits looks at the engine's own fit where a trace is foreign, and says so; where there can be
-        no such fit, it declines with the reason.
+def _runs_fits(name: str, title: str, kind: type[Finding], find: Run, compares: bool = False) -> Tool:
+    """A tool that runs fits again, so that what it finds holds for the engine's own fits: it looks at these."""
 
-        Parameters
-        ----------
-        trace : Trace
-        model : Model
-        other : Trace
-            To compare with; read where the tool `compares`.
-        progress : Progress
-
-        Returns
-        -------
-        Finding
-        """
-        traces = (trace, other) if self.compares else (trace,)
-        reasons = [] if self.reads else [reason for one in traces if (reason := foreign(one, model))]
+    def run(trace: Trace, model: Model, other: Trace, progress: Progress) -> Finding:
+        traces = (trace, other) if compares else (trace,)
         try:
-            if self.reads:
-                return self.find(trace, model, other, progress)
+            reasons = [reason for one in traces if (reason := foreign(one, model))]
             own = [one if is_whole(one) and not foreign(one, model) else rerun(one, model) for one in traces]
-        except (ClnfError, ValueError) as error:
-            return Declined(self.finding, str(error))
-        finding = self.find(own[0], model, own[-1], progress)
+        except ClnfError as error:
+            return Declined(kind, str(error))
+        finding = find(own[0], model, own[-1], progress)
         return OfRerun(finding, reasons[0]) if reasons else finding
 
+    return Tool(name, title, kind, compares, run)
 
-def _divergence(a: Trace, model: Model, b: Trace) -> DivergenceFinding:
-    return divergence(a, b, model=model)
+
+def _divergence(a: Trace, model: Model, b: Trace, _: Progress) -> Finding:
+    try:
+        return divergence(a, b, model=model)
+    except ValueError as error:
+        return Declined(DivergenceFinding, str(error))
 
 
 TOOLS: dict[str, Tool] = {
     tool.name: tool
     for tool in (
-        Tool("magnitudes", "Magnitudes", MagnitudesFinding, False, lambda a, m, _, __: run_magnitudes(a, m), True),
-        Tool("invariance", "Invariance", InvarianceFinding, False, lambda a, m, _, p: invariance(a, m, p)),
-        Tool("jitter", "Jitter ensemble", JitterFinding, True, lambda a, m, b, p: jitter(a, b, m, p)),
-        Tool("ablation", "Ablation matrix", AblationFinding, False, lambda a, m, _, p: ablation(a, m, p)),
-        Tool("round_trips", "Round trips", RoundTripsFinding, False, lambda a, m, _, __: round_trips(a, m)),
-        Tool("jacobian", "Jacobian", JacobianFinding, False, lambda a, m, _, __: jacobian_check(a, m)),
-        Tool("precision", "Precision", PrecisionFinding, False, lambda a, m, _, p: precision(a, m, p)),
-        Tool("fixed_point", "Fixed point", FixedPointFinding, False, lambda a, _, __, ___: fixed_point(a), True),
-        Tool("kernel", "KDE", KernelFinding, False, lambda a, m, _, __: kernel_check(a, m)),
-        Tool("starts", "Other starts", StartsFinding, False, lambda a, m, _, p: starts(a, m, p)),
-        Tool("divergence", "First divergence", DivergenceFinding, True, lambda a, m, b, __: _divergence(a, m, b), True),
+        Tool("magnitudes", "Magnitudes", MagnitudesFinding, False, lambda a, m, _, __: run_magnitudes(a, m)),
+        _runs_fits("invariance", "Invariance", InvarianceFinding, lambda a, m, _, p: invariance(a, m, p)),
+        _runs_fits("jitter", "Jitter ensemble", JitterFinding, lambda a, m, b, p: jitter(a, b, m, p), True),
+        _runs_fits("ablation", "Ablation matrix", AblationFinding, lambda a, m, _, p: ablation(a, m, p)),
+        _runs_fits("round_trips", "Round trips", RoundTripsFinding, lambda a, m, _, __: round_trips(a, m)),
+        _runs_fits("jacobian", "Jacobian", JacobianFinding, lambda a, m, _, __: jacobian_check(a, m)),
+        _runs_fits("precision", "Precision", PrecisionFinding, lambda a, m, _, p: precision(a, m, p)),
+        Tool("fixed_point", "Fixed point", FixedPointFinding, False, lambda a, _, __, ___: fixed_point(a)),
+        _runs_fits("kernel", "KDE", KernelFinding, lambda a, m, _, __: kernel_check(a, m)),
+        _runs_fits("starts", "Other starts", StartsFinding, lambda a, m, _, p: starts(a, m, p)),
+        Tool("divergence", "First divergence", DivergenceFinding, True, _divergence),
     )
 }
 """Every diagnostic, in the order a report shows them."""
