@@ -169,6 +169,7 @@ def _model(model: Model) -> dict[str, Any]:
     return {
         "name": model.name,
         "path": None if model.path is None else str(model.path),
+        "fingerprint": model.fingerprint,
         "landmarks": model.n_landmarks,
         "modes": model.pdm.n_modes,
         "scales": [_scale(scale) for scale in model.scales],

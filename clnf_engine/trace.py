@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine.arrays import Array, Floats
+from clnf_engine.arrays import Floats
 from clnf_engine.initial import Initial
 from clnf_engine.io.trace_file import read_trace, write_trace
+from clnf_engine.io.trace_parts import TraceContent
 from clnf_engine.options import FitOptions
-from clnf_engine.steps import Phase, Stage, Step, numbers_of, place_order
+from clnf_engine.steps import MeanShift, Phase, ResponseMaps, Stage, Step, numbers_of, place_order
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,15 @@ class Trace:
     options : FitOptions
     steps : sequence of Step
         From INITIAL to, when the run is complete, END. A tuple, or a `Recording`, which computes dropped maps again.
+        Those of another program may be any part of a run.
+    fingerprint : str
+        `Model.fingerprint` of the model; "" when it is not known.
+    conventions : tuple of str
+        Names of conventions that the file's author says it follows.
+    notes : tuple of (name, JSON)
+        What the file holds that has no place here, such as options of another program.
+    converted : tuple of str
+        What was converted or left out when the file was read.
     """
 
     image: NDArray[np.uint8]
@@ -40,6 +50,10 @@ class Trace:
     initial: Initial
     options: FitOptions
     steps: Sequence[Step]
+    fingerprint: str = ""
+    conventions: tuple[str, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+    converted: tuple[str, ...] = ()
 
     @property
     def numbers(self) -> Sequence[Step]:
@@ -108,18 +122,19 @@ class Trace:
         TraceFileError
             When the file cannot be written.
         """
-        write_trace(path, self.image, self.model_name, self.initial, self.options, self.steps)
+        known = (self.image, self.model_name, self.initial, self.options)
+        write_trace(path, TraceContent(*known, (), self.fingerprint, self.conventions, self.notes), self.steps)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Trace:
-        """Read a trace; nothing in the file is executed.
+        """Read a trace, from its file or its folder; nothing in it is executed.
 
         Raises
         ------
         TraceFileError
-            When the file is missing, truncated, foreign, of another version, or its arrays do not fit together.
+            When it is missing, truncated, foreign, of another version, or its arrays do not fit together.
         """
-        return Trace(*read_trace(path))
+        return Trace(**vars(read_trace(path)))
 
 
 @dataclass(frozen=True)
@@ -133,19 +148,18 @@ class StageSummary:
 
 # --- the first difference between two runs --------------------------------------------------------
 
-_COMPARED = (
-    ("responses", ("base_shape", "image_to_reference", "area", "raw", "after_sigma", "shifted", "final")),
-    ("mean_shift", ("position", "kernel_sum", "reference", "image")),
+COMPARED: tuple[str, ...] = (
+    *(f"responses.{field.name}" for field in fields(ResponseMaps)),
+    "landmarks_before",
+    *(f"mean_shift.{field.name}" for field in fields(MeanShift)),
+    *("weights", "jacobian", "hessian", "gradient", "delta", "update_norm", "params", "clamped", "landmarks"),
+    *("shape_change", "likelihoods", "likelihood", "converged", "success"),
 )
-_COMPARED_FIELDS = (
-    "weights",
-    "jacobian",
-    "hessian",
-    "gradient",
-    "delta",
-    "params",
-    "landmarks",
-)
+"""Every value of a Step in the order the fit computes them."""
+
+
+_OF_THE_LAST = ("likelihoods", "likelihood")
+"""Values of the last iteration of a phase only: that one run ends there is told by the moments that it lacks."""
 
 
 @dataclass(frozen=True)
@@ -184,17 +198,32 @@ def first_divergence(a: Trace, b: Trace, tolerance: float = 0.0) -> Divergence |
     -------
     Divergence or None
     """
-    maps: tuple[object, object] = (None, None)
-    for step_a, step_b in paired(a.steps, b.steps):
+    for step_a, step_b, values in compared(a, b):
         if step_a is None or step_b is None:
             return Divergence(step_a, step_b, "", np.inf)
-        shared = (step_a.responses, step_b.responses) == maps  # as in the moment before: compared already
-        maps = (step_a.responses, step_b.responses)
-        for name, value_a, value_b in _values(step_a, step_b, shared):
+        for name, value_a, value_b in values:
             difference = _difference(value_a, value_b)
             if not difference <= tolerance:
                 return Divergence(step_a, step_b, name, difference)
     return None
+
+
+def compared(a: Trace, b: Trace) -> Iterator[tuple[Step | None, Step | None, Iterator[tuple[str, Any, Any]]]]:
+    """The moments of two runs in order, None where a run lacks one, with their values by name; maps only once.
+
+    Yields
+    ------
+    (Step or None, Step or None, iterator of (name, value of a, value of b))
+        Names are those of `COMPARED`; values are None where a Step lacks them.
+    """
+    maps: tuple[object, object] = (None, None)
+    for step_a, step_b in paired(a.steps, b.steps):
+        if step_a is None or step_b is None:
+            yield step_a, step_b, iter(())
+            continue
+        shared = (step_a.responses, step_b.responses) == maps  # as in the moment before: compared already
+        maps = (step_a.responses, step_b.responses)
+        yield step_a, step_b, _values(step_a, step_b, shared)
 
 
 def paired(a: Sequence[Step], b: Sequence[Step]) -> Iterator[tuple[Step | None, Step | None]]:
@@ -205,20 +234,19 @@ def paired(a: Sequence[Step], b: Sequence[Step]) -> Iterator[tuple[Step | None, 
 
 
 def _values(a: Step, b: Step, maps_shared: bool) -> Iterator[tuple[str, Any, Any]]:
-    """Every value of two Steps in the order the fit computes them; maps only unless they are shared."""
-    for group, names in _COMPARED:
-        if group == "responses" and maps_shared:
-            continue
-        holders = [getattr(step, group) for step in (a, b)]
-        for name in names if any(holder is not None for holder in holders) else ():
-            yield f"{group}.{name}", getattr(holders[0], name, None), getattr(holders[1], name, None)
-    for name in _COMPARED_FIELDS:
-        yield name, getattr(a, name), getattr(b, name)
+    for name in COMPARED:
+        group, _, attribute = name.rpartition(".")
+        if group != "responses" or not maps_shared:
+            holders = [getattr(step, group) if group else step for step in (a, b)]
+            value_a, value_b = (getattr(holder, attribute, None) for holder in holders)
+            if name not in _OF_THE_LAST or (value_a is not None and value_b is not None):
+                yield name, value_a, value_b
 
 
-def _difference(a: Array | None, b: Array | None) -> float:
+def _difference(a: Any, b: Any) -> float:
     if a is None or b is None:
         return 0.0 if a is b else np.inf
+    a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape:
         return np.inf
     with np.errstate(invalid="ignore", over="ignore"):  # a trace of another program may hold anything
@@ -228,6 +256,12 @@ def _difference(a: Array | None, b: Array | None) -> float:
 
 
 def landmark_distance(a: Floats, b: Floats) -> float:
-    """Largest distance between a landmark and itself in another shape, both (n, 2) float64; px."""
+    """Largest distance between a landmark and itself in another shape, both (n, 2) float64; px.
+
+    Landmarks that either shape does not have, rows of NaN, are left out; NaN when none is left, or one has none.
+    """
+    if len(a) == 0 or len(b) == 0:
+        return float("nan")
+    both = ~(np.isnan(a).all(axis=1) | np.isnan(b).all(axis=1))
     with np.errstate(invalid="ignore", over="ignore"):  # a trace of another program may hold anything
-        return float(np.linalg.norm(a - b, axis=1).max())
+        return float(np.linalg.norm(a[both] - b[both], axis=1).max()) if both.any() else float("nan")

@@ -34,6 +34,7 @@ _MODELS = "CLNF main files (main*.txt);;All files (*)"
 _LANDMARKS = "Landmarks (*.pts);;All files (*)"
 _SESSIONS = "Sessions (*.json);;All files (*)"
 _TRACES = "Traces (*.npz);;All files (*)"
+_RECORDED = "Traces (*.npz trace.jsonl);;All files (*)"
 
 
 class WindowDialogs:
@@ -102,7 +103,7 @@ class WindowDialogs:
         self._ask("Open session", _SESSIONS, self.open_file)
 
     def ask_trace(self) -> None:
-        self._ask("Open trace", _TRACES, self.open_file)
+        self._ask("Open trace", _RECORDED, self.open_file)
 
     def _ask(self, title: str, kinds: str, use: Callable[[str], None]) -> None:
         path, _ = QFileDialog.getOpenFileName(self._window, title, settings.folder(), kinds)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from clnf_engine.io.frames import natural_order
+from clnf_engine.io.trace_folder import folder_of
 from clnf_engine.library import shipped_models
 from clnf_gui import settings
 from clnf_gui.session import Session
@@ -18,17 +19,18 @@ VIDEO_SUFFIXES = (
 
 
 def open_file(session: Session, path: str) -> None:
-    """Open a file: a session, trace, landmarks to start from, model, video or image; a folder is a video."""
+    """Open a file: a session, trace, landmarks to start from, model, video or image; a folder is a trace or a video."""
     openers: dict[str, Callable[[str], None]] = {
         ".json": session.open_session,
-        ".npz": session.open_trace,
+        **dict.fromkeys((".npz", ".jsonl"), session.open_trace),
         ".pts": session.starts.from_landmarks,
         ".txt": lambda path: open_model(session, path),
     }
     openers |= dict.fromkeys(VIDEO_SUFFIXES, session.open_video)
     suffix = Path(path).suffix.lower()
     if Path(path).is_dir():
-        suffix, openers[suffix] = "", session.open_video
+        recorded = folder_of(path) is not None
+        suffix, openers[suffix] = "", session.open_trace if recorded else session.open_video
     openers.get(suffix, session.open_image)(path)
     if suffix not in (".pts", ".txt"):
         settings.remember_file(path)

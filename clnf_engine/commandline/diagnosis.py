@@ -67,7 +67,12 @@ def add_commands(commands: Any) -> None:
     command = commands.add_parser("diff", help="compare two recorded traces", allow_abbrev=False)
     command.set_defaults(run=_diff)
     command.add_argument("a", metavar="A.npz", help="from clnf trace, or from another program")
-    command.add_argument("b", metavar="B.npz", help="the other")
+    command.add_argument("b", metavar="B.npz", help="the other, with which A is compared")
+    command.add_argument(
+        "--tolerance", metavar="X", type=_tolerance,
+        help="what still counts as equal, in the unit of each value (1e-4); 0: not a bit may differ",
+    )  # fmt: skip
+    command.add_argument("--model", metavar="M", help="of both: measures parameters exactly instead of by a bound")
     _add_forms(command)
 
 
@@ -160,16 +165,30 @@ def _findings(
 # --- clnf diff --------------------------------------------------------------------------------------
 
 
+def _tolerance(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a number from 0")
+    return value
+
+
 def _diff(args: argparse.Namespace) -> int:
     from clnf_engine.diagnostics.divergence import divergence
     from clnf_engine.diagnostics.investigation import Investigation
     from clnf_engine.diagnostics.tools import TOOLS
+    from clnf_engine.library import load_model
     from clnf_engine.trace import Trace
+    from clnf_engine.units import TOLERANCE
 
     _prepare_report(args, [args.a, args.b])
     runs = {"A": Trace.load(args.a), "B": Trace.load(args.b)}
+    model = None if args.model is None else load_model(args.model)
     try:
-        finding = divergence(runs["A"], runs["B"])
+        tolerance = TOLERANCE if args.tolerance is None else args.tolerance
+        finding = divergence(runs["A"], runs["B"], tolerance, model)
     except ValueError as error:
         raise ClnfError(f"{args.a}, {args.b}: {error}") from error
     found = ((TOOLS["divergence"], finding),)

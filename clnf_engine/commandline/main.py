@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from clnf_engine import __version__
-from clnf_engine.commandline import diagnosis, tracking, training
+from clnf_engine.commandline import diagnosis, tracking, training, validation
 from clnf_engine.commandline.arguments import (
     BROKEN_PIPE,
     DONE,
@@ -29,7 +29,7 @@ from clnf_engine.commandline.arguments import (
     starts,
     true_landmarks,
 )
-from clnf_engine.errors import ClnfError
+from clnf_engine.errors import ClnfError, InitialError
 from clnf_engine.system_libraries import OPENCV_LIBRARIES, told_what_to_install
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("trace", help="fit one face and record every step", **fit_texts())
     command.set_defaults(run=_trace)
-    command.add_argument("image", metavar="IMAGE", help="any image OpenCV can read")
+    command.add_argument("image", metavar="IMAGE", nargs="?", help="any image OpenCV can read")
+    command.add_argument("--like", metavar="T", help="instead of IMAGE: fit image, start and options of this trace")
     add_fit_choices(command)
     add_truth(command)
     command.add_argument("-o", "--output", metavar="T.npz", required=True, help="trace file to write")
@@ -119,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("model", metavar="MODEL", help="main file, folder, or name of a shipped model")
     command.add_argument("--format", choices=("text", "json"), default="text", help="of the description (text)")
 
+    validation.add_commands(commands)
     diagnosis.add_commands(commands)
     tracking.add_commands(commands)
     training.add_commands(commands)
@@ -209,18 +211,44 @@ def _trace(args: argparse.Namespace) -> int:
     from clnf_engine.io.images import read_image
     from clnf_engine.library import load_model
 
-    options = chosen_options(args)
+    if (args.image is None) == (args.like is None):
+        raise ClnfError("expected either IMAGE or --like T; see clnf trace --help")
+    source = args.image or args.like
+    options = None if args.like is not None else chosen_options(args)
     model = load_model(args.model)
     truth = true_landmarks(model, args)
-    prepare_output(args.output, [args.image])
-    gray = read_image(args.image).gray
-    initials = starts(model, gray, args, truth)
-    traces = {"largest face": fit(gray, model, initials[0], options)} if initials else {}
+    prepare_output(args.output, [source])
+    if options is None:
+        traces = {"counterpart": _counterpart(args, model)}
+    else:
+        gray = read_image(source).gray
+        initials = starts(model, gray, args, truth)
+        traces = {"largest face": fit(gray, model, initials[0], options)} if initials else {}
     for trace in traces.values():
-        trace.save(_output_path(args, args.image, "", "npz"))
+        trace.save(_output_path(args, source, "", "npz"))
         if truth is not None:
             print_text(table_text(error_table({"": trace}, truth)) + "\n")
-    return report_failures(args.image, traces)
+    return report_failures(source, traces)
+
+
+def _counterpart(args: argparse.Namespace, model: Model) -> Trace:
+    """The engine's own run of the image, the start and the options of a trace, with options changed by ``-O``."""
+    from dataclasses import replace
+
+    from clnf_engine.diagnostics.foreign import rerun
+    from clnf_engine.trace import Trace
+
+    if args.box or args.landmarks or args.preset != "openface":
+        raise ClnfError("--like takes start and options from its trace; expected no --box, --landmarks or --preset")
+    like = Trace.load(args.like)
+    if like.fingerprint not in ("", model.fingerprint):
+        raise ClnfError(
+            f"{args.like}: made with a model of fingerprint {like.fingerprint}; {model.name} has {model.fingerprint}"
+        )
+    try:
+        return rerun(replace(like, options=like.options.with_text(args.option)), model)
+    except InitialError as error:
+        raise ClnfError(f"{args.like}: {error}") from error
 
 
 def _model(args: argparse.Namespace) -> int:

@@ -74,6 +74,7 @@ def model_text(document: Mapping[str, Any]) -> str:
 
 def _model_lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield f"  path            {document['path'] or '-'}"
+    yield f"  fingerprint     {document['fingerprint']}"
     yield f"  landmarks       {document['landmarks']}"
     yield f"  modes           {document['modes']}"
     yield f"  triangulations  {_triangulations(document['triangulations'])}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -29,28 +30,29 @@ class UpdateParts:
         Image px.
     shape : float
         Shape coefficients; 0 in the rigid phase.
-    gradient : float
-        ‖JᵀWv − reg·Λ⁻¹q‖: what vanishes at the optimum. Neither ‖Δp‖ nor the mean-shifts need to.
+    gradient : float or None
+        ‖JᵀWv − reg·Λ⁻¹q‖: what vanishes at the optimum. Neither ‖Δp‖ nor the mean-shifts need to. None where another
+        program did not record it.
     """
 
     scale: float
     rotation: float
     translation: float
     shape: float
-    gradient: float
+    gradient: float | None
 
 
 @remembered
 def update_parts(step: Step) -> UpdateParts | None:
     """The parts of a Step's update; None for a Step without one."""
-    if step.delta is None or step.gradient is None:
+    if step.delta is None:
         return None
     return UpdateParts(
         scale=abs(float(step.delta[0])),
         rotation=_norm(step.delta[1:4]),
         translation=_norm(step.delta[4:6]),
         shape=_norm(step.delta[6:]),
-        gradient=_norm(step.gradient),
+        gradient=None if step.gradient is None else _norm(step.gradient),
     )
 
 
@@ -61,7 +63,8 @@ class FixedPointFinding(Finding):
     Attributes
     ----------
     steps : tuple of Step
-        Every iteration with an update, without its maps, Jacobian and Hessian.
+        Every iteration with an update, without its maps, Jacobian and Hessian. What another program did not record
+        is None.
     options : FitOptions
         Its stop rules.
     """
@@ -76,30 +79,40 @@ class FixedPointFinding(Finding):
     @property
     def answer(self) -> bool | None:
         """Whether the last phase stopped by a stop rule of the fit, and not by the number of iterations."""
-        return bool(self.steps[-1].converged) if self.steps else None
+        return self.steps[-1].converged if self.steps else None
 
     @property
     def verdict(self) -> str:
         """How the last phase ended, and what ‖Δp‖ is made of."""
         if not self.steps:
-            return "It cannot be told: the fit has no iterations."
+            return "It cannot be told: the fit has no iterations, or none was recorded with its update."
+        rest = "; ".join(self._told())
+        if self.answer is None:
+            return f"It cannot be told: whether a stop rule ended the last phase was not recorded; {rest}."
+        return f"{'Yes' if self.answer else 'No, the iterations ran out'}: {rest}."
+
+    def _told(self) -> Iterator[str]:
+        """What is known of the last iteration."""
         last = self.steps[-1]
         parts = update_parts(last)
         first = update_parts(next(s for s in self.steps if s.place[:2] == last.place[:2]))
-        assert parts is not None and first is not None and last.update_norm is not None and last.mean_shift is not None
-        shape = 100 * (parts.shape / last.update_norm) ** 2 if last.update_norm else 0.0
-        moves = f"the shape moves {last.shape_change:.3g} px in the last iteration"
-        rule = (
-            f"the rule is {self.options.convergence_px:g} px" if self.options.convergence_px else "there is no px rule"
-        )
-        shift = f"‖mean-shift‖ is {_norm(last.mean_shift.image):.3g} px, which need not vanish"
-        rest = (
-            f"‖Δp‖ is {last.update_norm:.3g}, {shape:.0f} % of its square shape coefficients; ‖JᵀWv − reg·Λ⁻¹q‖ went "
-            f"from {first.gradient:.3g} to {parts.gradient:.3g} while {shift}"
-        )
-        if self.answer:
-            return f"Yes: {moves} ({rule}); {rest}."
-        return f"No, the iterations ran out: {moves} ({rule}); {rest}."
+        if last.shape_change is not None:
+            limit = self.options.convergence_px
+            rule = f"the rule is {limit:g} px" if limit else "there is no px rule"
+            yield f"the shape moves {last.shape_change:.3g} px in the last iteration ({rule})"
+        if last.update_norm is not None:
+            norm = f"‖Δp‖ is {last.update_norm:.3g}"
+            if parts is not None:
+                shape = 100 * (parts.shape / last.update_norm) ** 2 if last.update_norm else 0.0
+                norm += f", {shape:.0f} % of its square shape coefficients"
+            yield norm
+        shift = _shift(last)
+        if parts is not None and first is not None and parts.gradient is not None and first.gradient is not None:
+            yield f"‖JᵀWv − reg·Λ⁻¹q‖ went from {first.gradient:.3g} to {parts.gradient:.3g}" + (
+                "" if shift is None else f" while ‖mean-shift‖ is {shift:.3g} px, which need not vanish"
+            )
+        elif shift is not None:
+            yield f"‖mean-shift‖ is {shift:.3g} px, which need not vanish"
 
     def tables(self) -> tuple[Table, ...]:
         """Every iteration."""
@@ -118,10 +131,8 @@ class FixedPointFinding(Finding):
         rows = []
         for step in self.steps:
             parts = update_parts(step)
-            assert parts is not None and step.mean_shift is not None
-            values = (parts.scale, parts.rotation, parts.translation, parts.shape, parts.gradient)
-            shift = _norm(step.mean_shift.image)
-            rows.append((describe(step), step.update_norm, *values, shift, step.shape_change, step.converged))
+            values = (None,) * 5 if parts is None else tuple(vars(parts).values())
+            rows.append((describe(step), step.update_norm, *values, _shift(step), step.shape_change, step.converged))
         return (Table("Iterations", columns, tuple(rows), tuple(step.place for step in self.steps)),)
 
     def plots(self) -> tuple[Plot, ...]:
@@ -148,8 +159,18 @@ def fixed_point(trace: Trace) -> FixedPointFinding:
     -------
     FixedPointFinding
     """
-    steps = tuple(without_large(step) for step in trace.numbers if step.delta is not None)
+    steps = tuple(
+        without_large(step)
+        for step in trace.numbers
+        if step.delta is not None or (step.iteration is not None and step.shape_change is not None and not step.message)
+    )
     return FixedPointFinding(steps, trace.options)
+
+
+def _shift(step: Step) -> float | None:
+    """‖mean-shift‖ of a Step, image px; None where it is not recorded."""
+    shift = step.mean_shift
+    return None if shift is None or not shift.has("image") else _norm(shift.image)
 
 
 def _norm(values: Array) -> float:

@@ -93,10 +93,15 @@ def magnitudes(step: Step, model: Model) -> Magnitudes | None:
     Returns
     -------
     Magnitudes or None
-        None for a Step without maps.
+        None for a Step without maps, or with some that were not recorded, or of another model.
     """
     maps, stage = step.responses, step.stage
-    if maps is None or stage is None or stage.view is None:
+    if maps is None or stage is None or stage.view is None or not maps.has(*MAP_KINDS, "visible"):
+        return None
+    if any(np.isnan(getattr(maps, kind)).all() for kind in MAP_KINDS):
+        return None
+    scales = model.scales[stage.patch_scale : stage.patch_scale + 1] if stage.patch_scale >= 0 else ()
+    if not scales or not 0 <= stage.view < len(scales[0].views) or len(maps.visible) != model.n_landmarks:
         return None
     n, window = maps.final.shape[0], maps.window
     raw_max, after_max, final_max = (
@@ -130,7 +135,7 @@ def magnitudes(step: Step, model: Model) -> Magnitudes | None:
             sharpness=_ratio(final_max, final_mean),
             dynamic_range=_ratio(raw_max, _visible(maps.raw.min(axis=(1, 2)), maps)),
             patch_confidence=_visible(model.scales[stage.patch_scale].views[stage.view].patch_confidence, maps),
-            weak=maps.visible & (np.nan_to_num(after_max) < limit),
+            weak=maps.visible & (after_max < limit),
         )
     )
 
@@ -145,9 +150,16 @@ def percentiles(maps: ResponseMaps) -> dict[str, Floats]:
     Returns
     -------
     dict
-        Per kind of map (`MAP_KINDS`): minimum, `PERCENTILES`, maximum, mean and standard deviation, (9,).
+        Per kind of map (`MAP_KINDS`) that was recorded: minimum, `PERCENTILES`, maximum, mean and standard deviation,
+        (9,).
     """
-    return {kind: _distribution(getattr(maps, kind)[maps.visible]) for kind in MAP_KINDS}
+    return {kind: _distribution(_seen(getattr(maps, kind), maps)) for kind in MAP_KINDS if maps.has(kind)}
+
+
+def _seen(values: Array, maps: ResponseMaps) -> Array:
+    """The maps of visible landmarks; where that is not recorded, of those that have one."""
+    visible = maps.visible if maps.has("visible") else np.ones(len(values), dtype=bool)
+    return values[visible & ~np.isnan(values).all(axis=(1, 2))]
 
 
 def _distribution(values: Array) -> Floats:
@@ -213,7 +225,7 @@ class MagnitudesFinding(Finding):
     def verdict(self) -> str:
         """Which are weak, and how large the maps are."""
         if not self.stages:
-            return "It cannot be told: no stage was run."
+            return "It cannot be told: no stage was run, or none was recorded with all its maps."
         last = self.magnitudes[-1]
         weak = np.flatnonzero(last.weak)
         raw, after, attenuation = (np.nanmedian(v) for v in (last.raw_max, last.after_sigma_max, last.attenuation))

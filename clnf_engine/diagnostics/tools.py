@@ -9,6 +9,7 @@ from clnf_engine.diagnostics.ablation import AblationFinding, ablation
 from clnf_engine.diagnostics.divergence import DivergenceFinding, divergence
 from clnf_engine.diagnostics.finding import Finding, Progress, no_progress
 from clnf_engine.diagnostics.fixed_point import FixedPointFinding, fixed_point
+from clnf_engine.diagnostics.foreign import Declined, OfRerun, foreign, is_whole, rerun
 from clnf_engine.diagnostics.invariance import InvarianceFinding, invariance
 from clnf_engine.diagnostics.jacobian import JacobianFinding, jacobian_check
 from clnf_engine.diagnostics.jitter import JitterFinding, jitter
@@ -17,11 +18,13 @@ from clnf_engine.diagnostics.magnitudes import MagnitudesFinding, run_magnitudes
 from clnf_engine.diagnostics.precision import PrecisionFinding, precision
 from clnf_engine.diagnostics.round_trips import RoundTripsFinding, round_trips
 from clnf_engine.diagnostics.starts import StartsFinding, starts
-from clnf_engine.errors import OptionsError
+from clnf_engine.errors import ClnfError, OptionsError
 from clnf_engine.fitting import fit
 from clnf_engine.model import Model
 from clnf_engine.options import Normalization
 from clnf_engine.trace import Trace
+
+Run = Callable[[Trace, Model, Trace, Progress], Finding]
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,15 @@ class Tool:
     compares : bool
         Whether it looks at two runs.
     run : callable
-        Of the run, its model, the other run and a Progress.
+        Of the run, its model, the other run and a Progress. A tool that runs fits looks at the engine's own fit where a
+        trace is foreign, and says so; where there can be no such fit, it declines with the reason.
     """
 
     name: str
     title: str
     finding: type[Finding]
     compares: bool
-    run: Callable[[Trace, Model, Trace, Progress], Finding]
+    run: Run
 
     @property
     def question(self) -> str:
@@ -54,27 +58,60 @@ class Tool:
         return self.finding.question
 
 
+def _runs_fits(name: str, title: str, kind: type[Finding], find: Run, compares: bool = False) -> Tool:
+    """A tool that runs fits again, so that what it finds holds for the engine's own fits: it looks at these."""
+
+    def run(trace: Trace, model: Model, other: Trace, progress: Progress) -> Finding:
+        traces = (trace, other) if compares else (trace,)
+        try:
+            reasons = [reason for one in traces if (reason := foreign(one, model))]
+            own = [one if is_whole(one) and not foreign(one, model) else rerun(one, model) for one in traces]
+        except ClnfError as error:
+            return Declined(kind, str(error))
+        finding = find(own[0], model, own[-1], progress)
+        return OfRerun(finding, reasons[0]) if reasons else finding
+
+    return Tool(name, title, kind, compares, run)
+
+
+def _divergence(a: Trace, model: Model, b: Trace, _: Progress) -> Finding:
+    try:
+        return divergence(a, b, model=model)
+    except ValueError as error:
+        return Declined(DivergenceFinding, str(error))
+
+
 TOOLS: dict[str, Tool] = {
     tool.name: tool
     for tool in (
         Tool("magnitudes", "Magnitudes", MagnitudesFinding, False, lambda a, m, _, __: run_magnitudes(a, m)),
-        Tool("invariance", "Invariance", InvarianceFinding, False, lambda a, m, _, p: invariance(a, m, p)),
-        Tool("jitter", "Jitter ensemble", JitterFinding, True, lambda a, m, b, p: jitter(a, b, m, p)),
-        Tool("ablation", "Ablation matrix", AblationFinding, False, lambda a, m, _, p: ablation(a, m, p)),
-        Tool("round_trips", "Round trips", RoundTripsFinding, False, lambda a, m, _, __: round_trips(a, m)),
-        Tool("jacobian", "Jacobian", JacobianFinding, False, lambda a, m, _, __: jacobian_check(a, m)),
-        Tool("precision", "Precision", PrecisionFinding, False, lambda a, m, _, p: precision(a, m, p)),
+        _runs_fits("invariance", "Invariance", InvarianceFinding, lambda a, m, _, p: invariance(a, m, p)),
+        _runs_fits("jitter", "Jitter ensemble", JitterFinding, lambda a, m, b, p: jitter(a, b, m, p), True),
+        _runs_fits("ablation", "Ablation matrix", AblationFinding, lambda a, m, _, p: ablation(a, m, p)),
+        _runs_fits("round_trips", "Round trips", RoundTripsFinding, lambda a, m, _, __: round_trips(a, m)),
+        _runs_fits("jacobian", "Jacobian", JacobianFinding, lambda a, m, _, __: jacobian_check(a, m)),
+        _runs_fits("precision", "Precision", PrecisionFinding, lambda a, m, _, p: precision(a, m, p)),
         Tool("fixed_point", "Fixed point", FixedPointFinding, False, lambda a, _, __, ___: fixed_point(a)),
-        Tool("kernel", "KDE", KernelFinding, False, lambda a, m, _, __: kernel_check(a, m)),
-        Tool("starts", "Other starts", StartsFinding, False, lambda a, m, _, p: starts(a, m, p)),
-        Tool("divergence", "First divergence", DivergenceFinding, True, lambda a, _, b, __: divergence(a, b)),
+        _runs_fits("kernel", "KDE", KernelFinding, lambda a, m, _, __: kernel_check(a, m)),
+        _runs_fits("starts", "Other starts", StartsFinding, lambda a, m, _, p: starts(a, m, p)),
+        Tool("divergence", "First divergence", DivergenceFinding, True, _divergence),
     )
 }
 """Every diagnostic, in the order a report shows them."""
 
 
 def counterpart(trace: Trace, model: Model) -> Trace:
-    """The run to compare with when there is no other: the same with normalization peak instead of none, or none."""
+    """The run to compare with when there is no other.
+
+    The same with normalization peak instead of none, or none; the engine's own run in the place of a foreign trace.
+
+    Raises
+    ------
+    InitialError
+        When the trace cannot be run again.
+    """
+    if foreign(trace, model):
+        return rerun(trace, model)
     other = Normalization.NONE if trace.options.normalization is Normalization.PEAK else Normalization.PEAK
     return fit(trace.image, model, trace.initial, replace(trace.options, normalization=other))
 
@@ -108,7 +145,7 @@ def diagnose(
     trace : Trace
         Complete.
     model : Model
-        The one that made it.
+        The one that made it; see `foreign` for runs that were made elsewhere.
     other : Trace, optional
         To compare with; `counterpart` by default.
     tools : iterable of Tool, optional
@@ -122,5 +159,9 @@ def diagnose(
     """
     for tool in TOOLS.values() if tools is None else tools:
         if tool.compares and other is None:
-            other = counterpart(trace, model)
+            try:
+                other = counterpart(trace, model)
+            except ClnfError as error:
+                yield tool, Declined(tool.finding, str(error))
+                continue
         yield tool, tool.run(trace, model, other or trace, progress)

@@ -17,6 +17,7 @@ from matplotlib.ticker import LogFormatter
 
 from clnf_engine.arrays import Floats
 from clnf_engine.diagnostics.finding import Plot, Style
+from clnf_engine.steps import Phase
 from clnf_engine.trace import Trace
 
 _INK = "#0a0b0c"
@@ -167,7 +168,8 @@ def _plain_ticks(axis: Axis) -> None:
 def photo_png(runs: Mapping[str, Trace]) -> bytes:
     """The face as the fit sees it, with the landmarks of runs on one image before and after, as a PNG file."""
     traces = tuple(runs.values())
-    image, first = traces[0].image, traces[0].steps[0].landmarks
+    image, start = traces[0].image, traces[0].numbers[0]
+    first = start.landmarks if start.phase is Phase.INITIAL else np.zeros((0, 2))
     left, top, right, bottom = _crop(np.concatenate([first, *(trace.landmarks for trace in traces)]), image.shape)
     width, height = right - left, bottom - top
     with _style():

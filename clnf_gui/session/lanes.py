@@ -10,7 +10,7 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine import FitOptions, Initial, Phase, Step, Trace, TrackOptions
+from clnf_engine import FitOptions, Initial, Model, Phase, Step, Trace, TrackOptions
 from clnf_engine.steps import Place, numbers_of, place_order
 from clnf_engine.tracking.results import Results
 from clnf_gui.session.choices import LANES, Choices, LaneChoices
@@ -49,6 +49,8 @@ class Lane:
         Whether the run has ended.
     seconds : float
         How long it took.
+    recorded : Trace or None
+        What the run was read from; its Steps are these with nothing filled in.
     cursor : int
         Index of the Step that is shown.
     results : Results or None
@@ -58,6 +60,7 @@ class Lane:
     """
 
     initial: Initial | None
+    recorded: Trace | None
     results: Results | None = None
     followed = False
     steps: Sequence[Step]
@@ -106,11 +109,13 @@ class Lane:
         """Of the Step that is shown."""
         return self.places[self.cursor] if len(self.steps) else None
 
-    def trace(self, image: NDArray[np.uint8], model_name: str) -> Trace | None:
-        """The run as a Trace; None before its first Step."""
+    def trace(self, image: NDArray[np.uint8], model: Model) -> Trace | None:
+        """The run as a Trace, a recorded one as it was read; None before its first Step."""
         if self.initial is None or not len(self.steps):
             return None
-        return Trace(image, model_name, self.initial, self.fit_options, self.steps[:])
+        return self.recorded or Trace(
+            image, model.name, self.initial, self.fit_options, self.steps[:], model.fingerprint
+        )
 
     def begin_run(self, initial: Initial, options: FitOptions, origin: Origin, steps: Sequence[Step]) -> None:
         """Show a new run, to whose Steps more will be added."""
@@ -135,9 +140,15 @@ class Lane:
         self.initial, self.fit_options, self.origin, self.steps = initial, options, origin, steps
         self.complete, self.seconds = complete and len(steps) > 0, seconds
 
+    def take_recorded(self, trace: Trace, steps: Sequence[Step]) -> None:
+        """Show a run that was read from a file, its Steps completed; nothing will be added to it."""
+        self.take_run(trace.initial, trace.options, Origin.IMAGE, steps, 0.0)
+        self.recorded = trace
+
     def forget_run(self) -> None:
         """Show no run."""
         self.run = next(_RUNS)
+        self.recorded = None
         self.initial, self.fit_options, self.origin = None, FitOptions(), Origin.IMAGE
         self.steps = ()
         self._places: list[Place] = []

@@ -179,7 +179,7 @@ class Session(QObject):
         scene = self.scene
         if scene.image is None or scene.model is None:
             return None
-        return self.lanes[name or self.active].trace(scene.image.gray, scene.model.name)
+        return self.lanes[name or self.active].trace(scene.image.gray, scene.model)
 
     def verdict(self, name: str) -> Verdict:
         """What the end of a lane's run means."""

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clnf_engine import Initial, Model, initial_from_box
+from clnf_engine.diagnostics.completed import completed_steps
 from clnf_engine.initial import Box
 from clnf_engine.io.images import Image
 from clnf_engine.stops import parse_stop
 from clnf_gui.session.aspect import ALL_ASPECTS, Aspect
 from clnf_gui.session.choices import LANES, Start
-from clnf_gui.session.lanes import Origin
 from clnf_gui.session.opener import Clip, Faces, Opened, Recorded, Restored
 
 if TYPE_CHECKING:
@@ -105,13 +105,16 @@ def _take_recorded(session: Session, recorded: Recorded) -> None:
     trace = recorded.trace
     rgb = np.ascontiguousarray(np.repeat(trace.image[:, :, None], 3, axis=2))
     _set_picture(session, Image(recorded.path, rgb, trace.image))
-    choices = session.choices.with_lane("A", options=trace.options, start=Start(trace.initial, trace.initial))
+    start = Start(trace.initial, trace.initial) if trace.initial.known else None
+    choices = session.choices.with_lane("A", options=trace.options, start=start)
     session.lanes.choose(replace(choices, comparing=False))
     lane = session.lanes["A"]
-    lane.take_run(trace.initial, trace.options, Origin.IMAGE, trace.steps, 0.0, complete=trace.complete)
+    lane.take_recorded(trace, completed_steps(trace, session.scene.model))
     lane.show(session.cursor.place)
     session.changed.emit(ALL_ASPECTS)
     session.told.emit(f"{recorded.path}: a saved run of {trace.model_name}; changing an option runs it anew")
+    for line in trace.converted:
+        session.told.emit(f"{recorded.path}: {line}")
 
 
 def _take_restored(session: Session, restored: Restored) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from itertools import zip_longest
@@ -16,7 +17,7 @@ from clnf_engine import Phase, Step
 from clnf_engine.accuracy import accuracy
 from clnf_engine.arrays import Floats
 from clnf_engine.diagnostics.fixed_point import update_parts
-from clnf_engine.steps import Place
+from clnf_engine.steps import Place, Stage
 from clnf_gui.look import Curves, Look
 from clnf_gui.theme import GREEN, LANE_COLOURS, step_brush
 from clnf_gui.views.axes import DecadeAxis, decade_lines
@@ -31,7 +32,7 @@ def _part(name: str) -> _Value:
     """A part of a Step's update; 0 where it has none."""
 
     def value(step: Step) -> float:
-        return 0.0 if (parts := update_parts(step)) is None else float(getattr(parts, name))
+        return 0.0 if (parts := update_parts(step)) is None else float(getattr(parts, name) or 0.0)
 
     return value
 
@@ -65,6 +66,11 @@ def _errors(truth: Floats | None) -> dict[str, _Value]:
 
 _SMOOTH_STEPS = 1500
 """Curves of more steps are drawn thin and without antialiasing, which would take a second and not be seen."""
+
+
+def _scale_text(stage: Stage) -> str:
+    """The patch scale of a stage, or its number where a recording does not tell it."""
+    return f"stage {stage.index + 1}" if math.isnan(stage.scale) else f"{stage.scale:g}"
 
 
 class ConvergenceView(pg.PlotWidget):
@@ -142,7 +148,7 @@ class ConvergenceView(pg.PlotWidget):
         smooth = len(places) <= _SMOOTH_STEPS
         self._set_widths(len(runs) > 1, smooth)
         for name in LANE_COLOURS:
-            steps = [step for step in runs.get(name, ()) if step.update_norm is not None]
+            steps = [step for step in runs.get(name, ()) if step.iteration is not None and step.place in columns]
             x = np.array([columns[step.place] for step in steps], dtype=int)
             for item, value in zip_longest(self.curve_items[name], values.values()):
                 y = np.array([value(step) for step in steps]) if value else np.zeros(len(x))
@@ -163,7 +169,7 @@ class ConvergenceView(pg.PlotWidget):
             self.rule.setValue(np.log10(convergence_px))
             self.rule.label.setFormat(f"OpenFace's stop rule: {convergence_px:g} px")
         marks = {
-            columns[step.place]: "end" if step.stage is None else f"{step.stage.scale:g}"
+            columns[step.place]: "end" if step.stage is None else _scale_text(step.stage)
             for steps in runs.values()
             for step in steps
             if step.iteration is None and step.phase is not Phase.INITIAL

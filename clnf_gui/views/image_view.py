@@ -160,7 +160,7 @@ class ImageView(pg.GraphicsLayoutWidget):
         self._landmarks = _EMPTY if step is None else step.landmarks
         if before is not None and moment is not Moment.UPDATE:
             self._landmarks = before
-        self.point_item.setData(pos=self._landmarks)
+        self.point_item.setData(pos=self._landmarks[_known(self._landmarks)])
         self.numbers.show_points(self._landmarks if look.show_numbers else _EMPTY)
         contours = look.show_contours and len(self._landmarks) == IBUG_LANDMARKS
         _set_pairs(self.contour_item, self._landmarks[CONTOURS_68] if contours else None)
@@ -190,6 +190,10 @@ class ImageView(pg.GraphicsLayoutWidget):
             self.map_item.clear()
             return
         values = getattr(maps, look.map_kind)[selected]
+        placed = np.isfinite(maps.reference_to_image).all() and np.isfinite(maps.base_shape[selected]).all()
+        if not placed or not np.isfinite(values).all():
+            self.map_item.clear()
+            return
         self.map_item.setImage(values, autoLevels=False, levels=(0.0, max(float(np.abs(values).max()), _TINY)))
         self.map_item.setTransform(map_transform(maps, selected))
 
@@ -243,7 +247,7 @@ class ImageView(pg.GraphicsLayoutWidget):
         if landmark != self._selection:
             self._selection = landmark
             self._paint_maps()
-        if landmark is None or landmark >= len(self._landmarks):
+        if landmark is None or landmark not in _known(self._landmarks):
             self.selected_item.setData(pos=_EMPTY)
             self.label.hide()
             return
@@ -258,8 +262,9 @@ class ImageView(pg.GraphicsLayoutWidget):
 
     def zoom_to_face(self) -> None:
         """Show the landmarks and a margin around them."""
-        if len(self._landmarks):
-            low, high = self._landmarks.min(axis=0), self._landmarks.max(axis=0)
+        known = self._landmarks[_known(self._landmarks)]
+        if len(known):
+            low, high = known.min(axis=0), known.max(axis=0)
             self._frame_on(QRectF(QPointF(*low), QPointF(*high)), 0.12)
 
     def _frame_on(self, rect: QRectF, padding: float) -> None:
@@ -280,13 +285,18 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.hovered.emit((point.x(), point.y()) if inside else None)
 
     def _on_clicked(self, event: MouseClickEvent) -> None:
-        if event.button() != Qt.MouseButton.LeftButton or not len(self._landmarks):
+        if event.button() != Qt.MouseButton.LeftButton or not len(_known(self._landmarks)):
             return
         point = self.box.mapSceneToView(event.scenePos())
         distance = np.linalg.norm(self._landmarks - [point.x(), point.y()], axis=1)
-        nearest = int(distance.argmin())
+        nearest = int(np.nanargmin(distance))
         pixel = self.box.viewPixelSize()[0]
         self.landmark_clicked.emit(nearest if distance[nearest] <= _PICK_RADIUS * pixel else None)
+
+
+def _known(points: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Indices of the points that are somewhere; those that a recording leaves out are NaN."""
+    return np.flatnonzero(np.isfinite(points).all(axis=1))
 
 
 def _between(points: NDArray[np.float64], others: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
@@ -330,6 +340,7 @@ def _arrows(start: NDArray[np.float64], shift: NDArray[np.floating]) -> NDArray[
 
 
 def _set_pairs(item: pg.PlotCurveItem, segments: NDArray[np.float64] | None) -> None:
-    """Give a curve item separate segments, (k, 2 ends, 2), or none."""
-    points = np.zeros((0, 2)) if segments is None else segments.reshape(-1, 2)
+    """Give a curve item separate segments, (k, 2 ends, 2), or none; those with an end that is NaN are left out."""
+    known = None if segments is None else segments[np.isfinite(segments).all(axis=(1, 2))]
+    points = np.zeros((0, 2)) if known is None else known.reshape(-1, 2)
     item.setData(points[:, 0], points[:, 1], connect="pairs")

@@ -16,6 +16,7 @@ from clnf_engine import FitOptions, Kernel, Model, ResponseMaps, Step
 from clnf_engine.arrays import Floats
 from clnf_engine.diagnostics.kernel import map_grid, mean_shift_field
 from clnf_engine.mean_shift import kernel_maps
+from clnf_engine.model import PatchExperts
 from clnf_engine.sigma import sigma_matrices
 from clnf_gui.theme import BACKDROP, SELECTION
 from clnf_gui.views.hint import Hint, without_maps
@@ -62,28 +63,51 @@ class Panel:
 def panels(step: Step, landmark: int, model: Model, options: FitOptions) -> list[Panel]:
     """The pictures of a landmark at a Step; empty for a Step without maps."""
     maps, stage = step.responses, step.stage
-    if maps is None or stage is None or stage.view is None:
+    if maps is None or stage is None or landmark >= len(maps.final):
         return []
+    result = _recorded_panels(step, landmark, options)
+    experts = _experts(step, model)
+    if experts is None or stage.view is None:
+        return result
+    sigma = sigma_matrices(model.scales[stage.patch_scale], stage.view, maps.window, maps.raw.dtype)
+    if sigma is not None and stage.sigma_transform:
+        result.append(Panel("diag Sigma", sigma[landmark].diagonal().reshape(maps.window, -1)))
+        result.append(Panel("Sigma", sigma[landmark]))
+    neurons = int(experts.neurons[landmark])
+    if maps.neuron_ncc.shape[1] and maps.neuron_output.shape[1]:
+        result.append(Panel("NCC", _strip(maps.neuron_ncc[landmark, :neurons])))
+        result.append(Panel("outputs", _strip(maps.neuron_output[landmark, :neurons])))
+    return result
+
+
+def _experts(step: Step, model: Model) -> PatchExperts | None:
+    """The experts of a Step's view; None where the model has none for what was recorded."""
+    stage = step.stage
+    if stage is None or stage.view is None or model.n_landmarks != len(step.landmarks):
+        return None
+    scales = model.scales[stage.patch_scale : stage.patch_scale + 1] if stage.patch_scale >= 0 else ()
+    return scales[0].views[stage.view] if scales and 0 <= stage.view < len(scales[0].views) else None
+
+
+def _recorded_panels(step: Step, landmark: int, options: FitOptions) -> list[Panel]:
+    """The pictures of what a Step holds, but for the neurons; those that were not recorded are left out."""
+    maps, stage = step.responses, step.stage
+    assert maps is not None and stage is not None
     result = [
         Panel("area", maps.area[landmark], grey=True),
         Panel("raw", maps.raw[landmark], is_map=True),
         Panel("after Sigma", maps.after_sigma[landmark], is_map=True),
         Panel("final", maps.final[landmark], is_map=True),
     ]
-    if step.mean_shift is not None:
+    known = bool(np.isfinite(maps.final[landmark]).all() and np.isfinite(stage.sigma))
+    if step.mean_shift is not None and known and np.isfinite(step.mean_shift.position[landmark]).all():
         position = step.mean_shift.position[[landmark]]
         kernel = kernel_maps(position, maps.window, stage.sigma, options.kernel)[0]
         result.append(Panel("kernel", kernel, is_map=True))
         result.append(Panel("product", maps.final[landmark] * kernel, is_map=True))
-    result += _field_panels(maps, landmark, stage.sigma, options.kernel)
-    sigma = sigma_matrices(model.scales[stage.patch_scale], stage.view, maps.window, maps.raw.dtype)
-    if sigma is not None and stage.sigma_transform:
-        result.append(Panel("diag Sigma", sigma[landmark].diagonal().reshape(maps.window, -1)))
-        result.append(Panel("Sigma", sigma[landmark]))
-    neurons = int(model.scales[stage.patch_scale].views[stage.view].neurons[landmark])
-    result.append(Panel("NCC", _strip(maps.neuron_ncc[landmark, :neurons])))
-    result.append(Panel("outputs", _strip(maps.neuron_output[landmark, :neurons])))
-    return result
+    if known and np.isfinite(maps.reference_to_image).all():
+        result += _field_panels(maps, landmark, stage.sigma, options.kernel)
+    return [panel for panel in result if not np.isnan(panel.values).all()]
 
 
 @lru_cache(maxsize=8)
@@ -99,9 +123,11 @@ def _field_panels(maps: ResponseMaps, landmark: int, sigma: float, kernel: Kerne
 def numbers(step: Step, landmark: int, model: Model) -> dict[str, float]:
     """Every number of a landmark at a Step: first what it wanted to do and what it did."""
     result = {}
-    maps, stage, shift = step.responses, step.stage, step.mean_shift
+    maps, shift = step.responses, step.mean_shift
     if shift is not None:
         result["shift x, image px"], result["shift y, image px"] = shift.image[landmark]
+    if landmark >= len(step.landmarks):
+        return {}
     if step.landmarks_before is not None:
         moved = step.landmarks[landmark] - step.landmarks_before[landmark]
         result["moved x, image px"], result["moved y, image px"] = moved
@@ -114,8 +140,8 @@ def numbers(step: Step, landmark: int, model: Model) -> dict[str, float]:
         result["weight"] = step.weights[landmark]
     if step.likelihoods is not None:
         result["likelihood"] = step.likelihoods[landmark]
-    if maps is not None and stage is not None and stage.view is not None:
-        experts = model.scales[stage.patch_scale].views[stage.view]
+    experts = _experts(step, model)
+    if maps is not None and experts is not None:
         result["visible"] = float(maps.visible[landmark])
         for name, array in (("raw", maps.raw), ("after Sigma", maps.after_sigma), ("final", maps.final)):
             result[f"{name} max"] = array[landmark].max()
@@ -125,7 +151,7 @@ def numbers(step: Step, landmark: int, model: Model) -> dict[str, float]:
         for k, beta in enumerate(experts.betas[landmark]):
             result[f"β{k}"] = beta
         result["patch confidence"] = experts.patch_confidence[landmark]
-    return {name: float(value) for name, value in result.items()}
+    return {name: float(value) for name, value in result.items() if not np.isnan(value)}
 
 
 def _strip(maps: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -239,9 +265,10 @@ class InspectorView(QSplitter):
             self.panels = panels(step, landmark, model, options)
             hint = "" if self.panels else without_maps(step)
             self.numbers.show_values(f"landmark {landmark}", numbers(step, landmark, model))
-            position = None if step.mean_shift is None else step.mean_shift.position[landmark] + 0.5
-            told = [wanted_line(step, landmark), error_line(step, truth, landmark)]
-            told.append("" if other is None else apart_line(step, other, landmark))
+            there, shift = landmark < len(step.landmarks), step.mean_shift
+            position = shift.position[landmark] + 0.5 if shift is not None and there else None
+            told = [wanted_line(step, landmark), error_line(step, truth, landmark)] if there else []
+            told.append("" if other is None or not there else apart_line(step, other, landmark))
             sentence = "   ·   ".join(filter(None, told))
         self.hint.show_text(hint)
         self.sentence.setText(sentence)
@@ -272,7 +299,7 @@ class InspectorView(QSplitter):
             canvas[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
             finite = panel.values[np.isfinite(panel.values)]
             titles.append((f"{panel.title} ≤ {finite.max():.3g}" if finite.size else panel.title, left, top))
-            if panel.is_map and self._position is not None:
+            if panel.is_map and self._position is not None and np.isfinite(self._position).all():
                 marks.append(np.array([left, top]) + self._position * scale)
         self.image_item.setImage(canvas, autoLevels=False, levels=None)
         self.mark_item.setData(pos=np.array(marks) if marks else np.zeros((0, 2)))

@@ -42,14 +42,15 @@ class LandmarkNumbers(ScreenText):
         """Number these points, (n, 2)."""
         self.prepareGeometryChange()
         self._points, self._outwards = points, None
-        steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
+        steps = np.linalg.norm(np.diff(points[np.isfinite(points).all(axis=1)], axis=0), axis=1)
         self._spacing = float(np.median(steps)) if len(steps) else 0.0
         self.update()
 
     def places(self) -> QRectF:
-        if not len(self._points):
+        known = self._points[np.isfinite(self._points).all(axis=1)]
+        if not len(known):
             return QRectF()
-        low, high = self._points.min(axis=0), self._points.max(axis=0)
+        low, high = known.min(axis=0), known.max(axis=0)
         return QRectF(QPointF(*low), QPointF(*high))
 
     def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:

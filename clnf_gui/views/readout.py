@@ -37,9 +37,11 @@ def landmark_line(step: Step, landmark: int) -> str:
         maps = step.responses
         if not maps.visible[landmark]:
             return "   ".join([*parts, "not visible in this view"])
-        raw, after, final = (float(m[landmark].max()) for m in (maps.raw, maps.after_sigma, maps.final))
-        parts.append(f"peak: raw {raw:.4g}, after Sigma {after:.4g}, final {final:.4g}")
-    if step.mean_shift is not None:
+        kinds = (("raw", maps.raw), ("after Sigma", maps.after_sigma), ("final", maps.final))
+        peaks = {name: float(array[landmark].max()) for name, array in kinds}
+        known = [f"{name} {peak:.4g}" for name, peak in peaks.items() if not np.isnan(peak)]
+        parts += [f"peak: {', '.join(known)}"] if known else []
+    if step.mean_shift is not None and np.isfinite(step.mean_shift.image[landmark]).all():
         dx, dy = step.mean_shift.image[landmark]
         parts.append(f"mean-shift ({dx:+.2f}, {dy:+.2f}) px")
     return "   ".join(parts)
@@ -68,7 +70,7 @@ def apart_line(step: Step, other: Step, landmark: int | None = None) -> str:
 
 def wanted_line(step: Step, landmark: int) -> str:
     """What a landmark's mean-shift asked for, and what the shape model made of it; "" outside of iterations."""
-    if step.mean_shift is None or step.landmarks_before is None:
+    if step.mean_shift is None or step.landmarks_before is None or np.isnan(step.mean_shift.image[landmark]).any():
         return ""
     (dx, dy), (x, y) = step.mean_shift.image[landmark], step.landmarks[landmark] - step.landmarks_before[landmark]
     return f"mean-shift wanted ({_px(dx)}, {_px(dy)}) px; the model allowed ({_px(x)}, {_px(y)}) px"

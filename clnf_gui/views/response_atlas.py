@@ -121,7 +121,8 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         self._faded = True
         if step is not None and step.responses is not None:
             self._clear()
-            self._say("The maps of A and B differ in size here")
+            unrecorded = any(lane is not None and _maps(lane, look) is None for lane in (a, b))
+            self._say("These maps were not recorded" if unrecorded else "The maps of A and B differ in size here")
         elif self._paint_maps(*earlier):
             stage = "" if painted is None else f": the maps of {painted.stage}"
             self._say(f"Faded{stage}. {without_maps(step)}.", low=True)
@@ -174,6 +175,7 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         cells = np.abs(maps).reshape(n, -1).argmax(axis=1)
         self.peak_item.setData(pos=corners + np.stack([cells % window, cells // window], axis=1) + 0.5)
         positions = np.zeros((0, 2)) if step.mean_shift is None else corners + step.mean_shift.position + 0.5
+        positions = positions[np.isfinite(positions).all(axis=1)]
         self.position_item.setData(pos=positions)
         if reshaped:
             self.labels.show_numbers([(k, *self._corner(k)) for k in range(n)], window)
@@ -372,8 +374,14 @@ def _span(steps: Iterable[Step | None], look: Look) -> tuple[float, float]:
 
 
 def _maps(step: Step | None, look: Look) -> NDArray[np.floating] | None:
-    """The maps of a Step that `look` chooses."""
-    return None if step is None or step.responses is None else getattr(step.responses, look.map_kind)
+    """The maps of a Step that `look` chooses, zero where a landmark has none; None where no landmark has one."""
+    if step is None or step.responses is None:
+        return None
+    maps = getattr(step.responses, look.map_kind)
+    missing = np.isnan(maps)
+    if not missing.any():
+        return maps
+    return None if missing.all() else np.where(missing, 0, maps)
 
 
 def _earlier(step: Step | None, run: Sequence[Step]) -> Step | None:

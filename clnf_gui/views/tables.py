@@ -121,7 +121,7 @@ class ParametersView(QSplitter):
 
     def show_step(self, step: Step | None, pdm: PDM | None, clamp_sigmas: float) -> None:
         """Paint a Step's parameters; `clamp_sigmas` is the bound on every mode."""
-        if step is None or pdm is None or len(step.params_local) != pdm.n_modes:
+        if step is None or pdm is None or len(step.params_local) != pdm.n_modes or np.isnan(step.params).any():
             self.bars.setOpts(x=[], height=[])
             self.table.show_columns({})
             return

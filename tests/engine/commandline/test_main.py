@@ -323,6 +323,7 @@ def test_model_as_json(capsys: Output, model_file: str) -> None:
         "version": 1,
         "name": "tiny",
         "path": model_file,
+        "fingerprint": tiny_model().fingerprint,
         "landmarks": 68,
         "modes": 4,
         "parts": [],
@@ -341,9 +342,10 @@ def test_model_as_json(capsys: Output, model_file: str) -> None:
 def test_model_as_text(capsys: Output, model_file: str) -> None:
     code, out, err = run(capsys, "model", model_file)
     assert (code, err) == (0, "")
-    assert out.splitlines()[:9] == [
+    assert out.splitlines()[:10] == [
         "model tiny",
         f"  path            {model_file}",
+        f"  fingerprint     {tiny_model().fingerprint}",
         "  landmarks       68",
         "  modes           4",
         "  triangulations  2 of 3 2 triangles",

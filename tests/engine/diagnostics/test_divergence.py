@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clnf_engine import first_divergence, fit
-from clnf_engine.diagnostics.divergence import divergence, growth
+from clnf_engine import Phase, first_divergence, fit
+from clnf_engine.diagnostics.differences import Difference
+from clnf_engine.diagnostics.divergence import DivergenceFinding, divergence, growth
+from clnf_engine.trace import COMPARED
 
 from ..tiny_model import micro_model, start, tiny_image, tiny_model
 from .lab_tools import run
@@ -62,3 +64,71 @@ def test_traces_with_numbers_that_are_none() -> None:
     assert first_divergence(odd, odd) is None
     found = divergence(a, odd)
     assert found.answer is True and "end: landmarks differs" in found.verdict
+
+
+# --- in units ---------------------------------------------------------------------------------------
+
+
+def of(finding: DivergenceFinding, name: str) -> Difference:
+    return next(value for value in finding.differences.values if value.name == name)
+
+
+def test_a_run_in_another_order_of_summation_is_equal_within_float64_rounding() -> None:
+    a = run()
+    steps = tuple(s if s.hessian is None else replace(s, hessian=s.hessian * (1 + 1e-15)) for s in a.steps)
+    found = divergence(replace(a, steps=steps), a)
+    assert found.answer is False and "equal within float64 rounding: hessian differs most" in found.verdict
+    assert "the first bit that differs is at stage 1 (0.25, window 11), rigid 1: hessian" in found.verdict
+    assert found.first_bit is not None and found.first_bit.array == "hessian"
+    strict = divergence(replace(a, steps=steps), a, tolerance=0)
+    assert strict.answer is True and strict.divergence is not None and strict.divergence.array == "hessian"
+
+
+def test_float32_is_equal_within_float32_rounding() -> None:
+    found = divergence(run(precision="float32"), run(), model=tiny_model())
+    assert found.answer is False and "equal within float32 rounding" in found.verdict
+    assert found.parting is not None, "the landmarks part by more than a millionth of a pixel all the same"
+
+
+def test_every_value_is_compared_in_its_unit() -> None:
+    a = run()
+    step = a.steps[4]
+    steps = list(a.steps)
+    steps[4] = replace(step, delta=step.delta + np.array([0, 0, 0, 0, 0.3, 0.4]), gradient=step.gradient * 1.5)
+    steps[6] = replace(steps[6], shape_change=steps[6].shape_change + 2.0)
+    found = divergence(replace(a, steps=tuple(steps)), a, model=tiny_model())
+    assert of(found, "delta").largest == pytest.approx(0.5)
+    assert of(found, "delta").worst.place == of(found, "delta").first.place == step.place
+    assert (
+        of(found, "shape_change").largest == pytest.approx(2) and of(found, "shape_change").first.place[2] is not None
+    )
+    assert of(found, "jacobian").largest == 0 and of(found, "jacobian").first is None
+    assert found.divergence.array == "gradient", "the first of a moment, in the order of the fit"
+    assert {value.name for value in found.differences.values} == set(COMPARED)
+    rows = {row[0]: row for row in found.tables()[0].rows}
+    assert rows["delta"][2] == "px a landmark is moved" and rows["delta"][1] == pytest.approx(0.5)
+
+
+def test_settings_of_stages_are_compared() -> None:
+    found = divergence(run(sigma=2, reg_factor=30), run())
+    named = {(setting.stage.index, setting.name) for setting in found.differences.settings}
+    assert named == {(0, "sigma"), (1, "sigma"), (0, "reg_factor"), (1, "reg_factor")}
+    assert "The stages differ in sigma of stage 1, 2 and 1.5" in found.verdict
+    assert divergence(run(), run()).differences.settings == ()
+
+
+def test_a_partial_run_is_compared_in_what_it_has() -> None:
+    a = run()
+    steps = tuple(
+        replace(s, responses=None, mean_shift=None, jacobian=None, gradient=None)
+        for s in a.steps
+        if s.phase not in (Phase.INITIAL, Phase.RESPONSES, Phase.END)
+    )
+    found = divergence(replace(a, steps=steps), a)
+    assert found.answer is False and "Only one run has" in found.verdict and "gradient" in found.verdict
+    assert "delta" in {value.name for value in found.differences.values}
+    part = divergence(replace(a, steps=steps[:-1]), a)
+    assert part.answer is True and "one run has no such step" in part.verdict
+    nowhere = tuple(replace(s, landmarks=np.full_like(s.landmarks, np.nan)) for s in a.steps)
+    found = divergence(replace(a, steps=nowhere), a)
+    assert found.answer is False and np.isnan(found.final_distance) and "landmarks" in found.differences.one_sided

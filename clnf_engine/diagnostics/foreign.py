@@ -1,0 +1,241 @@
+"""Foreign traces: recordings of runs that the engine does not reproduce from their start, such as another program's.
+
+What is found by running a fit again holds for the engine's fit. Of a foreign trace it would be said of another run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary, ref
+
+import numpy as np
+
+from clnf_engine.arrays import Floats
+from clnf_engine.diagnostics.finding import Finding, Plot, Table
+from clnf_engine.errors import ClnfError, InitialError
+from clnf_engine.fitting import fit, fit_steps
+from clnf_engine.model import Model
+from clnf_engine.pdm import landmarks
+from clnf_engine.steps import MeanShift, Phase, ResponseMaps, Step, Steps, describe
+from clnf_engine.trace import Trace, landmark_distance
+
+SAME_PX = 1e-6
+"""Landmarks that are nearer to the engine's, image px, are the same but for rounding."""
+
+FLOAT32_SPACINGS = 8
+"""Landmarks that were stored as float32 are the same within so many spacings of float32 at their size."""
+
+_known: WeakKeyDictionary[Trace, tuple[ref[Model], str]] = WeakKeyDictionary()
+
+
+def rerun(trace: Trace, model: Model) -> Trace:
+    """The engine's fit from the image, the start and the options of a trace.
+
+    Raises
+    ------
+    InitialError
+        When the trace does not tell its start, or it is one of another model.
+    """
+    problem = _obstacle(trace, model)
+    if problem:
+        raise InitialError(f"the fit cannot be run again: {problem}")
+    return fit(trace.image, model, trace.initial, trace.options)
+
+
+def foreign(trace: Trace, model: Model) -> str:
+    """Why a trace is foreign to the engine with a model; "" when the engine reproduces all landmarks it holds.
+
+    Parameters
+    ----------
+    trace : Trace
+        Runs of this program, whose Steps it computes again itself, are never foreign.
+    model : Model
+
+    Returns
+    -------
+    str
+        A clause, such as "at stage 1, rigid 1 a landmark is 3.2 px from the engine's".
+    """
+    if isinstance(trace.steps, Steps):
+        return ""
+    found = _known.get(trace)
+    if found is None or found[0]() is not model:
+        found = (ref(model), _why(trace, model))
+        _known[trace] = found
+    return found[1]
+
+
+def _why(trace: Trace, model: Model) -> str:
+    problem = _obstacle(trace, model)
+    if problem:
+        return problem
+    try:
+        problem = _first_departure(trace, model)
+    except ClnfError as error:
+        problem = str(error)
+    if problem and trace.fingerprint and trace.fingerprint != model.fingerprint:
+        return f"it was made with another model (fingerprint {trace.fingerprint}), and {problem}"
+    return problem
+
+
+def _obstacle(trace: Trace, model: Model) -> str:
+    """Why a trace cannot be run again at all; "" when it can."""
+    if not trace.initial.known:
+        return "its start is not recorded"
+    size = 6 + model.pdm.n_modes
+    if len(trace.initial.params) != size:
+        return f"it has {len(trace.initial.params)} parameters, and the model {model.name} {size}"
+    return ""
+
+
+def _first_departure(trace: Trace, model: Model) -> str:
+    """Where the landmarks of a trace first are not the engine's; "" when they are everywhere."""
+    own = {step.place: step.landmarks for step in fit_steps(trace.image, model, trace.initial, trace.options)}
+    for step in trace.numbers:
+        shape = _shape(step, model)
+        if shape is None:
+            continue
+        if step.place not in own:
+            return f"the engine's fit has no {describe(step)}"
+        if shape.shape != own[step.place].shape:
+            return f"it has {len(shape)} landmarks, and the model {model.name} {model.n_landmarks}"
+        distance = landmark_distance(shape, own[step.place])
+        if not distance <= _level(shape):
+            return f"at {describe(step)} a landmark is {distance:.3g} px from the engine's"
+    return ""
+
+
+def _shape(step: Step, model: Model) -> Floats | None:
+    """The landmarks of a Step, else those of its parameters; None when neither is recorded."""
+    if not np.isnan(step.landmarks).all() and step.landmarks.size:
+        return step.landmarks
+    if step.params.shape == (6 + model.pdm.n_modes,) and np.isfinite(step.params).all():
+        return landmarks(model.pdm, step.params)
+    return None
+
+
+def _level(shape: Floats) -> float:
+    """How far landmarks may be from the engine's: by rounding, which is larger where they are float32 numbers."""
+    known = shape[np.isfinite(shape)]
+    if (known == known.astype(np.float32)).all():
+        return max(SAME_PX, FLOAT32_SPACINGS * float(np.spacing(np.float32(np.abs(known).max(initial=0)))))
+    return SAME_PX
+
+
+def is_whole(trace: Trace) -> bool:
+    """Whether a run is complete, and every iteration has all that one of the engine has."""
+    if isinstance(trace.steps, Steps):
+        return True
+    if not trace.complete or trace.numbers[0].phase is not Phase.INITIAL:
+        return False
+    return all(not _lacks(step) for step in trace.numbers)
+
+
+_OF_ITERATIONS = ("landmarks_before", "weights", "jacobian", "hessian", "gradient", "update_norm", "shape_change")
+
+
+def _lacks(step: Step) -> bool:
+    """Whether a Step lacks what the engine's has; a delta may be missing, where there was no solution."""
+    if np.isnan(step.params).any() or np.isnan(step.landmarks).any():
+        return True
+    if step.responses is not None and not step.responses.has(*ResponseMaps.__dataclass_fields__):
+        return True
+    if step.phase is Phase.RESPONSES:
+        return step.responses is None
+    if step.phase not in (Phase.RIGID, Phase.NONRIGID):
+        return False
+    if step.responses is None or step.mean_shift is None or step.stage is None or np.isnan(step.stage.sigma):
+        return True
+    if not step.mean_shift.has(*MeanShift.__dataclass_fields__):
+        return True
+    return any(
+        getattr(step, name) is None for name in _OF_ITERATIONS if step.delta is not None or name != "update_norm"
+    )
+
+
+# --- findings ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class OfRerun(Finding):
+    """A finding about the engine's own fit in the place of a foreign trace, which says so.
+
+    Attributes
+    ----------
+    finding : Finding
+    reason : str
+        Why the trace is foreign.
+    """
+
+    question: ClassVar[str] = ""
+    provenance: ClassVar[str] = ""
+
+    finding: Finding
+    reason: str
+
+    def __post_init__(self) -> None:
+        _take_over(self, self.finding)
+
+    @property
+    def answer(self) -> bool | None:
+        """That of the finding."""
+        return self.finding.answer
+
+    @property
+    def verdict(self) -> str:
+        """That of the finding, and what it is about."""
+        return (
+            f"{self.finding.verdict} This is about the engine's own fit from the same start with the same options, "
+            f"not about the recorded run, which is foreign: {self.reason}."
+        )
+
+    def tables(self) -> tuple[Table, ...]:
+        """Those of the finding."""
+        return self.finding.tables()
+
+    def plots(self) -> tuple[Plot, ...]:
+        """Those of the finding."""
+        return self.finding.plots()
+
+
+@dataclass(frozen=True, eq=False)
+class Declined(Finding):
+    """No finding: the question cannot be put to this trace.
+
+    Attributes
+    ----------
+    kind : type of Finding
+        That it would have been.
+    reason : str
+        A clause.
+    """
+
+    question: ClassVar[str] = ""
+    provenance: ClassVar[str] = ""
+
+    kind: type[Finding]
+    reason: str
+
+    def __post_init__(self) -> None:
+        _take_over(self, self.kind)
+
+    @property
+    def answer(self) -> bool | None:
+        """It cannot be told."""
+        return None
+
+    @property
+    def verdict(self) -> str:
+        """Why."""
+        return f"It cannot be told: {self.reason}."
+
+    def tables(self) -> tuple[Table, ...]:
+        """None."""
+        return ()
+
+
+def _take_over(finding: Finding, other: Any) -> None:
+    """Give a finding the question of another."""
+    for name in ("question", "wanted", "provenance"):
+        object.__setattr__(finding, name, getattr(other, name))
