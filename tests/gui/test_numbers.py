@@ -30,6 +30,7 @@ def assert_nothing_is_left_behind(view: QWidget, changes: list[Callable[[], obje
     for change in changes:
         change()
         window.repaint_now()
+        QApplication.processEvents()  # a sentence that comes or goes moves what is beside it
         shown = on_screen(view)
         view.viewport().update()
         assert shown == on_screen(view)

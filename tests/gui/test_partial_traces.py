@@ -205,7 +205,7 @@ def test_a_run_without_a_start_is_shown_and_not_run(qtbot: QtBot, window: MainWi
     part = replace(session.trace(), initial=type(session.trace().initial).unknown(10))
     replace(part, steps=part.steps[2:]).save(tmp_path / "part.npz")
     opened(qtbot, window, tmp_path / "part.npz")
-    assert session.start("A") is None and len(session.lane.steps) == len(part.steps) - 2
+    assert session.starts.of("A") is None and len(session.lane.steps) == len(part.steps) - 2
 
 
 def test_the_lab_says_that_a_run_is_foreign(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
