@@ -14,7 +14,6 @@ from typing import Any
 import matplotlib.cbook
 import numpy as np
 import pytest
-from clnf_engine.report import run_document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from clnf_engine.diagnostics.fixed_point import fixed_point
 from clnf_engine.diagnostics.kernel import kernel_check
 from clnf_engine.diagnostics.magnitudes import run_magnitudes
 from clnf_engine.diagnostics.round_trips import round_trips
+from clnf_engine.documents import run_document
 from clnf_engine.errors import ClnfError, TraceFileError
 from clnf_engine.initial import initials_from_detector
 from clnf_engine.io import trace_file
