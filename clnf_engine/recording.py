@@ -174,7 +174,7 @@ class Recording(_Part):
     def trace(self) -> Trace:
         """The run so far; its `steps` are this Recording when the run has ended, before that a slice that stays."""
         steps: Sequence[Step] = self if self.complete else self[:]
-        return Trace(self.image, self.model.name, self.initial, self.options, steps)
+        return Trace(self.image, self.model.name, self.initial, self.options, steps, self.model.fingerprint)
 
     @property
     def complete(self) -> bool:

@@ -409,7 +409,7 @@ def test_the_file_of_a_recorded_trace_is_the_same(options: FitOptions, tmp_path:
 
 
 def test_a_trace_that_could_not_be_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace_file, "_MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(trace_file, "MAX_BYTES", 1_000_000)
     trace = fit(tiny_image(), tiny_model(), start(), UNFROZEN, budget=0)
     with pytest.raises(TraceFileError, match=r"long\.npz: would hold more than 1000000 bytes; a shorter run"):
         trace.save(tmp_path / "long.npz")
