@@ -353,7 +353,7 @@ class Session(QObject):
         step = found.parting or first
         if step is not None:
             self.cursor.move_to(step.place)
-        self.told.emit(found.verdict)
+        self.told.emit(f"Do A and B part? {found.verdict}")
 
     # --- opening ------------------------------------------------------------------------------
 
