@@ -12,13 +12,15 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 
 from clnf_engine.arrays import Floats
+from clnf_engine.diagnostics.differences import differences
 from clnf_engine.diagnostics.finding import Finding, Plot, Table
 from clnf_engine.errors import ClnfError, InitialError
-from clnf_engine.fitting import fit, fit_steps
+from clnf_engine.fitting import fit
 from clnf_engine.model import Model
 from clnf_engine.pdm import landmarks
 from clnf_engine.steps import MeanShift, Phase, Place, ResponseMaps, Step, Steps, describe
 from clnf_engine.trace import Trace, landmark_distance
+from clnf_engine.units import unit
 
 SAME_PX = 1e-6
 """Landmarks that are nearer to the engine's, image px, are the same but for rounding."""
@@ -67,9 +69,9 @@ def own_run(trace: Trace, model: Model) -> Trace:
 
 
 def foreign(trace: Trace, model: Model) -> str:
-    """Why a trace is foreign to the engine with a model; "" when the engine reproduces all that it holds.
+    """Why a trace is foreign to the engine with a model; "" when the engine reproduces it but for rounding.
 
-    Landmarks and parameters count, within rounding.
+    All that it holds counts.
 
     Parameters
     ----------
@@ -100,10 +102,11 @@ def _compared(trace: Trace, model: Model) -> _Comparison:
     if problem:
         return _Comparison(problem, same=False)
     try:
-        own = {step.place: step for step in fit_steps(trace.image, model, trace.initial, trace.options)}
+        run = rerun(trace, model)
     except ClnfError as error:
         return _Comparison(str(error), same=False)
-    problem = _departure(trace, own, model)
+    own = {step.place: step for step in run.steps}
+    problem = _departure(trace, own, model) or _other_value(trace, run, model)
     if problem and trace.fingerprint and trace.fingerprint != model.fingerprint:
         problem = f"it was made with another model (fingerprint {trace.fingerprint}), and {problem}"
     return _Comparison(problem, not problem and _is_same(trace, own))
@@ -138,6 +141,14 @@ def _departure(trace: Trace, own: dict[Place, Step], model: Model) -> str:
         if not distance <= FLOAT32_PX:
             return f"at {describe(step)} the parameters are {distance:.3g} px from the engine's"
     return ""
+
+
+def _other_value(trace: Trace, own: Trace, model: Model) -> str:
+    """Which of the other values that a trace holds is first not the engine's; "" when all are."""
+    found = differences(trace, own, model).first
+    if found is None or found.step_a is None or not found.array:
+        return ""
+    return f"at {describe(found.step_a)} {found.array} differs by {found.difference:.3g} {unit(found.array)}".rstrip()
 
 
 def _is_same(trace: Trace, own: dict[Place, Step]) -> bool:

@@ -129,6 +129,16 @@ def test_parameters_in_degrees_are_foreign() -> None:
     assert "the parameters are" in foreign(replace(run(), steps=steps), tiny_model())
 
 
+@pytest.mark.parametrize("name", ["jacobian", "hessian", "likelihoods"])
+def test_a_value_that_moves_no_landmark_is_foreign_all_the_same(name: str) -> None:
+    """Tools that speak of the engine's Jacobian do not speak of a recorded one that is another."""
+    steps = tuple(s if getattr(s, name) is None else replace(s, **{name: 1.5 * getattr(s, name)}) for s in run().steps)
+    trace = replace(run(), steps=steps)
+    assert f" {name} differs by 0.5" in foreign(trace, tiny_model())
+    ((_, found),) = diagnose(trace, tiny_model(), tools=[TOOLS["jacobian"]])
+    assert isinstance(found, OfRerun) and f"{name} differs by 0.5" in found.verdict
+
+
 def test_float32_arithmetic_is_not_foreign() -> None:
     """A run of our float32 arithmetic whose options say float64."""
     trace = replace(run(precision="float32"), options=FitOptions())
