@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from clnf_engine import FitOptions, InitialError, Phase, Trace, TraceFileError, fit, fit_steps
-from clnf_engine.io.trace_records import MAPS, ROWS
+from clnf_engine.io.trace_arrays import MAPS, ROWS
 
 from ..test_trace import example
 from ..tiny_model import N, start, tiny_image, tiny_model
@@ -286,6 +286,8 @@ def wrong(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
         wrong("stages", [3]),
         wrong("stages", [{"index": 10**7}]),
         wrong("stages", [{"window": "nine"}]),
+        wrong("stages", [{"window": 10**9}]),
+        wrong("stages", [{"window": -3}]),
         wrong("stages", []),
         wrong("conventions", [3]),
         wrong("conventions", ["x"] * 1000),
