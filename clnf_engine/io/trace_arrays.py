@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from clnf_engine.arrays import FLOAT64, Array, DType, read_only
-from clnf_engine.io.trace_parts import MAX_BYTES, MAX_LANDMARKS, optional
+from clnf_engine.io.trace_parts import MAX_BYTES, MAX_LANDMARKS, MAX_PARAMETERS, optional
 from clnf_engine.steps import Phase
 
 Shape = tuple[int | str | None, ...]
@@ -207,7 +207,7 @@ class Sizes:
         if self.n > MAX_LANDMARKS:
             raise ValueError(f"it has {self.n} landmarks; expected at most {MAX_LANDMARKS}")
         self.p = self._first(records, "p") or 6
-        if self.p < 6:
+        if not 6 <= self.p <= MAX_PARAMETERS:
             raise ValueError(f"it has {self.p} parameters; expected 6 and one for each shape mode")
         self._left = MAX_BYTES
 

@@ -242,6 +242,8 @@ def test_arrays_that_do_not_fit_name_their_place(written: tuple[Arrays, dict[str
     assert "jacobian" in refused(arrays | {"rigid/jacobian": arrays["rigid/jacobian"][:, :-1]}, header)
     assert "responses/1/final" in refused(arrays | {"responses/1/final": arrays["responses/1/final"][:, :-1]}, header)
     assert "likelihood" in refused(arrays | {"likelihood": arrays["likelihood"][:-1]}, header)
+    many = np.ones((len(arrays["params"]), 4000))
+    assert "4000 parameters" in refused({"image": arrays["image"], "params": many}, header)
     assert "5 parameters" in refused(arrays | {"params": arrays["params"][:, :5], "initial_params": np.ones(5)}, header)
 
 
