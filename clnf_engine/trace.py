@@ -202,7 +202,7 @@ def first_divergence(a: Trace, b: Trace, tolerance: float = 0.0) -> Divergence |
         if step_a is None or step_b is None:
             return Divergence(step_a, step_b, "", np.inf)
         for name, value_a, value_b in values:
-            difference = _difference(value_a, value_b)
+            difference = absolute_difference(value_a, value_b)
             if not difference <= tolerance:
                 return Divergence(step_a, step_b, name, difference)
     return None
@@ -243,7 +243,8 @@ def _values(a: Step, b: Step, maps_shared: bool) -> Iterator[tuple[str, Any, Any
                 yield name, value_a, value_b
 
 
-def _difference(a: Any, b: Any) -> float:
+def absolute_difference(a: Any, b: Any) -> float:
+    """Largest absolute difference of two arrays or numbers; inf where shapes differ or one is None alone."""
     if a is None or b is None:
         return 0.0 if a is b else np.inf
     a, b = np.asarray(a), np.asarray(b)

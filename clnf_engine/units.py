@@ -101,7 +101,12 @@ def _of_255(a: Floats, b: Floats, _: Step, __: Model | None) -> float:
     return _most(np.abs(a - b)[~_nowhere(a)]) / 255
 
 
-def _of_correlation(a: Floats, b: Floats, _: Step, __: Model | None) -> float:
+def _of_correlation(a: Floats, b: Floats, step: Step, _: Model | None) -> float:
+    """Largest difference, but of neurons that are silent: another program need not correlate those."""
+    outputs: Array | None = getattr(step.responses, "neuron_output", None)
+    if outputs is not None and outputs.shape == b.shape:
+        heard = (outputs != 0).any(axis=(2, 3), keepdims=True)
+        a = np.where(heard, a, b)
     return _most(np.abs(a - b)[~_nowhere(a)])
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from clnf_engine.arrays import Array, Floats, read_only, read_only_fields
 from clnf_engine.model import Model
+from clnf_engine.options import MAX_WINDOW
 from clnf_engine.pdm import landmarks
 from clnf_engine.steps import MeanShift, ResponseMaps, Step
 from clnf_engine.trace import Trace
@@ -84,7 +85,7 @@ def _maps(maps: ResponseMaps, n: int, window: int) -> ResponseMaps | None:
     if maps.has(*names):
         return maps
     side = maps.window or window
-    if not side:
+    if not 0 < side <= max(maps.window, MAX_WINDOW):  # a header may claim any window
         return None
     shapes = {
         **dict.fromkeys(("base_shape", "reference_shape"), (n, 2)),

@@ -11,7 +11,7 @@ import numpy as np
 from clnf_engine.diagnostics.finding import Table
 from clnf_engine.model import Model
 from clnf_engine.steps import Phase, Stage, Step, describe, without_large
-from clnf_engine.trace import COMPARED, Divergence, Trace, compared
+from clnf_engine.trace import COMPARED, Divergence, Trace, absolute_difference, compared
 from clnf_engine.units import TOLERANCE, error, unit
 
 _SETTINGS = (
@@ -83,12 +83,15 @@ class Differences:
         Values that only one run has where both have the moment.
     first : Divergence or None
         The first value beyond the tolerance, its difference in its unit, or the first moment that one run lacks.
+    first_bit : Divergence or None
+        The first value of those that differs at all, its difference absolute, or the first moment that one run lacks.
     """
 
     values: tuple[Difference, ...]
     settings: tuple[Setting, ...]
     one_sided: tuple[str, ...]
     first: Divergence | None
+    first_bit: Divergence | None
 
     @property
     def worst(self) -> Difference | None:
@@ -128,10 +131,12 @@ def differences(a: Trace, b: Trace, model: Model | None = None, tolerance: float
     found: dict[str, Difference] = {}
     one_sided: dict[str, None] = {}
     first: Divergence | None = None
+    bit: Divergence | None = None
     for step_a, step_b, values in compared(a, b):
         if step_a is None or step_b is None:
-            if first is None and not _left_out(step_a or step_b, b if step_b is None else a):
-                first = Divergence(step_a, step_b, "", np.inf)
+            if not _left_out(step_a or step_b, b if step_b is None else a):
+                missing = Divergence(step_a, step_b, "", np.inf)
+                first, bit = first or missing, bit or missing
             continue
         for name, value_a, value_b in values:
             there = [_is_there(name, value) for value in (value_a, value_b)]
@@ -142,18 +147,38 @@ def differences(a: Trace, b: Trace, model: Model | None = None, tolerance: float
             amount = error(name, value_a, value_b, step_b, model)
             if first is None and not amount <= tolerance:
                 first = Divergence(step_a, step_b, name, amount)
+            if bit is None and (difference := _of_bits(value_a, value_b)) > 0:
+                bit = Divergence(step_a, step_b, name, difference)
             found[name] = _added(found.get(name), name, amount, step_a, tolerance)
     ordered = tuple(found[name] for name in COMPARED if name in found)
-    return Differences(ordered, tuple(_settings(a, b, tolerance)), tuple(one_sided), first)
+    return Differences(ordered, tuple(_settings(a, b, tolerance)), tuple(one_sided), first, bit)
 
 
 def _left_out(step: Step | None, other: Trace) -> bool:
-    """Whether the other run leaves out all moments of this kind, as a recording of iterations alone does."""
-    return step is not None and step.phase in _ONCE and all(s.phase is not step.phase for s in other.numbers)
+    """Whether the other run lacks a moment because it was not recorded, not because the fit did not come by it.
+
+    So it is where all moments of its kind are lacking, or a later iteration of its phase is there.
+    """
+    if step is None:
+        return False
+    if step.phase in _ONCE:
+        return all(s.phase is not step.phase for s in other.numbers)
+    return step.iteration is not None and any(
+        s.place[:2] == step.place[:2] and (s.iteration or 0) > step.iteration for s in other.numbers
+    )
 
 
 def _is_there(name: str, value: Any) -> bool:
     return value is not None and not (name in ("params", "landmarks") and np.isnan(value).all())
+
+
+def _of_bits(a: Any, b: Any) -> float:
+    """Largest absolute difference of what both have: numbers that are NaN in one alone were not recorded there."""
+    a, b = np.asarray(a), np.asarray(b)
+    if a.shape == b.shape and a.dtype.kind == b.dtype.kind == "f":
+        both = np.isnan(a) == np.isnan(b)
+        a, b = a[both], b[both]
+    return absolute_difference(a, b)
 
 
 def _added(so_far: Difference | None, name: str, amount: float, step: Step, tolerance: float) -> Difference:

@@ -82,8 +82,6 @@ class DivergenceFinding(Finding):
         Largest difference that counted as equal, in the unit of each value.
     differences : Differences
         Of every value.
-    first_bit : Divergence or None
-        The first value that differs at all, its difference absolute; None when all are identical.
     """
 
     question: ClassVar[str] = "Do the two runs part, and where?"
@@ -96,7 +94,11 @@ class DivergenceFinding(Finding):
     final_distance: float
     tolerance: float
     differences: Differences
-    first_bit: Divergence | None
+
+    @property
+    def first_bit(self) -> Divergence | None:
+        """The first value that differs at all, its difference absolute; None when all are identical."""
+        return self.differences.first_bit
 
     @property
     def answer(self) -> bool:
@@ -193,9 +195,9 @@ def divergence(a: Trace, b: Trace, tolerance: float = TOLERANCE, model: Model | 
     if a.landmarks.shape != b.landmarks.shape and len(a.landmarks) and len(b.landmarks):
         raise ValueError(f"the runs have {len(a.landmarks)} and {len(b.landmarks)} landmarks; expected the same number")
     distance = landmark_distance(a.landmarks, b.landmarks)
-    found, bit = differences(a, b, model, tolerance), first_divergence(a, b)
-    first = found.first if tolerance > 0 else bit
-    return DivergenceFinding(first, growth(a, b), distance, tolerance, found, bit)
+    found = differences(a, b, model, tolerance)
+    first = found.first if tolerance > 0 else first_divergence(a, b)
+    return DivergenceFinding(first, growth(a, b), distance, tolerance, found)
 
 
 def _said(found: Divergence) -> str:

@@ -12,21 +12,35 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 
 from clnf_engine.arrays import Floats
+from clnf_engine.diagnostics.differences import differences
 from clnf_engine.diagnostics.finding import Finding, Plot, Table
 from clnf_engine.errors import ClnfError, InitialError
-from clnf_engine.fitting import fit, fit_steps
+from clnf_engine.fitting import fit
 from clnf_engine.model import Model
 from clnf_engine.pdm import landmarks
-from clnf_engine.steps import MeanShift, Phase, ResponseMaps, Step, Steps, describe
+from clnf_engine.steps import MeanShift, Phase, Place, ResponseMaps, Step, Steps, describe
 from clnf_engine.trace import Trace, landmark_distance
+from clnf_engine.units import unit
 
 SAME_PX = 1e-6
 """Landmarks that are nearer to the engine's, image px, are the same but for rounding."""
 
+FLOAT32_PX = 1e-4
+"""Likewise where a run was computed in float32, and for parameters, by the landmarks that they project to."""
+
 FLOAT32_SPACINGS = 8
 """Landmarks that were stored as float32 are the same within so many spacings of float32 at their size."""
 
-_known: WeakKeyDictionary[Trace, tuple[ref[Model], str]] = WeakKeyDictionary()
+
+@dataclass(frozen=True)
+class _Comparison:
+    """A trace and the engine's run from its start: why it is foreign, or "", and whether they are the same bits."""
+
+    why: str
+    same: bool
+
+
+_known: WeakKeyDictionary[Trace, tuple[ref[Model], _Comparison]] = WeakKeyDictionary()
 
 
 def rerun(trace: Trace, model: Model) -> Trace:
@@ -43,8 +57,21 @@ def rerun(trace: Trace, model: Model) -> Trace:
     return fit(trace.image, model, trace.initial, trace.options)
 
 
+def own_run(trace: Trace, model: Model) -> Trace:
+    """The engine's run from the start of a trace: the trace itself where it is that, bit for bit and whole.
+
+    Raises
+    ------
+    InitialError
+        As `rerun`.
+    """
+    return trace if _comparison(trace, model).same else rerun(trace, model)
+
+
 def foreign(trace: Trace, model: Model) -> str:
-    """Why a trace is foreign to the engine with a model; "" when the engine reproduces all landmarks it holds.
+    """Why a trace is foreign to the engine with a model; "" when the engine reproduces it but for rounding.
+
+    All that it holds counts.
 
     Parameters
     ----------
@@ -57,26 +84,32 @@ def foreign(trace: Trace, model: Model) -> str:
     str
         A clause, such as "at stage 1, rigid 1 a landmark is 3.2 px from the engine's".
     """
+    return _comparison(trace, model).why
+
+
+def _comparison(trace: Trace, model: Model) -> _Comparison:
     if isinstance(trace.steps, Steps):
-        return ""
+        return _Comparison("", same=True)
     found = _known.get(trace)
     if found is None or found[0]() is not model:
-        found = (ref(model), _why(trace, model))
+        found = (ref(model), _compared(trace, model))
         _known[trace] = found
     return found[1]
 
 
-def _why(trace: Trace, model: Model) -> str:
+def _compared(trace: Trace, model: Model) -> _Comparison:
     problem = _obstacle(trace, model)
     if problem:
-        return problem
+        return _Comparison(problem, same=False)
     try:
-        problem = _first_departure(trace, model)
+        run = rerun(trace, model)
     except ClnfError as error:
-        problem = str(error)
+        return _Comparison(str(error), same=False)
+    own = {step.place: step for step in run.steps}
+    problem = _departure(trace, own, model) or _other_value(trace, run, model)
     if problem and trace.fingerprint and trace.fingerprint != model.fingerprint:
-        return f"it was made with another model (fingerprint {trace.fingerprint}), and {problem}"
-    return problem
+        problem = f"it was made with another model (fingerprint {trace.fingerprint}), and {problem}"
+    return _Comparison(problem, not problem and _is_same(trace, own))
 
 
 def _obstacle(trace: Trace, model: Model) -> str:
@@ -89,27 +122,59 @@ def _obstacle(trace: Trace, model: Model) -> str:
     return ""
 
 
-def _first_departure(trace: Trace, model: Model) -> str:
-    """Where the landmarks of a trace first are not the engine's; "" when they are everywhere."""
-    own = {step.place: step.landmarks for step in fit_steps(trace.image, model, trace.initial, trace.options)}
+def _departure(trace: Trace, own: dict[Place, Step], model: Model) -> str:
+    """Where a trace first is not as the engine's Steps by place; "" when it is everywhere."""
+    single = _is_single(trace)
     for step in trace.numbers:
-        shape = _shape(step, model)
+        shape, projected = _shape(step, model), _projected(step, model)
         if shape is None:
             continue
         if step.place not in own:
             return f"the engine's fit has no {describe(step)}"
-        if shape.shape != own[step.place].shape:
+        right = own[step.place].landmarks
+        if shape.shape != right.shape:
             return f"it has {len(shape)} landmarks, and the model {model.name} {model.n_landmarks}"
-        distance = landmark_distance(shape, own[step.place])
-        if not distance <= _level(shape):
+        distance = landmark_distance(shape, right)
+        if not distance <= (FLOAT32_PX if single else _level(shape)):
             return f"at {describe(step)} a landmark is {distance:.3g} px from the engine's"
+        distance = 0.0 if projected is None else landmark_distance(projected, right)
+        if not distance <= FLOAT32_PX:
+            return f"at {describe(step)} the parameters are {distance:.3g} px from the engine's"
     return ""
+
+
+def _other_value(trace: Trace, own: Trace, model: Model) -> str:
+    """Which of the other values that a trace holds is first not the engine's; "" when all are."""
+    found = differences(trace, own, model).first
+    if found is None or found.step_a is None or not found.array:
+        return ""
+    return f"at {describe(found.step_a)} {found.array} differs by {found.difference:.3g} {unit(found.array)}".rstrip()
+
+
+def _is_same(trace: Trace, own: dict[Place, Step]) -> bool:
+    """Whether a trace has all of the engine's Steps with all values, their landmarks and parameters bit for bit."""
+    steps = trace.numbers
+    if [step.place for step in steps] != list(own) or not is_whole(trace):
+        return False
+    pairs = [(step, own[step.place]) for step in steps]
+    return all(np.array_equal(getattr(a, n), getattr(b, n)) for a, b in pairs for n in ("landmarks", "params"))
+
+
+def _is_single(trace: Trace) -> bool:
+    """Whether a run was computed in float32, as its updates or Jacobians tell."""
+    values = (value for step in trace.numbers for value in (step.delta, step.gradient, step.jacobian))
+    return any(value is not None and value.dtype == np.float32 for value in values)
 
 
 def _shape(step: Step, model: Model) -> Floats | None:
     """The landmarks of a Step, else those of its parameters; None when neither is recorded."""
     if not np.isnan(step.landmarks).all() and step.landmarks.size:
         return step.landmarks
+    return _projected(step, model)
+
+
+def _projected(step: Step, model: Model) -> Floats | None:
+    """The landmarks of the parameters of a Step; None when these are not recorded."""
     if step.params.shape == (6 + model.pdm.n_modes,) and np.isfinite(step.params).all():
         return landmarks(model.pdm, step.params)
     return None

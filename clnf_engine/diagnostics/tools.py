@@ -9,7 +9,7 @@ from clnf_engine.diagnostics.ablation import AblationFinding, ablation
 from clnf_engine.diagnostics.divergence import DivergenceFinding, divergence
 from clnf_engine.diagnostics.finding import Finding, Progress, no_progress
 from clnf_engine.diagnostics.fixed_point import FixedPointFinding, fixed_point
-from clnf_engine.diagnostics.foreign import Declined, OfRerun, foreign, is_whole, rerun
+from clnf_engine.diagnostics.foreign import Declined, OfRerun, foreign, own_run, rerun
 from clnf_engine.diagnostics.invariance import InvarianceFinding, invariance
 from clnf_engine.diagnostics.jacobian import JacobianFinding, jacobian_check
 from clnf_engine.diagnostics.jitter import JitterFinding, jitter
@@ -65,7 +65,7 @@ def _runs_fits(name: str, title: str, kind: type[Finding], find: Run, compares: 
         traces = (trace, other) if compares else (trace,)
         try:
             reasons = [reason for one in traces if (reason := foreign(one, model))]
-            own = [one if is_whole(one) and not foreign(one, model) else rerun(one, model) for one in traces]
+            own = [own_run(one, model) for one in traces]
         except ClnfError as error:
             return Declined(kind, str(error))
         finding = find(own[0], model, own[-1], progress)

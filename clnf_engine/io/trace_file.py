@@ -16,6 +16,7 @@ from clnf_engine.arrays import Array, DType, read_only
 from clnf_engine.errors import ClnfError, TraceFileError
 from clnf_engine.io import trace_version1
 from clnf_engine.io.files import replacing
+from clnf_engine.io.trace_arrays import MAPS, ROWS, Record, Records, Said, as_float, short
 from clnf_engine.io.trace_folder import folder_of, read_folder
 from clnf_engine.io.trace_parts import (
     FORMAT,
@@ -28,7 +29,7 @@ from clnf_engine.io.trace_parts import (
     checked_header,
     field,
 )
-from clnf_engine.io.trace_records import MAPS, ROWS, Record, Records, Said, as_float, content_of, short, stages_of
+from clnf_engine.io.trace_records import content_of, stages_of
 from clnf_engine.steps import Phase, Stage, Step, numbered_maps, numbers_of
 
 _LARGE_ROWS = ("jacobian", "hessian")

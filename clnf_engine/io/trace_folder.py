@@ -16,19 +16,9 @@ import numpy as np
 from clnf_engine.arrays import Array, read_only
 from clnf_engine.errors import ClnfError, TraceFileError
 from clnf_engine.io.images import read_image
+from clnf_engine.io.trace_arrays import ENTRY_KEYS, MAPS, ROWS, Record, Records, as_float, last_name, short
 from clnf_engine.io.trace_parts import MAX_BYTES, MAX_STEPS, NUMBERS, TraceContent, checked_header, optional
-from clnf_engine.io.trace_records import (
-    ENTRY_KEYS,
-    MAPS,
-    ROWS,
-    Record,
-    Records,
-    as_float,
-    content_of,
-    last_name,
-    short,
-    stages_of,
-)
+from clnf_engine.io.trace_records import content_of, stages_of
 
 LINES = "trace.jsonl"
 """Name of the file of steps in the folder of a trace."""

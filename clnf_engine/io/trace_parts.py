@@ -22,6 +22,8 @@ MAX_BYTES = 1 << 31
 
 MAX_STEPS = 100_000
 MAX_LANDMARKS = 1000
+MAX_PARAMETERS = 3006
+"""Six and a mode for every coordinate of the landmarks; no shape model has more."""
 
 ITERATION_PHASES = (Phase.RIGID, Phase.NONRIGID)
 SHIFTS = tuple(one.name for one in fields(MeanShift))

@@ -6,70 +6,18 @@ Any subset of values, landmarks and iterations will do. What had to be converted
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from dataclasses import field as default
 from typing import Any
 
 import numpy as np
 
-from clnf_engine.arrays import FLOAT64, Array, DType, Floats, read_only
+from clnf_engine.arrays import Array, Floats, read_only
 from clnf_engine.initial import Initial, box_around
-from clnf_engine.io.trace_parts import (
-    ITERATION_PHASES,
-    MAX_BYTES,
-    MAX_LANDMARKS,
-    MAX_STEPS,
-    NUMBERS,
-    RESPONSES,
-    SHIFTS,
-    TraceContent,
-    optional,
-)
+from clnf_engine.io.trace_arrays import BOOLS, MAPS, ROWS, Record, Records, Said, Sizes, as_bool, is_missing, short
+from clnf_engine.io.trace_parts import ITERATION_PHASES, MAX_STEPS, NUMBERS, RESPONSES, SHIFTS, TraceContent, optional
 from clnf_engine.options import FitOptions, Source, option_defaults
 from clnf_engine.steps import MeanShift, Phase, ResponseMaps, Stage, Step
 
-Shape = tuple[int | str | None, ...]
-
-ROWS: dict[str, Shape] = {
-    "params": ("p",),
-    "landmarks": ("n", 2),
-    "landmarks_before": ("n", 2),
-    "mean_shift/position": ("n", 2),
-    "mean_shift/kernel_sum": ("n",),
-    "mean_shift/reference": ("n", 2),
-    "mean_shift/image": ("n", 2),
-    "mean_shift/empty": ("n",),
-    "weights": ("n",),
-    "jacobian": ("2n", "q"),
-    "hessian": ("q", "q"),
-    "gradient": ("q",),
-    "delta": ("q",),
-    "clamped": ("p",),
-    "likelihoods": ("n",),
-}
-"""Every value of a step and its shape: n landmarks, p parameters, q those that the phase moves."""
-
-MAPS: dict[str, Shape] = {
-    "base_shape": ("n", 2),
-    "reference_shape": ("n", 2),
-    "image_to_reference": (2, 2),
-    "reference_to_image": (2, 2),
-    "visible": ("n",),
-    "area": ("n", None, None),
-    "neuron_ncc": ("n", None, "w", "w"),
-    "neuron_output": ("n", None, "w", "w"),
-    "raw": ("n", "w", "w"),
-    "after_sigma": ("n", "w", "w"),
-    "shifted": ("n", "w", "w"),
-    "final": ("n", "w", "w"),
-}
-"""Every value of a group of response maps, w the window."""
-
-_DOUBLES = {"params", "landmarks", "base_shape", "reference_shape", "image_to_reference", "reference_to_image"}
-_BOOLS = {"clamped", "mean_shift/empty", "visible"}
-ENTRY_KEYS = {"phase", "stage", "iteration", "responses", "converged", "success", "message"}
 _HEADER_KEYS = {
     "format",
     "version",
@@ -82,204 +30,9 @@ _HEADER_KEYS = {
     "start",
 }
 _HEADER_KEYS |= {"stages", "steps", "landmark_indices", "n_landmarks", "image", "initial_params"}
-_MAX_SAID = 40
 _MAX_STAGES = 10_000
+_MAX_WINDOW = 10_000
 _MAX_NAMES = 100
-_SHORT = 60
-
-
-class Said:
-    """What a reader converted or left out, in sentences without a full stop; the same is said once."""
-
-    def __init__(self) -> None:
-        self._lines: dict[str, None] = {}
-        self._left_out = 0
-
-    def say(self, line: str) -> None:
-        """Add a sentence; beyond a sane number they are only counted."""
-        if line in self._lines:
-            return
-        if len(self._lines) < _MAX_SAID:
-            self._lines[line] = None
-        else:
-            self._left_out += 1
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """All, in order."""
-        return (*self._lines, *([f"and {self._left_out} more"] if self._left_out else ()))
-
-
-@dataclass
-class Record:
-    """What a file tells of one step.
-
-    Attributes
-    ----------
-    place : str
-        Where in the file, for errors.
-    entry : mapping
-        Phase, stage, iteration and the like.
-    values : dict
-        By names of `ROWS` and `NUMBERS`, converted by `as_float` or as they are.
-    maps : int or None
-        Which of `Records.maps` it has.
-    """
-
-    place: str
-    entry: Mapping[str, Any]
-    values: dict[str, Any]
-    maps: int | None = None
-
-
-@dataclass
-class Records:
-    """What a file tells of a run."""
-
-    header: Mapping[str, Any]
-    image: Array
-    initial_params: Array | None
-    steps: list[Record]
-    maps: dict[int, tuple[str, dict[str, Array]]]
-    stages: dict[int, Any]
-    said: Said = default(default_factory=Said)
-
-
-# --- arrays -----------------------------------------------------------------------------------------
-
-
-def as_float(name: str, array: Array, said: Said) -> Array:
-    """An array in native byte order and C order, as float32 or float64.
-
-    Parameters
-    ----------
-    name : str
-        For what is said.
-    array : array of numbers
-    said : Said
-
-    Raises
-    ------
-    ValueError
-        When it holds something else, or long doubles.
-    """
-    kind, size = array.dtype.kind, array.dtype.itemsize
-    if kind not in "fiub" or (kind == "f" and size > FLOAT64.itemsize):
-        raise ValueError(f"{name} is {str(array.dtype)[:_SHORT]}; expected float16, float32 or float64")
-    last = last_name(name)
-    wanted: DType = FLOAT64 if last in _DOUBLES or kind != "f" else np.dtype(np.float32) if size < 4 else array.dtype
-    if last == "area":
-        wanted = np.dtype(np.float32)
-    if last in {last_name(one) for one in _BOOLS} and kind in "iub":
-        wanted = array.dtype
-    if not array.dtype.isnative:
-        said.say(f"{name}: byte order turned round")
-        wanted = wanted.newbyteorder("=")
-    if array.dtype.newbyteorder("=") != wanted:
-        said.say(f"{name}: {array.dtype.newbyteorder('=')} to {wanted}")
-    if array.ndim > 1 and array.flags.f_contiguous and not array.flags.c_contiguous:
-        said.say(f"{name}: Fortran order to C order")
-    with np.errstate(over="ignore", invalid="ignore"):
-        return read_only(np.ascontiguousarray(array, wanted))
-
-
-def last_name(name: str) -> str:
-    """The part of a name behind its last slash."""
-    return name.rpartition("/")[2]
-
-
-def short(value: Any) -> str:
-    """A value for a message, however long it is, on one line."""
-    try:
-        text = str(value)
-    except ValueError:  # Python refuses to write whole numbers of thousands of digits
-        return "a number too long to write"
-    return " ".join((text if len(text) <= _SHORT else f"{text[:_SHORT]}…").split())
-
-
-def _is_missing(value: Array) -> bool:
-    return bool(value.size and value.dtype.kind == "f" and np.isnan(value).all())
-
-
-def _as_bool(name: str, array: Array) -> Array:
-    if array.dtype.kind == "b":
-        return array
-    if not np.isin(array, (0, 1)).all():
-        raise ValueError(f"{name} holds numbers other than 0 and 1; expected true or false")
-    return read_only(array.astype(np.bool_))
-
-
-class _Sizes:
-    """How large things are, and the landmarks that a file is about."""
-
-    def __init__(self, records: Records) -> None:
-        header = records.header
-        self.indices = self._indices(header)
-        count = optional(header, "n_landmarks", int)
-        if self.indices is not None and count is None:
-            raise KeyError("n_landmarks in the header, which belongs to landmark_indices,")
-        if count is not None and not 0 < count <= MAX_LANDMARKS:
-            raise ValueError(f"n_landmarks in its header is {short(count)}; expected 1 to {MAX_LANDMARKS}")
-        if self.indices is not None and count is not None and self.indices.max(initial=-1) >= count:
-            raise ValueError(f"landmark_indices in its header reach {self.indices.max()} of {count} landmarks")
-        self.rows = self._first(records, "n") if self.indices is None else len(self.indices)
-        self.n = count or self.rows or 0
-        if self.rows is None:
-            self.rows = self.n
-        if self.n > MAX_LANDMARKS:
-            raise ValueError(f"it has {self.n} landmarks; expected at most {MAX_LANDMARKS}")
-        self.p = self._first(records, "p") or 6
-        if self.p < 6:
-            raise ValueError(f"it has {self.p} parameters; expected 6 and one for each shape mode")
-        self._left = MAX_BYTES
-
-    @staticmethod
-    def _indices(header: Mapping[str, Any]) -> Array | None:
-        values = optional(header, "landmark_indices", list)
-        if values is None:
-            return None
-        good = all(type(value) is int and 0 <= value < MAX_LANDMARKS for value in values)
-        if not good or len(set(values)) != len(values):
-            raise ValueError("landmark_indices in its header are not different whole numbers from 0")
-        return np.array(values, dtype=np.intp)
-
-    @staticmethod
-    def _first(records: Records, size: str) -> int | None:
-        """The first size of this letter that any array has."""
-        if size == "p" and records.initial_params is not None and records.initial_params.ndim == 1:
-            return len(records.initial_params)
-        for record in records.steps:
-            nonrigid = record.entry.get("phase") == Phase.NONRIGID
-            for name, shape in ROWS.items():
-                first = "p" if shape[0] == "q" and nonrigid else shape[0]
-                array = record.values.get(name)
-                if first == size and array is not None and array.ndim == len(shape) and len(array):
-                    return len(array)
-        for _, maps in records.maps.values() if size == "n" else ():
-            for name, shape in MAPS.items():
-                if shape[0] == "n" and name in maps and maps[name].ndim == len(shape) and len(maps[name]):
-                    return len(maps[name])
-        return None
-
-    def checked(self, name: str, array: Array, shape: Shape, q: int, window: int | None) -> Array:
-        """An array of the right shape, of all landmarks: those that the file leaves out are NaN or False."""
-        sizes = {"n": self.rows, "2n": 2 * (self.rows or 0), "p": self.p, "q": q, "w": window}
-        wanted = tuple(sizes[size] if isinstance(size, str) else size for size in shape)
-        pairs = zip(array.shape, wanted, strict=True) if array.ndim == len(wanted) else ((0, 1),)
-        if not all(want is None or have == want for have, want in pairs):
-            text = "×".join("any" if size is None else str(size) for size in wanted)
-            raise ValueError(f"{name} has shape {short(array.shape)}; expected {text}")
-        if self.indices is None or shape[0] not in ("n", "2n"):
-            return array
-        copies = 2 if shape[0] == "2n" else 1
-        total = (copies * self.n, *array.shape[1:])
-        self._left -= math.prod(total) * array.dtype.itemsize
-        if self._left < 0:
-            raise ValueError(f"its arrays would hold more than {MAX_BYTES} bytes")
-        spread = np.full(total, False if array.dtype.kind == "b" else np.nan, array.dtype)
-        for copy, rows in enumerate(np.split(array, copies)):
-            spread[copy * self.n + self.indices] = rows
-        return read_only(spread)
 
 
 def stages_of(header: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[int, Any]:
@@ -289,9 +42,6 @@ def stages_of(header: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -
         return dict(enumerate(stages))
     used = {entry.get("stage") for entry in entries if type(entry.get("stage")) is int}
     return {number: {} for number in sorted(number for number in used if number is not None and number >= 0)}
-
-
-# --- from records to Steps --------------------------------------------------------------------------
 
 
 def content_of(records: Records) -> TraceContent:
@@ -311,7 +61,7 @@ def content_of(records: Records) -> TraceContent:
         raise ValueError(f"it has {len(records.steps)} steps; expected 1 to {MAX_STEPS}")
     if not any(name in record.values for record in records.steps for name in ("params", "landmarks")):
         raise KeyError("params or landmarks, at least one of them,")
-    sizes = _Sizes(records)
+    sizes = Sizes(records)
     maps = {key: _maps(place, found, sizes, said) for key, (place, found) in records.maps.items()}
     stages = {k: _stage(k, entry, said) for k, entry in records.stages.items()}
     steps = tuple(_steps(records, sizes, stages, maps))
@@ -330,7 +80,7 @@ def content_of(records: Records) -> TraceContent:
 
 
 def _steps(
-    records: Records, sizes: _Sizes, stages: dict[int, Stage], maps: dict[int, ResponseMaps | None]
+    records: Records, sizes: Sizes, stages: dict[int, Stage], maps: dict[int, ResponseMaps | None]
 ) -> Iterator[Step]:
     nowhere = read_only(np.full((sizes.n, 2), np.nan)), read_only(np.full(sizes.p, np.nan))
     counts: dict[tuple[int | None, Phase], int] = {}
@@ -389,29 +139,29 @@ def _number(record: Record, name: str) -> float | None:
     return None if value is None or np.isnan(value) else float(value)
 
 
-def _values(record: Record, phase: Phase, sizes: _Sizes) -> dict[str, Any]:
+def _values(record: Record, phase: Phase, sizes: Sizes) -> dict[str, Any]:
     """The arrays of a step that are there, checked."""
     found = {}
     q = 6 if phase is Phase.RIGID else sizes.p
     for name, shape in ROWS.items():
         value = record.values.get(name)
-        if value is None or _is_missing(value) or (name == "landmarks" and value.size == 0):
+        if value is None or is_missing(value) or (name == "landmarks" and value.size == 0):
             continue
         place = f"{record.place}: {name}"
-        if name in _BOOLS:
-            value = _as_bool(place, value)
+        if name in BOOLS:
+            value = as_bool(place, value)
         found[name] = sizes.checked(place, value, shape, q, None)
     return found
 
 
-def _maps(place: str, found: dict[str, Array], sizes: _Sizes, said: Said) -> ResponseMaps | None:
+def _maps(place: str, found: dict[str, Array], sizes: Sizes, said: Said) -> ResponseMaps | None:
     """A group of maps, None for those that are missing; None when it has none."""
     square = [array.shape[-1] for name, array in found.items() if MAPS[name][-1] == "w" and array.ndim]
     window = square[-1] if square else None
     checked: dict[str, Any] = dict.fromkeys(RESPONSES)
     for name, array in found.items():
-        if not _is_missing(array):
-            value = _as_bool(f"{place}/{name}", array) if name in _BOOLS else array
+        if not is_missing(array):
+            value = as_bool(f"{place}/{name}", array) if name in BOOLS else array
             checked[name] = sizes.checked(f"{place}/{name}", value, MAPS[name], 0, window)
     kinds = [name for name in ("raw", "after_sigma", "shifted", "final") if checked[name] is not None]
     if len({checked[name].dtype for name in kinds}) > 1:
@@ -432,9 +182,12 @@ def _stage(number: int, entry: Any, said: Said) -> Stage:
         raise ValueError(f"index of a stage in its header is {short(index)}; expected 0 to {_MAX_STAGES - 1}")
     numbers = {name: optional(entry, name, float) for name in ("scale", "sigma", "reg_factor", "weight_factor")}
     patch_scale, sigma_transform = optional(entry, "patch_scale", int), optional(entry, "sigma_transform", bool)
+    window = optional(entry, "window", int) or 0
+    if not 0 <= window <= _MAX_WINDOW:
+        raise ValueError(f"window of a stage in its header is {short(window)}; expected 0 to {_MAX_WINDOW}")
     return Stage(
         index=index,
-        window=optional(entry, "window", int) or 0,
+        window=window,
         view=optional(entry, "view", int),
         skipped=optional(entry, "skipped", str) or "",
         patch_scale=index if patch_scale is None else patch_scale,
@@ -465,14 +218,14 @@ def _names(header: Mapping[str, Any], key: str) -> tuple[str, ...]:
 # --- the start --------------------------------------------------------------------------------------
 
 
-def _initial(records: Records, steps: tuple[Step, ...], sizes: _Sizes, said: Said) -> Initial:
+def _initial(records: Records, steps: tuple[Step, ...], sizes: Sizes, said: Said) -> Initial:
     """The start: as given, else the parameters of the first step when that is the initial one, else unknown."""
     header, params = records.header, records.initial_params
     start, entry = optional(header, "start", str), optional(header, "initial", dict) or {}
     if start not in (None, "params"):
         raise ValueError(f"start in its header is {short(start)}; expected 'params', or nothing")
     first = steps[0]
-    if params is None or _is_missing(params):
+    if params is None or is_missing(params):
         if first.phase is not Phase.INITIAL or not np.isfinite(first.params).all():
             said.say("the start is not recorded: the fit cannot be run again")
             return Initial.unknown(sizes.p)

@@ -348,7 +348,11 @@ class Session(QObject):
         a, b = self.trace("A"), self.trace("B")
         if not self.comparing or a is None or b is None:
             return
-        found = divergence(a, b)
+        try:
+            found = divergence(a, b, model=self.scene.model)
+        except ValueError as error:  # a recorded run of other landmarks
+            self.told.emit(f"A and B cannot be compared: {error}")
+            return
         first = None if found.divergence is None else found.divergence.step_a or found.divergence.step_b
         step = found.parting or first
         if step is not None:

@@ -168,8 +168,8 @@ class ImageView(pg.GraphicsLayoutWidget):
         _set_pairs(self.ghost_item, ghost.landmarks[CONTOURS_68] if ghost and outlined else None)
         _set_pairs(self.shift_item, _movement(step, moment, look.shift_scale) if step and look.show_shifts else None)
         self.pens.give(self.shift_item.setPen, GREEN if moment is Moment.SOLVE else ORANGE, 2.0)
-        trail = [s.landmarks[CONTOURS_68] for s in numbers[max(index - _TRAIL, 0) : index] if s.iteration is not None]
-        trail = trail if look.show_trail and contours else []
+        before_it = numbers[max(index - _TRAIL, 0) : index] if look.show_trail and contours else ()
+        trail = [s.landmarks[CONTOURS_68] for s in before_it if s.iteration is not None]
         _set_pairs(self.trail_item, np.concatenate(trail) if trail else None)
         wanted = len(steps) and (look.show_windows or look.show_map)
         self._maps, self._look = steps[index].responses if wanted else None, look

@@ -31,6 +31,8 @@ def step_line(step: Step, moment: Moment) -> str:
 
 def landmark_line(step: Step, landmark: int) -> str:
     """The numbers of one landmark at a Step."""
+    if landmark >= len(step.landmarks):
+        return f"landmark {landmark} is not in this run"
     x, y = step.landmarks[landmark]
     parts = [f"landmark {landmark}", f"({x:.2f}, {y:.2f}) px"]
     if step.responses is not None:

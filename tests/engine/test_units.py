@@ -72,6 +72,8 @@ def test_other_measures(step: Step) -> None:
     assert error("area", area + np.float32(2.55), area, step) == pytest.approx(0.01, rel=1e-4)
     ncc = step.responses.neuron_ncc
     assert error("neuron_ncc", ncc + 0.5, ncc, step) == pytest.approx(0.5)
+    silent = (step.responses.neuron_output == 0).all(axis=(2, 3))
+    assert silent.any() and error("neuron_ncc", np.where(silent[:, :, None, None], 0, ncc), ncc, step) == 0
     position = step.mean_shift.position
     assert error("position", position + np.array([0.3, 0.4]), position, step) == pytest.approx(0.5)
     jac = step.jacobian.copy()

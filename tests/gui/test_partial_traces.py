@@ -221,3 +221,17 @@ def test_the_lab_says_that_a_run_is_foreign(qtbot: QtBot, window: MainWindow, tm
     trips, converged = (session.lab.records[name].result.finding for name in ("round_trips", "fixed_point"))
     assert trips.answer is True and "not about the recorded run, which is foreign: at stage 1" in trips.verdict
     assert converged.answer is None, "without updates"
+
+
+def test_a_recorded_run_of_other_landmarks_is_not_compared(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
+    session, told = window.session, []
+    session.told.connect(told.append)
+    few = stripped(session.trace())
+    three = replace(few, steps=tuple(replace(step, landmarks=step.landmarks[:3]) for step in few.steps))
+    three.save(tmp_path / "three.npz")
+    opened(qtbot, window, tmp_path / "three.npz")
+    session.set_comparing(True)
+    wait_for_fit(qtbot, session)
+    show_everything(window)
+    session.go_to_divergence()
+    assert "68 and 3 landmarks" in told[-1] or "3 and 68 landmarks" in told[-1]

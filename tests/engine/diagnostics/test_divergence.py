@@ -127,8 +127,14 @@ def test_a_partial_run_is_compared_in_what_it_has() -> None:
     found = divergence(replace(a, steps=steps), a)
     assert found.answer is False and "Only one run has" in found.verdict and "gradient" in found.verdict
     assert "delta" in {value.name for value in found.differences.values}
+    assert "identical, bit for bit" in found.verdict, "in what both have"
+    gaps = divergence(replace(a, steps=tuple(s for s in steps if s.iteration != 1)), a)
+    assert gaps.answer is False and gaps.first_bit is None, "a later iteration tells that it was only not recorded"
     part = divergence(replace(a, steps=steps[:-1]), a)
     assert part.answer is True and "one run has no such step" in part.verdict
     nowhere = tuple(replace(s, landmarks=np.full_like(s.landmarks, np.nan)) for s in a.steps)
     found = divergence(replace(a, steps=nowhere), a)
     assert found.answer is False and np.isnan(found.final_distance) and "landmarks" in found.differences.one_sided
+    few = tuple(replace(s, landmarks=np.where(np.arange(68)[:, None] < 9, np.nan, s.landmarks)) for s in a.steps)
+    found = divergence(replace(a, steps=few), a)
+    assert found.answer is False and found.first_bit is None and found.final_distance == 0

@@ -10,7 +10,7 @@ import pytest
 
 from clnf_engine import FitOptions, InitialError, Phase, Trace, fit
 from clnf_engine.diagnostics.fixed_point import fixed_point
-from clnf_engine.diagnostics.foreign import Declined, OfRerun, foreign, is_whole, rerun
+from clnf_engine.diagnostics.foreign import Declined, OfRerun, foreign, is_whole, own_run, rerun
 from clnf_engine.diagnostics.magnitudes import run_magnitudes
 from clnf_engine.diagnostics.tools import TOOLS, counterpart, diagnose
 from clnf_engine.initial import Initial
@@ -69,7 +69,7 @@ def test_every_tool_speaks_of_a_foreign_trace_as_one(name: str, own: dict[str, s
         assert found.question == tool.question and found.provenance.endswith(".")
         assert found.verdict.startswith({True: "Yes", False: "No", None: "It cannot be told"}[found.answer])
         if tool.name not in READ:
-            assert "the engine's own fit" in found.verdict and "foreign: at stage" in found.verdict
+            assert "the engine's own fit" in found.verdict and "is foreign: at stage" in found.verdict
             assert tool.name == "jitter" or found.finding.verdict == own[tool.name], "what is true of our own fit"
         assert all(len(row) == len(table.columns) for table in found.tables() for row in table.rows)
         assert all(values.shape == plot.x.shape for plot in found.plots() for values in plot.series.values())
@@ -106,7 +106,44 @@ def test_our_own_runs_are_not_foreign() -> None:
     for trace in (run(), run(precision="float32"), run(euler_transposed=True), run(windows=(0, 0))):
         assert foreign(trace, tiny_model()) == ""
         assert is_whole(trace)
-    assert foreign(stripped(run()), tiny_model()) == "" and not is_whole(stripped(run()))
+        assert own_run(trace, tiny_model()) is trace
+    bare = stripped(run())
+    assert foreign(bare, tiny_model()) == "" and not is_whole(bare) and is_whole(own_run(bare, tiny_model()))
+
+
+@pytest.mark.parametrize("amount", [0.0, 1e-9])
+def test_what_is_ours_but_not_all_of_it_is_run_again(amount: float) -> None:
+    """Tools that compare bits with the recorded run, or look at its first iteration, look at the engine's own."""
+    model, trace = tiny_model(), run()
+    steps = tuple(replace(s, landmarks=s.landmarks + amount) for s in trace.steps if amount or s.iteration != 1)
+    near = replace(trace, steps=steps)
+    assert foreign(near, model) == "" and own_run(near, model) is not near
+    ((_, found),) = diagnose(near, model, tools=[TOOLS["invariance"]])
+    assert found.answer is False and found.scalings[0].identical
+
+
+def test_parameters_in_degrees_are_foreign() -> None:
+    """Their landmarks are ours, but what is projected from them is not."""
+    degrees = np.array([1, *[180 / np.pi] * 3, 1, 1, 1, 1, 1, 1])
+    steps = tuple(replace(s, params=s.params * degrees) for s in run().steps)
+    assert "the parameters are" in foreign(replace(run(), steps=steps), tiny_model())
+
+
+@pytest.mark.parametrize("name", ["jacobian", "hessian", "likelihoods"])
+def test_a_value_that_moves_no_landmark_is_foreign_all_the_same(name: str) -> None:
+    """Tools that speak of the engine's Jacobian do not speak of a recorded one that is another."""
+    steps = tuple(s if getattr(s, name) is None else replace(s, **{name: 1.5 * getattr(s, name)}) for s in run().steps)
+    trace = replace(run(), steps=steps)
+    assert f" {name} differs by 0.5" in foreign(trace, tiny_model())
+    ((_, found),) = diagnose(trace, tiny_model(), tools=[TOOLS["jacobian"]])
+    assert isinstance(found, OfRerun) and f"{name} differs by 0.5" in found.verdict
+
+
+def test_float32_arithmetic_is_not_foreign() -> None:
+    """A run of our float32 arithmetic whose options say float64."""
+    trace = replace(run(precision="float32"), options=FitOptions())
+    apart = np.abs(trace.landmarks - run().landmarks).max()
+    assert 1e-7 < apart < 1e-4 and foreign(trace, tiny_model()) == ""
 
 
 def test_rounding_to_float32_is_not_foreign_and_a_hair_more_is() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from clnf_engine import FitOptions, InitialError, Phase, Trace, TraceFileError, fit, fit_steps
-from clnf_engine.io.trace_records import MAPS, ROWS
+from clnf_engine.io.trace_arrays import MAPS, ROWS
 
 from ..test_trace import example
 from ..tiny_model import N, start, tiny_image, tiny_model
@@ -242,6 +242,8 @@ def test_arrays_that_do_not_fit_name_their_place(written: tuple[Arrays, dict[str
     assert "jacobian" in refused(arrays | {"rigid/jacobian": arrays["rigid/jacobian"][:, :-1]}, header)
     assert "responses/1/final" in refused(arrays | {"responses/1/final": arrays["responses/1/final"][:, :-1]}, header)
     assert "likelihood" in refused(arrays | {"likelihood": arrays["likelihood"][:-1]}, header)
+    many = np.ones((len(arrays["params"]), 4000))
+    assert "4000 parameters" in refused({"image": arrays["image"], "params": many}, header)
     assert "5 parameters" in refused(arrays | {"params": arrays["params"][:, :5], "initial_params": np.ones(5)}, header)
 
 
@@ -286,6 +288,8 @@ def wrong(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
         wrong("stages", [3]),
         wrong("stages", [{"index": 10**7}]),
         wrong("stages", [{"window": "nine"}]),
+        wrong("stages", [{"window": 10**9}]),
+        wrong("stages", [{"window": -3}]),
         wrong("stages", []),
         wrong("conventions", [3]),
         wrong("conventions", ["x"] * 1000),
