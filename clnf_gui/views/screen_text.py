@@ -21,8 +21,8 @@ class ScreenText(pg.GraphicsObject):
         self._room_px = room_px
 
     def places(self) -> QRectF:
-        """The rectangle of all places, in the picture; empty when nothing is painted."""
-        raise NotImplementedError
+        """The rectangle of all places, in the picture; empty when nothing is painted, as before there is anything."""
+        return QRectF()
 
     def boundingRect(self) -> QRectF:
         places, box = self.places(), self.getViewBox()
