@@ -43,18 +43,31 @@ def _stage_steps(arrays: dict[str, np.ndarray], prefix: str, before: Step) -> li
     told = {} if skipped else {name: float(of(name)) for name in ("sigma", "reg_factor", "weight_factor")}
     nan = dict.fromkeys(("sigma", "reg_factor", "weight_factor"), float("nan"))
     stage = Stage(
-        index=index, scale=float(of("patch_scaling")), window=int(of("window_size")),
-        view=None if skipped else int(of("view_id")), **{**nan, **told},
-        skipped="the face is too small" if skipped else "", patch_scale=index, sigma_transform=True,
-    )  # fmt: skip
+        index=index,
+        scale=float(of("patch_scaling")),
+        window=int(of("window_size")),
+        view=None if skipped else int(of("view_id")),
+        **{**nan, **told},
+        skipped="the face is too small" if skipped else "",
+        patch_scale=index,
+        sigma_transform=True,
+    )
     if skipped:
         return [Step(Phase.SKIPPED, before.params, before.landmarks, stage=stage)]
     maps = ResponseMaps(
-        base_shape=of("base_shape"), reference_shape=of("reference_shape"), image_to_reference=of("sim_img_to_ref"),
-        reference_to_image=of("sim_ref_to_img"), visible=of("visibility") != 0, area=of("area"),
-        neuron_ncc=None, neuron_output=None, raw=of("resp_raw"), after_sigma=of("resp_sigma"),
-        shifted=of("resp_final"), final=of("resp_final"),
-    )  # fmt: skip
+        base_shape=of("base_shape"),
+        reference_shape=of("reference_shape"),
+        image_to_reference=of("sim_img_to_ref"),
+        reference_to_image=of("sim_ref_to_img"),
+        visible=of("visibility") != 0,
+        area=of("area"),
+        neuron_ncc=None,
+        neuron_output=None,
+        raw=of("resp_raw"),
+        after_sigma=of("resp_sigma"),
+        shifted=of("resp_final"),
+        final=of("resp_final"),
+    )
     start = Step(Phase.RESPONSES, _params(arrays, f"{prefix}/", "init"), of("base_shape"), stage=stage, responses=maps)
     steps = [start]
     for phase in (Phase.RIGID, Phase.NONRIGID):
@@ -64,17 +77,30 @@ def _stage_steps(arrays: dict[str, np.ndarray], prefix: str, before: Step) -> li
         for k in range(count):
             row = {name: arrays[f"{inner}{name}"][k] for name in ("J_masked", "H", "rhs", "delta", "kde_sum")}
             shift = MeanShift(
-                position=arrays[f"{inner}dxdy_clamped"][k], kernel_sum=row["kde_sum"],
-                reference=arrays[f"{inner}ms_ref"][k], image=arrays[f"{inner}ms_img"][k], empty=None,
-            )  # fmt: skip
+                position=arrays[f"{inner}dxdy_clamped"][k],
+                kernel_sum=row["kde_sum"],
+                reference=arrays[f"{inner}ms_ref"][k],
+                image=arrays[f"{inner}ms_img"][k],
+                empty=None,
+            )
             params = _params(arrays, inner, "after", k)
             landmarks = shapes[k + 1] if k + 1 < count else np.full_like(shapes[k], np.nan)
             steps.append(
                 Step(
-                    phase, params, landmarks, stage=stage, iteration=k + 1, responses=maps,
-                    landmarks_before=shapes[k], mean_shift=shift, weights=arrays[f"{inner}W_diag"][: len(shapes[k])],
-                    jacobian=row["J_masked"], hessian=row["H"], gradient=row["rhs"], delta=row["delta"],
+                    phase,
+                    params,
+                    landmarks,
+                    stage=stage,
+                    iteration=k + 1,
+                    responses=maps,
+                    landmarks_before=shapes[k],
+                    mean_shift=shift,
+                    weights=arrays[f"{inner}W_diag"][: len(shapes[k])],
+                    jacobian=row["J_masked"],
+                    hessian=row["H"],
+                    gradient=row["rhs"],
+                    delta=row["delta"],
                     likelihood=float(arrays[f"{inner}loglhood"]) if k + 1 == count else None,
-                )  # fmt: skip
+                )
             )
     return steps
