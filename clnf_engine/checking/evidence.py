@@ -28,6 +28,8 @@ from clnf_engine.units import error
 GIVERS = {row.gives: name for name, row in OPERATIONS.items() if name not in ("init", "project")}
 """Which operation gives a value."""
 
+_ORDER = {name: place for place, name in enumerate(OPERATIONS)}
+
 OF_MAPS = tuple(name for name in ResponseMaps.__dataclass_fields__ if name != "visible")
 """Values that the iterations of a stage share."""
 
@@ -85,8 +87,10 @@ class Reference:
     cache: dict[Any, Any] = field(default_factory=dict)
 
     def under(self, operation: str, hypothesis: Hypothesis) -> Reference:
-        """The same with a hypothesis."""
-        return replace(self, instead={**self.instead, operation: hypothesis}, cache={})
+        """The same with a hypothesis; what comes before its operation need not be computed again."""
+        place = _ORDER[operation]
+        kept = {key: value for key, value in self.cache.items() if _ORDER.get(GIVERS.get(key[1], ""), -1) < place}
+        return replace(self, instead={**self.instead, operation: hypothesis}, cache=kept)
 
 
 def reference_of(trace: Trace, model: Model) -> Reference:
@@ -265,7 +269,9 @@ def moments_of(trace: Trace, reference: Reference) -> list[Moment]:
         if step.phase is Phase.RESPONSES or step.phase in ITERATIONS:
             assert stage is not None
             first_scaling = first_scaling or stage.scale
-            key = id(step.responses) if step.responses is not None else -1 - stage.index
+            key = -1 - stage.index if step.responses is None else id(step.responses)
+            if key not in known and maps is not None and _same_maps(step, maps):
+                known[key] = maps
             if key not in known:
                 start = step if step.phase is Phase.RESPONSES else _start_of(step, before)
                 known[key] = maps = Moment(start, before, _with_window(stage, step), None, context)
@@ -273,14 +279,25 @@ def moments_of(trace: Trace, reference: Reference) -> list[Moment]:
             maps = known[key]
         if step.phase in ITERATIONS:
             assert maps is not None
-            found.append(Moment(step, before, maps.stage and replace_phase(maps.stage, stage), maps, context))
+            found.append(Moment(step, before, maps.stage and _as_of_maps(maps.stage, stage), maps, context))
         elif step.phase is not Phase.RESPONSES:
             found.append(Moment(step, before, None, None, context))
         previous = step
     return found
 
 
-def replace_phase(maps_stage: Stage, stage: Stage | None) -> Stage:
+def _same_maps(step: Step, maps: Moment) -> bool:
+    """Whether an iteration has the maps of a moment of its stage, perhaps in an object of its own."""
+    theirs, own = maps.step.responses, step.responses
+    if step.phase not in ITERATIONS or maps.step.stage is None or maps.step.stage.index != step.place[0]:
+        return False
+    if theirs is None or own is None:
+        return theirs is own
+    both = ((getattr(theirs, name), getattr(own, name)) for name in OF_MAPS)
+    return all(a is b or (a is not None and b is not None and np.array_equal(a, b, equal_nan=True)) for a, b in both)
+
+
+def _as_of_maps(maps_stage: Stage, stage: Stage | None) -> Stage:
     """The stage of an iteration is that of its maps."""
     return maps_stage if stage is None else replace(stage, view=maps_stage.view, window=maps_stage.window)
 

@@ -82,6 +82,14 @@ def affine(v: Inputs) -> Floats:
     return np.asarray(np.linalg.lstsq(a, b, rcond=None)[0].T)
 
 
+KNOWN.add(
+    "similarity_inverse",
+    "image_rotation_sign_flipped",
+    "the map from the reference to the image frame turns the wrong way",
+    lambda v: v.out.T,
+)
+
+
 # --- sampling --------------------------------------------------------------------------------------
 
 

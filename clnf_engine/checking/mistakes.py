@@ -13,7 +13,7 @@ import numpy as np
 
 from clnf_engine.arrays import Array
 from clnf_engine.checking.evidence import Hypothesis, Reference
-from clnf_engine.checking.rows import UNFITTING, Row
+from clnf_engine.checking.rows import UNFITTING, OfTheMean, Row
 
 FIT = 3.0
 """A mistake must reproduce every value within this many tolerances."""
@@ -70,6 +70,8 @@ def misfit(mistake: Mistake, rows: Sequence[Row], reference: Reference, toleranc
 
 def times_a_constant(mistake: Mistake, rows: Sequence[Row], reference: Reference) -> Mistake | None:
     """A mistake and a constant factor on top of it, which is fitted to the worst row; None where there is none."""
+    if isinstance(mistake.function, OfTheMean):
+        return None
     try:
         pair = row_pair(rows[0], reference.under(mistake.operation, mistake.function))
     except Exception:  # as in `misfit`
@@ -86,7 +88,8 @@ def times_a_constant(mistake: Mistake, rows: Sequence[Row], reference: Reference
 
 def fitted_factor(rows: Sequence[Row], reference: Reference) -> tuple[float, float] | None:
     """The constant that turns right values into the recorded ones best, and what it leaves of them; over all rows."""
-    both = [pair for row in rows if (pair := row_pair(row, reference)) is not None]
+    alike = [row for row in rows if row.name == rows[0].name]
+    both = [pair for row in alike if (pair := row_pair(row, reference)) is not None]
     if not both:
         return None
     right, recorded = (np.concatenate(values) for values in zip(*both, strict=True))

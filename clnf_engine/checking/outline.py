@@ -53,9 +53,11 @@ def outline_rows(trace: Trace, moments: list[Moment], reference: Reference) -> d
         found["init"].append(OutlineRow("init", "params", first, initial.params, ("init",), given=given))
     for moment in moments:
         found["project"] += _projections(moment, pdm)
-        if moment.stage is not None and not moment.iterates and moment.step.phase is Phase.RESPONSES:
-            found["view"] += _view(moment, reference)
-    found["stage"] = list(_stages(trace, moments, reference))
+    begins = list({moment.stage.index: moment for moment in reversed(moments) if moment.stage is not None}.values())
+    begins = [moment for moment in reversed(begins) if not moment.iterates]
+    for moment in begins:
+        found["view"] += _view(moment, reference)
+    found["stage"] = list(_stages(begins, reference))
     return found
 
 
@@ -86,11 +88,11 @@ def _view(moment: Moment, reference: Reference) -> Iterator[Row]:
     yield OutlineRow("view", "view", moment, told.view, ("view",), given=given)
 
 
-def _stages(trace: Trace, moments: list[Moment], reference: Reference) -> Iterator[Row]:
+def _stages(begins: list[Moment], reference: Reference) -> Iterator[Row]:
     options, first = reference.options, None
-    for moment in moments:
+    for moment in begins:
         told = moment.step.stage
-        if told is None or moment.stage is None or moment.iterates:
+        if told is None or moment.stage is None:
             continue
         scaling = reference.model.scales[moment.stage.patch_scale].patch_scaling
         first = first or scaling
