@@ -211,7 +211,7 @@ class Moment:
 
     def scale(self, reference: Reference) -> Step:
         """The step that units are taken from: the right Jacobian, and the shifts, at the recorded parameters."""
-        key = (id(self), "scale")
+        key = (id(self), "the step of units")  # no value of the table has this name
         if key not in reference.cache:
             known: dict[str, Any] = {"jacobian": None, "mean_shift": None, "weights": None}
             if "params_before" in self.recorded:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from itertools import permutations
 from typing import Any
 
 import numpy as np
 
 from clnf_engine.arrays import Array, Floats
+from clnf_engine.caches import cached_with_owner
 from clnf_engine.checking.evidence import Inputs
 from clnf_engine.checking.known import Known, on
 from clnf_engine.nu_rlms import without_hidden_rows
@@ -26,7 +26,7 @@ _PLACED = "init project base_shape reference_shape jacobian"
 # --- layout ----------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=32)
+@cached_with_owner(maxsize=32)
 def _pdm(pdm: PDM, name: str) -> PDM:
     n, m = pdm.n_landmarks, pdm.n_modes
     mean, modes = pdm.mean, pdm.modes
