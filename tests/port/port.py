@@ -1,4 +1,4 @@
-"""A port of CLNF as somebody else would write it: from the paper's description, with loops, sharing nothing with the engine.
+"""A port of CLNF as somebody else would write it: from the description alone, sharing nothing with the engine.
 
 It reads the arrays of a `Model` and hands out a `Trace`; between the two every number is its own. Each operation is a
 method of its own name, so that a test can plant a mistake by replacing one. n landmarks, m modes, w the window.
@@ -75,6 +75,10 @@ class Port:
     def shape(self, q: np.ndarray) -> np.ndarray:
         """Points of the model, (n, 3): all x, then all y, then all z in the file."""
         return (self.model.pdm.mean + self.model.pdm.modes @ q).reshape(3, self.n).T
+
+    def basis(self) -> np.ndarray:
+        """What each mode moves, (3, n, m)."""
+        return self.model.pdm.modes.reshape(3, self.n, self.modes)
 
     def rotation(self, params: np.ndarray) -> np.ndarray:
         return rotation(*params[1:4])
@@ -161,7 +165,7 @@ class Port:
         """Correlation of every patch of an area with a neuron's weights, (w, w)."""
         patches = np.lib.stride_tricks.sliding_window_view(area.astype(self.dtype), weights.shape)
         w = patches.shape[0]
-        patches = patches.reshape(w * w, -1)
+        patches = patches.reshape(w * w, -1)  # one row of grey levels per cell
         patches = patches - patches.mean(axis=1, keepdims=True)
         weights = (weights - weights.mean()).astype(self.dtype).ravel()
         lengths = np.sqrt((patches**2).sum(axis=1))
@@ -230,8 +234,8 @@ class Port:
 
     def kernel(self, dx: float, dy: float, window: int, sigma: float) -> np.ndarray:
         cells = np.arange(window)
-        distances = (dy - cells[:, None]) ** 2 + (dx - cells[None, :]) ** 2
-        return np.exp(-distances / (2 * sigma**2)).astype(self.dtype)
+        rows, columns = np.exp(-((dy - cells) ** 2) / (2 * sigma**2)), np.exp(-((dx - cells) ** 2) / (2 * sigma**2))
+        return np.outer(rows, columns).astype(self.dtype)
 
     def kernel_sum(self, response: np.ndarray, dx: float, dy: float, sigma: float) -> float:
         weights = self.kernel(self.table_entry(dx), self.table_entry(dy), len(response), sigma)
@@ -241,7 +245,7 @@ class Port:
         """Reference px."""
         v = response * self.kernel(self.table_entry(dx), self.table_entry(dy), len(response), sigma)
         cells = np.arange(len(response))
-        return np.array([(v * cells[None, :]).sum() / total - dx, (v * cells[:, None]).sum() / total - dy])
+        return np.array([v.sum(axis=0) @ cells / total - dx, v.sum(axis=1) @ cells / total - dy])
 
     def mean_shift_image(self, shifts: np.ndarray, to_image: np.ndarray) -> np.ndarray:
         return shifts @ to_image.T.astype(self.dtype)
@@ -267,8 +271,7 @@ class Port:
     def jacobian(self, params: np.ndarray) -> np.ndarray:
         """(2n, 6 + m): x of all landmarks, then y of all."""
         s, r, points = params[0], self.rotation(params), self.shape(params[6:])
-        basis = self.model.pdm.modes.reshape(3, self.n, self.modes)
-        x, y, z = points.T
+        basis, (x, y, z) = self.basis(), points.T
         blocks = []
         for k in (0, 1):
             columns = [
