@@ -45,16 +45,18 @@ def portrait68() -> Model:
     return load_model("portrait68")
 
 
-WEIGHTED = {"windows": (9, 7), "weight_factor": 2.5, "sigma": 1.25, "reg_factor": 35.0, "max_iterations": 8}
+SHORT = {"windows": (9, 7), "max_iterations": 3}
+WEIGHTED = SHORT | {"weight_factor": 2.5, "sigma": 1.25, "reg_factor": 35.0}
 FACES = {
-    "tiny": Face(tiny_image, tiny_model, start().box),
+    "default": Face(tiny_image, tiny_model, start().box),
+    "tiny": Face(tiny_image, tiny_model, start().box, options=SHORT),
     "turned": Face(tiny_image, tiny_model, start(rotation=LEFT).box, LEFT, WEIGHTED),
-    "clamped": Face(tiny_image, tiny_model, start(stretch=0.9).box, options={"clamp_sigmas": 0.05}),
+    "clamped": Face(tiny_image, tiny_model, start(stretch=0.9).box, options=SHORT | {"clamp_sigmas": 0.05}),
     "border": Face(
         tiny_image, tiny_model, start(dx=45.0, dy=-50.0).box, options={"windows": (7, 5), "reg_factor": 3.0}
     ),
-    "stopping": Face(tiny_image, tiny_model, start().box, options={"convergence_px": 0.8}),
+    "stopping": Face(tiny_image, tiny_model, start().box, options={"windows": (9, 7), "convergence_px": 1.5}),
     "grace": Face(grace_hopper, portrait68, HOPPER),
 }
-"""`turned` has another view, invisible landmarks and confidences; in `clamped` modes are held at their bound; `border`
+"""`tiny` is short and quick; `turned` has another view, invisible landmarks and confidences; in `clamped` modes are held at their bound; `border`
 reaches over the image's edge and has a window without Sigma components; in `stopping` phases end early."""

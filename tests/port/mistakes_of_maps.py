@@ -187,7 +187,7 @@ def sigma_of_the_first_scale(port, raw, where):
     return Port.sigma(port, raw, (0, *where[1:]))
 
 
-@mistake("sigma", faces="turned grace", hidden="tiny")
+@mistake("sigma", faces="tiny grace", hidden="default")
 def sigma_left_out_of_window_7(port, raw, where):
     return raw if where[2] == 7 else Port.sigma(port, raw, where)
 

@@ -117,7 +117,7 @@ def _with_phases(port, **counts):
 plant("rigid_phase_left_out", "schedule", schedule=lambda port: _with_phases(port, nonrigid=5))
 plant("nonrigid_phase_left_out", "schedule", schedule=lambda port: _with_phases(port, rigid=5))
 plant("ten_iterations", "schedule", schedule=lambda port: _with_phases(port, rigid=10, nonrigid=10))
-plant("three_rigid_iterations", "schedule", schedule=lambda port: _with_phases(port, rigid=3, nonrigid=5))
+plant("one_rigid_iteration", "schedule", schedule=lambda port: _with_phases(port, rigid=1, nonrigid=5))
 plant("last_stage_left_out", "schedule", schedule=lambda port: Port.schedule(port)[:-1])
 
 
