@@ -58,5 +58,6 @@ FACES = {
     "stopping": Face(tiny_image, tiny_model, start().box, options={"windows": (9, 7), "convergence_px": 1.5}),
     "grace": Face(grace_hopper, portrait68, HOPPER),
 }
-"""`tiny` is short and quick; `turned` has another view, invisible landmarks and confidences; in `clamped` modes are held at their bound; `border`
-reaches over the image's edge and has a window without Sigma components; in `stopping` phases end early."""
+"""`tiny` is short and quick; `turned` has another view, invisible landmarks and confidences; in `clamped` modes are
+held at their bound; `border` reaches over the image's edge and has a window without Sigma components; in `stopping`
+phases end early."""

@@ -15,7 +15,7 @@ from . import port as clean
 from .planting import mistake, plant
 from .port import Plan, Port
 
-SHAPE = "init project base_shape reference_shape similarity jacobian update"
+SHAPE = "init project base_shape reference_shape jacobian"
 """Where a wrong point set shows."""
 
 # --- init: parameters from a box
@@ -86,13 +86,13 @@ def _interleaved_basis(port):
 plant("pdm_interleaved", SHAPE, faces="tiny", shape=_interleaved_shape, basis=_interleaved_basis)
 plant(
     "modes_interleaved",
-    "project base_shape reference_shape similarity jacobian",
+    "project base_shape reference_shape jacobian",
     shape=lambda port, q: Port.shape(port, 0 * q) + np.moveaxis(_interleaved_basis(port) @ q, 0, 1),
     basis=_interleaved_basis,
 )
 plant(
     "shape_without_modes",
-    "project base_shape reference_shape similarity jacobian",
+    "project base_shape reference_shape jacobian",
     shape=lambda port, q: Port.shape(port, 0 * q),
 )
 
@@ -142,7 +142,7 @@ def stops_by_the_update(port, shape, before, delta):
     return bool(np.linalg.norm(delta) < 0.3)
 
 
-@mistake("base_shape schedule position similarity view", method="maps_of_iteration", faces="tiny")
+@mistake("schedule base_shape", method="maps_of_iteration", faces="tiny")
 def maps_in_every_iteration(port, now, params):
     return replace(now, maps=port.maps(params, now.stage))
 
@@ -201,7 +201,7 @@ def base_shape_of_the_start(port, params):
     return port.steps[0].landmarks
 
 
-@mistake("reference_shape similarity")
+@mistake("reference_shape")
 def reference_shape_without_modes(port, params, scaling):
     return Port.reference_shape(port, np.concatenate([params[:6], 0 * params[6:]]), scaling)
 

@@ -13,6 +13,7 @@ from clnf_engine import FitOptions, Model, Phase, Trace, fit, initial_from_box
 
 from .faces import FACES
 from .mistakes import MISTAKES, PAIRS, operations_of
+from .one_step import first_wrong
 from .port import Port
 from .traces import CONVENTIONS, last_iterations, only_final_maps, only_landmarks, recorded
 
@@ -64,6 +65,25 @@ def test_in_float32_the_port_agrees_within_rounding(face: str) -> None:
     single = recorded("", face, np.float32)
     assert single.steps[-2].jacobian.dtype == np.float32
     np.testing.assert_allclose(single.landmarks, recorded("", face).landmarks, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_every_iteration_of_the_clean_port_follows_from_the_one_before(face: str) -> None:
+    assert first_wrong(recorded("", face), face, 1e-6) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("update_from_the_left", (0, "rigid", 2)),  # the start is not turned: both sides are the same
+        ("table_left_out", (0, "rigid", 2)),  # every landmark begins in the centre of its map
+        ("gradient_without_prior", (0, "nonrigid", 2)),  # all modes begin at zero
+        ("sigma_left_out_of_window_7", (1, "rigid", 1)),
+        ("normalised_by_the_peak", None),  # no shift depends on the scale of its map
+    ],
+)
+def test_a_mistake_first_acts_where_it_must(name: str, place: Any) -> None:
+    assert first_wrong(recorded(name), "tiny", 1e-4) == place
 
 
 def test_mistakes_cover_every_operation() -> None:
