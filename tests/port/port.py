@@ -366,7 +366,7 @@ class Port:
         """One phase of a stage: its parameters at the end and its likelihood."""
         for iteration in range(1, count + 1):
             now = self.maps_of_iteration(now, params)
-            before, landmarks = params, self.project(params)
+            landmarks = self.project(params)
             params, found = self.one_iteration(phase, params, landmarks, now)
             after = self.project(params)
             stopped = self.stop(after, landmarks, found["delta"])
@@ -376,7 +376,7 @@ class Port:
             change = float(np.linalg.norm(after - landmarks))
             found |= {"shape_change": change, "update_norm": float(np.linalg.norm(found["delta"]))}
             place = {"stage": now.stage, "iteration": iteration, "responses": now.maps, "converged": stopped}
-            self.record(phase, params, landmarks_before=self.project(before), **place, **found)
+            self.record(phase, params, landmarks_before=landmarks, **place, **found)
             if last:
                 break
         return params, found["likelihood"]
