@@ -69,3 +69,7 @@ class StopError(ClnfError, ValueError):
 
 class RecordingError(ClnfError):
     """A step of a recorded fit that comes out otherwise when it is computed again, as its image was changed."""
+
+
+class OperationError(ClnfError):
+    """A function put in the place of an operation of the fit whose result does not fit there."""

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import replace
+import dataclasses
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine.arrays import read_only
-from clnf_engine.deviations import EXTRA_WINDOW
-from clnf_engine.errors import InitialError
+from clnf_engine.arrays import Floats, read_only
+from clnf_engine.deviations import Function, untransformed
+from clnf_engine.errors import InitialError, OperationError
 from clnf_engine.initial import Initial
 from clnf_engine.model import Model
 from clnf_engine.moments import moment
-from clnf_engine.options import FitOptions
-from clnf_engine.pdm import landmarks
+from clnf_engine.operations import Functions, functions_of
+from clnf_engine.options import FitOptions, Source
 from clnf_engine.recording import DEFAULT_BUDGET, Recording
+from clnf_engine.schedule import Schedule, skip_reason
 from clnf_engine.steps import Phase, Stage, Step
 from clnf_engine.trace import Trace
 
 MIN_FACE_SCALE = 0.25
 """The fit gives up on a face smaller than this, image px per model unit."""
-
-MIN_SIGMA = 1e-3
-"""Lower bound on the bandwidth after its adaptation to very small patch scales, reference px."""
-
-SKIP_RATIO = 0.9
-"""A stage is skipped when the face is smaller than this fraction of its patch scaling."""
 
 
 def fit(
@@ -37,6 +31,7 @@ def fit(
     initial: Initial,
     options: FitOptions | None = None,
     budget: int = DEFAULT_BUDGET,
+    replace: Mapping[str, Function] | None = None,
 ) -> Trace:
     """Fit landmarks to a face.
 
@@ -52,6 +47,10 @@ def fit(
     budget : int
         Bytes of maps, Jacobians and Hessians to keep; a long fit computes the others again when they are read. See
         `Recording`.
+    replace : mapping of operation to callable, optional
+        Functions in the place of operations, by their names in `operations.OPERATIONS`: ``{"update": mine}``. Each gets
+        what its operation reads, in that order, and may leave out the last values; arrays are copies. What it gives
+        must be finite and of the operation's shape. All Steps of such a fit are kept, whatever the budget.
 
     Returns
     -------
@@ -62,19 +61,28 @@ def fit(
     ------
     InitialError
         When `initial` does not suit the model or is not finite.
+    OperationError
+        When `replace` names no operation, or a function in it does not fit in its place.
     TypeError, ValueError
         When `image` is not a two-dimensional uint8 array with at least one pixel.
     """
     options = options or FitOptions()
+    if replace:
+        steps = tuple(fit_steps(image, model, initial, options, replace))
+        return Trace(image, model.name, initial, options, steps)
     recording = Recording(image, model, initial, options, budget)
     for step in fit_steps(image, model, initial, options):
         recording.append(step)
     trace = recording.trace()
-    return replace(trace, steps=tuple(trace.steps)) if recording.n_dropped == 0 else trace
+    return dataclasses.replace(trace, steps=tuple(trace.steps)) if recording.n_dropped == 0 else trace
 
 
 def fit_steps(
-    image: NDArray[np.uint8], model: Model, initial: Initial, options: FitOptions | None = None
+    image: NDArray[np.uint8],
+    model: Model,
+    initial: Initial,
+    options: FitOptions | None = None,
+    replace: Mapping[str, Function] | None = None,
 ) -> Iterator[Step]:
     """The fit as a stream of immutable Steps; parameters and errors as for `fit`.
 
@@ -83,9 +91,9 @@ def fit_steps(
     Step
         INITIAL; per stage either SKIPPED or RESPONSES, then RIGID and NONRIGID iterations; END.
     """
-    options = options or FitOptions()
     _check(image, model, initial)
-    return _stages(image, model, initial, options)
+    options = options or FitOptions()
+    return _stages(image, model, initial, Functions(options, replace) if replace else functions_of(options))
 
 
 def _check(image: NDArray[np.uint8], model: Model, initial: Initial) -> None:
@@ -98,23 +106,25 @@ def _check(image: NDArray[np.uint8], model: Model, initial: Initial) -> None:
         raise InitialError(f"initial parameters have shape {initial.params.shape}; this model expects {expected}")
 
 
-def _stages(image: NDArray[np.uint8], model: Model, initial: Initial, options: FitOptions) -> Iterator[Step]:
-    step = Step(phase=Phase.INITIAL, params=initial.params, landmarks=read_only(landmarks(model.pdm, initial.params)))
+def _stages(image: NDArray[np.uint8], model: Model, initial: Initial, functions: Functions) -> Iterator[Step]:
+    params = _start(model, initial, functions)
+    step = Step(Phase.INITIAL, params, read_only(functions["project"](params, model.pdm)))
     yield step
     likelihood: float | None = None
     failure = ""
-    first_sigma: float | None = None
-    for index, (patch_scale, window) in enumerate(_schedule(model, options)):
-        stage = _stage(model, index, patch_scale, window, step, options, first_sigma)
+    first_scaling: float | None = None
+    schedule = functions.schedule(len(model.scales))
+    for index in range(len(schedule.stages)):
+        stage = _stage(model, schedule, index, step, functions, first_scaling)
         if stage.skipped:
             yield Step(Phase.SKIPPED, step.params, step.landmarks, stage=stage, message=stage.skipped)
             continue
-        first_sigma = first_sigma or stage.sigma
-        step = moment(image, model, options, stage, step, Phase.RESPONSES)
+        first_scaling = first_scaling or stage.scale
+        step = moment(image, model, functions, stage, step, Phase.RESPONSES)
         yield step
-        for phase in (Phase.NONRIGID,) if options.single_phase else (Phase.RIGID, Phase.NONRIGID):
-            for iteration in range(1, options.max_iterations + 1):
-                step = moment(image, model, options, stage, step, phase, iteration)
+        for phase in schedule.phases:
+            for iteration in range(1, functions.options.max_iterations + 1):
+                step = moment(image, model, functions, stage, step, phase, iteration, schedule.fresh_maps)
                 yield step
                 if step.converged or step.delta is None:
                     break
@@ -130,50 +140,33 @@ def _stages(image: NDArray[np.uint8], model: Model, initial: Initial, options: F
     )
 
 
-def _schedule(model: Model, options: FitOptions) -> list[tuple[int, int]]:
-    """Index of the patch scale and window of every stage; a window of 0 where a scale is left out."""
-    windows = list(options.windows) + [0] * len(model.scales)
-    schedule = list(enumerate(windows[: len(model.scales)]))
-    if options.window5_without_sigma:
-        schedule.append((len(model.scales) - 1, EXTRA_WINDOW))
-    return schedule
+def _start(model: Model, initial: Initial, functions: Functions) -> Floats:
+    """The parameters a fit begins with: those of its start, unless a caller's function makes them from the box."""
+    if "init" not in functions.replaced:
+        return initial.params
+    if initial.source not in (Source.BOX, Source.DETECTOR):
+        raise OperationError(f"operation init: this fit starts from {initial.source}; expected a start from a box")
+    return read_only(functions["init"](initial.box, initial.params[1:4], model.pdm))
 
 
 def _stage(
-    model: Model, index: int, patch_scale: int, window: int, step: Step, options: FitOptions, first_sigma: float | None
+    model: Model, schedule: Schedule, index: int, step: Step, functions: Functions, first_scaling: float | None
 ) -> Stage:
-    """The schedule's next stage, adapted to its scale; skipped when its window is 0 or the face is too small."""
-    scale = model.scales[patch_scale].patch_scaling
-    octaves = _octaves(options, scale)
-    reg_factor = options.reg_factor - 15 * octaves
-    if options.adapt_per_scale and reg_factor <= 0:
-        reg_factor = 0.001
-    sigma = first_sigma if options.kernel_table_stale and first_sigma else adapted_sigma(options, scale)
-    face = float(step.params[0])
-    skipped = ""
-    if window == 0:
-        skipped = "no window for this scale"
-    elif SKIP_RATIO * scale > face:
-        skipped = f"the face is too small for this scale ({face:.3g}, at least {SKIP_RATIO * scale:.3g} needed)"
+    """A stage of the schedule, adapted to its scale; skipped when its window is 0 or the face is too small."""
+    patch_scale, window, transform = schedule.stages[index]
+    scale = model.scales[patch_scale]
+    scaling = scale.patch_scaling
+    sigma, reg_factor, weight_factor = functions.adapted(scaling, first_scaling or scaling)
+    skipped = skip_reason(window, scaling, float(step.params[0]))
     return Stage(
         index=index,
-        scale=scale,
+        scale=scaling,
         window=window,
-        view=None if skipped else model.scales[patch_scale].nearest_view(step.params[1:4]),
+        view=None if skipped else functions["view"](step.params, scale.view_centres, scale),
         sigma=sigma,
         reg_factor=reg_factor,
-        weight_factor=options.weight_factor * (1 + 2 * octaves),
+        weight_factor=weight_factor,
         skipped=skipped,
         patch_scale=patch_scale,
-        sigma_transform=not options.sigma_off and index < len(model.scales),
+        sigma_transform=transform and functions["sigma"] is not untransformed,
     )
-
-
-def adapted_sigma(options: FitOptions, scale: float) -> float:
-    """The bandwidth of the mean-shift kernel at a patch scaling, reference px."""
-    return max(options.sigma + 0.25 * _octaves(options, scale), MIN_SIGMA)
-
-
-def _octaves(options: FitOptions, scale: float) -> float:
-    """How far a patch scaling is above 0.25, in octaves; 0 when nothing is adapted to it."""
-    return math.log2(scale / 0.25) if options.adapt_per_scale else 0.0

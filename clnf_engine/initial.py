@@ -58,6 +58,25 @@ class Initial:
             raise InitialError(f"an initial parameter is larger than {_MAX_COORDINATE:g}")
         object.__setattr__(self, "params", read_only(params))
 
+    @classmethod
+    def unknown(cls, size: int) -> Initial:
+        """The start of a recorded run that does not tell it: `size` parameters that are NaN; no fit can run from it."""
+        start = object.__new__(cls)
+        values = {
+            "params": read_only(np.full(size, np.nan)),
+            "source": Source.PREVIOUS,
+            "box": (0.0, 0.0, 0.0, 0.0),
+            "seed": None,
+        }
+        for name, value in values.items():
+            object.__setattr__(start, name, value)
+        return start
+
+    @property
+    def known(self) -> bool:
+        """Whether a fit can begin here."""
+        return bool(np.isfinite(self.params).all())
+
 
 def initial_from_box(model: Model, box: Box, rotation: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Initial:
     """Start from the mean shape in a box.

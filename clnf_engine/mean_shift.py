@@ -10,9 +10,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
-from clnf_engine.arrays import Array, DType, Floats, read_only_fields
+from clnf_engine.arrays import Array, DType, Floats, all_of, read_only, read_only_fields, remembering_last
 from clnf_engine.options import Kernel
 from clnf_engine.steps import MeanShift, ResponseMaps
 
@@ -73,14 +73,17 @@ def _kernels(positions: Array, window: int, sigma: float, kernel: Kernel) -> tup
     return columns, _kernel_table(window, sigma, positions.dtype, -2).take(index[:, 1], axis=0)
 
 
-def map_positions(landmarks: Floats, responses: ResponseMaps, dtype: DTypeLike) -> Array:
+def free_positions(
+    landmarks: Floats, base_shape: Floats, image_to_reference: Floats, window: int, dtype: DTypeLike
+) -> Array:
     """Where landmarks stand in their maps, not yet clamped.
 
     Parameters
     ----------
-    landmarks : (n, 2) float64
-        Image px.
-    responses : ResponseMaps
+    landmarks, base_shape : (n, 2) float64
+        Now, and where the maps are centred; image px.
+    image_to_reference : (2, 2) float64
+    window : int
     dtype : float64 or float32
 
     Returns
@@ -88,56 +91,97 @@ def map_positions(landmarks: Floats, responses: ResponseMaps, dtype: DTypeLike) 
     (n, 2)
         (dx, dy) in cells: ``(landmarks − base_shape)·Sᵀ + (w − 1)/2``.
     """
-    offset = (landmarks - responses.base_shape) @ responses.image_to_reference.T
+    offset = (landmarks - base_shape) @ image_to_reference.T
     positions: Array = offset.astype(dtype)
-    positions += (responses.window - 1) / 2
+    positions += (window - 1) / 2
     return positions
 
 
-def mean_shift(
-    positions: Array, responses: ResponseMaps, sigma: float, kernel: Kernel, guard: float = 0.0
-) -> MeanShift:
-    """Mean-shift of every landmark.
+def map_positions(landmarks: Floats, responses: ResponseMaps, dtype: DTypeLike) -> Array:
+    """`free_positions` in these maps, (n, 2)."""
+    return free_positions(landmarks, responses.base_shape, responses.image_to_reference, responses.window, dtype)
 
-    With v = response·kernel, ``shift = (Σv·j/Σv − dx, Σv·i/Σv − dy)``. The table kernel is that of the
-    position rounded to 0.1 cells, but the position subtracted is not rounded.
+
+def positions(
+    landmarks: Floats, base_shape: Floats, image_to_reference: Floats, window: int, dtype: DTypeLike
+) -> Array:
+    """`free_positions`, clamped to [0, w − 0.1]; (n, 2), read-only."""
+    return held_in_map(free_positions(landmarks, base_shape, image_to_reference, window, dtype), window)
+
+
+def held_in_map(positions: Array, window: int) -> Array:
+    """Positions clamped to [0, w − 0.1], (n, 2), read-only."""
+    clamped: Array = np.minimum(np.maximum(positions, 0), positions.dtype.type(window - TABLE_STEP))
+    return read_only(clamped)
+
+
+@remembering_last
+def _sums(maps: Array, position: Array, sigma: float, kernel: Kernel) -> Array:
+    """Σv, Σv·column, Σv·row and a mixed moment, (n, 4), with v = response·kernel."""
+    columns, rows = _kernels(position, maps.shape[-1], sigma, kernel)
+    sums: Array = (rows @ maps @ columns).reshape(-1, 4)
+    return sums
+
+
+def kernel_sums(maps: Array, position: Array, sigma: float, kernel: Kernel) -> Array:
+    """Σ response·kernel at every landmark, (n,).
+
+    Parameters
+    ----------
+    maps : (n, w, w)
+    position : (n, 2)
+        (dx, dy), clamped. The table kernel is that of the position rounded to 0.1 cells.
+    sigma : float
+        Reference px.
+    kernel : Kernel
+    """
+    return _sums(maps, position, sigma, kernel)[:, 0]
+
+
+def shifts(
+    maps: Array, position: Array, kernel_sum: Array, visible: NDArray[np.bool_], sigma: float, kernel: Kernel
+) -> Array:
+    """``(Σv·j/Σv − dx, Σv·i/Σv − dy)``, reference px, (n, 2); the position subtracted is not rounded.
+
+    Zero where the landmark is not visible or `kernel_sum`, Σv, is not positive (C++: NaN where it is 0).
+    """
+    moments = _sums(maps, position, sigma, kernel)[:, 1:3]
+    known = kernel_sum > 0
+    shift: Array = np.divide(moments, kernel_sum[:, None], out=position.copy(), where=known[:, None])
+    shift -= position
+    if not all_of(visible):
+        shift[~visible] = 0
+    return shift
+
+
+def image_shifts(shift: Array, reference_to_image: Floats) -> Array:
+    """Shifts in image px, (n, 2)."""
+    turned: Array = shift @ reference_to_image.T.astype(shift.dtype)
+    return turned
+
+
+def mean_shift(positions: Array, responses: ResponseMaps, sigma: float, kernel: Kernel) -> MeanShift:
+    """Mean-shift of every landmark.
 
     Parameters
     ----------
     positions : (n, 2)
-        From `map_positions`; clamped here to [0, w − 0.1].
+        (dx, dy) in cells; clamped here to [0, w − 0.1].
     responses : ResponseMaps
     sigma : float
         Reference px.
     kernel : Kernel
-    guard : float
-        Landmarks whose Σv is not above this get a zero shift and are marked `empty` (C++: NaN where Σv = 0).
 
     Returns
     -------
     MeanShift
     """
-    maps = responses.final
-    dtype = maps.dtype
-    window = responses.window
-    clamped = np.minimum(np.maximum(positions, 0), dtype.type(window - TABLE_STEP))
-    columns, rows = _kernels(clamped, window, sigma, kernel)
-    sums = (rows @ maps @ columns).reshape(-1, 4)  # Σv, Σv·column, Σv·row and a mixed moment
-    total, moments = sums[:, 0], sums[:, 1:3]
-    known = total > guard
-    shift = np.divide(moments, total[:, None], out=clamped.copy(), where=known[:, None])
-    shift -= clamped
-    if not responses.all_visible:
-        shift[~responses.visible] = 0
-    return read_only_fields(
-        MeanShift(
-            position=clamped,
-            kernel_sum=total,
-            reference=shift,
-            image=shift @ responses.reference_to_image.T.astype(dtype),
-            empty=responses.visible & ~known,
-        )
-    )
+    maps, visible = responses.final, responses.visible
+    position = held_in_map(positions, responses.window).astype(maps.dtype, copy=False)
+    total = kernel_sums(maps, position, sigma, kernel)
+    shift = shifts(maps, position, total, visible, sigma, kernel)
+    image = image_shifts(shift, responses.reference_to_image)
+    return read_only_fields(MeanShift(position, total, shift, image, visible & ~(total > 0)))
 
 
 def kernel_maps(positions: Array, window: int, sigma: float, kernel: Kernel) -> Array:
@@ -178,6 +222,24 @@ def landmark_likelihoods(positions: Array, responses: ResponseMaps, sigma: float
     (n,)
         Zero where not visible. Unlike the mean-shift, it depends on the absolute magnitude of the maps.
     """
-    kernels = kernel_1d(positions, responses.window, sigma)
-    sums = kernels[:, 1, None, :] @ responses.final @ kernels[:, 0, :, None]
-    return np.where(responses.visible, sums[:, 0, 0] + LIKELIHOOD_FLOOR, 0)
+    return likelihoods_at(positions, responses.final, responses.visible, sigma)
+
+
+def likelihoods_at(positions: Array, maps: Array, visible: NDArray[np.bool_], sigma: float) -> Array:
+    """The same of maps, (n, w, w)."""
+    kernels = kernel_1d(positions, maps.shape[-1], sigma)
+    sums = kernels[:, 1, None, :] @ maps @ kernels[:, 0, :, None]
+    return np.where(visible, sums[:, 0, 0] + LIKELIHOOD_FLOOR, 0)
+
+
+def likelihoods(
+    maps: Array,
+    landmarks: Floats,
+    base_shape: Floats,
+    image_to_reference: Floats,
+    visible: NDArray[np.bool_],
+    sigma: float,
+) -> Array:
+    """`likelihoods_at` the free positions of landmarks, (n,)."""
+    free = free_positions(landmarks, base_shape, image_to_reference, maps.shape[-1], maps.dtype)
+    return likelihoods_at(free, maps, visible, sigma)

@@ -63,15 +63,21 @@ def rotation_matrix(euler: Floats) -> Floats:
     -------
     (3, 3) float64
     """
-    rx, ry, rz = euler.tolist()
+    return _rotation(*euler.tolist()).copy()
+
+
+@lru_cache(maxsize=16)
+def _rotation(rx: float, ry: float, rz: float) -> Floats:
     s1, s2, s3 = math.sin(rx), math.sin(ry), math.sin(rz)
     c1, c2, c3 = math.cos(rx), math.cos(ry), math.cos(rz)
-    return np.array(
-        [
-            [c2 * c3, -c2 * s3, s2],
-            [c1 * s3 + c3 * s1 * s2, c1 * c3 - s1 * s2 * s3, -c2 * s1],
-            [s1 * s3 - c1 * c3 * s2, c3 * s1 + c1 * s2 * s3, c1 * c2],
-        ]
+    return read_only(
+        np.array(
+            [
+                [c2 * c3, -c2 * s3, s2],
+                [c1 * s3 + c3 * s1 * s2, c1 * c3 - s1 * s2 * s3, -c2 * s1],
+                [s1 * s3 - c1 * c3 * s2, c3 * s1 + c1 * s2 * s3, c1 * c2],
+            ]
+        )
     )
 
 
@@ -109,7 +115,7 @@ def _pose(pdm: PDM, params: bytes) -> tuple[Floats, Floats]:
     """
     values = np.frombuffer(params)
     shape = (pdm.mean + pdm.modes @ values[RIGID:]).reshape(3, -1)
-    return read_only(rotation_matrix(values[1:4])), read_only(shape)
+    return _rotation(*values[1:4].tolist()), read_only(shape)
 
 
 def landmarks(pdm: PDM, params: Floats) -> Floats:
@@ -217,7 +223,7 @@ def update(params: Floats, delta: Floats, angles: Callable[[Floats], Floats] = e
     )
     result: Floats = params.copy()
     result[: delta.shape[0]] += delta
-    result[1:4] = angles(rotation_matrix(params[1:4]) @ small)
+    result[1:4] = angles(_rotation(*params[1:4].tolist()) @ small)
     return result
 
 
@@ -237,11 +243,18 @@ def clamp(pdm: PDM, params: Floats, sigmas: float = 3.0) -> Floats:
         A new vector.
     """
     result = params.copy()
-    bound = sigmas * np.sqrt(pdm.variances)
-    for values, limit in ((result[RIGID:], bound), (result[1:4], math.pi / 2)):
-        np.minimum(values, limit, out=values)
-        np.maximum(values, -limit, out=values)
+    lowest, highest = _bounds(pdm, sigmas)
+    for values, low, high in ((result[RIGID:], lowest, highest), (result[1:4], -math.pi / 2, math.pi / 2)):
+        np.minimum(values, high, out=values)
+        np.maximum(values, low, out=values)
     return result
+
+
+@lru_cache(maxsize=64)
+def _bounds(pdm: PDM, sigmas: float) -> tuple[Floats, Floats]:
+    """``±sigmas·√λ`` of the modes, (m,)."""
+    bound = sigmas * np.sqrt(pdm.variances)
+    return read_only(-bound), read_only(bound)
 
 
 def params_from_box(

@@ -21,6 +21,7 @@ from clnf_engine.errors import RecordingError
 from clnf_engine.initial import Initial
 from clnf_engine.model import Model
 from clnf_engine.moments import computes_maps, moment
+from clnf_engine.operations import functions_of
 from clnf_engine.options import FitOptions
 from clnf_engine.shelf import Shelf
 from clnf_engine.steps import LARGE, Phase, ResponseMaps, Step, Steps, describe, without_large
@@ -173,7 +174,7 @@ class Recording(_Part):
     def trace(self) -> Trace:
         """The run so far; its `steps` are this Recording when the run has ended, before that a slice that stays."""
         steps: Sequence[Step] = self if self.complete else self[:]
-        return Trace(self.image, self.model.name, self.initial, self.options, steps)
+        return Trace(self.image, self.model.name, self.initial, self.options, steps, self.model.fingerprint)
 
     @property
     def complete(self) -> bool:
@@ -209,6 +210,8 @@ class _Store:
         if budget < 0:
             raise ValueError(f"the budget is {budget} bytes; expected at least 0")
         self._image, self._model, self._options = image, model, options
+        self._functions = functions_of(options)
+        self._fresh_maps = self._functions.schedule(len(model.scales)).fresh_maps
         self._shelf = Shelf(budget)
         self._lock = Lock()
         self._numbers: list[Step | None] = []
@@ -245,7 +248,7 @@ class _Store:
                 raise ValueError(f"found {describe(step)} after {index} steps; expected the next step of a fit")
             key = None
             if step.has("responses"):
-                key = index if computes_maps(self._options, self._any(index - 1), step.phase) else self.maps_keys[-1]
+                key = index if computes_maps(self._fresh_maps, self._any(index - 1), step.phase) else self.maps_keys[-1]
             whole = large and not step.left_out
             self.maps_keys.append(key)
             self._numbers.append(None if whole else step)
@@ -333,7 +336,16 @@ class _Store:
             before = replace(before, responses=maps or self._restored(key).responses)
         stage = numbers.stage
         assert stage is not None
-        again = moment(self._image, self._model, self._options, stage, before, numbers.phase, numbers.iteration)
+        again = moment(
+            self._image,
+            self._model,
+            self._functions,
+            stage,
+            before,
+            numbers.phase,
+            numbers.iteration,
+            self._fresh_maps,
+        )
         if again.params.tobytes() != numbers.params.tobytes():
             raise RecordingError(
                 f"{describe(numbers)}: other parameters when computed again; expected the image to be as it was fitted"

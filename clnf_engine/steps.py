@@ -54,7 +54,7 @@ class Stage:
     index : int
         In the schedule, from 0.
     scale : float
-        Patch scaling, reference px per model unit.
+        Patch scaling, reference px per model unit. NaN, like the other floats, where a recording does not tell it.
     window : int
         Side of the response maps, reference px; 0 when the schedule leaves this scale out.
     view : int or None
@@ -81,13 +81,17 @@ class Stage:
     sigma_transform: bool
 
     def __str__(self) -> str:
-        """In words, such as "stage 2 (0.35, window 9)"."""
-        return f"stage {self.index + 1} ({self.scale:g}, window {self.window})"
+        """In words, such as "stage 2 (0.35, window 9)"; what a recording does not tell is left out."""
+        known = [] if math.isnan(self.scale) else [f"{self.scale:g}"]
+        known += [f"window {self.window}"] if self.window or known else []
+        return f"stage {self.index + 1}" + (f" ({', '.join(known)})" if known else "")
 
 
 @dataclass(frozen=True, eq=False)
 class ResponseMaps:
     """Response maps of all landmarks and every intermediate value on the way to them.
+
+    A fit has them all. A recording of another program may lack any: None. See `has`.
 
     Map cells are (row = y, column = x), one reference px each, and the centre cell ``(w − 1)/2`` lies on the
     landmark of `base_shape`. Zero for landmarks that are not visible.
@@ -136,13 +140,20 @@ class ResponseMaps:
 
     @property
     def window(self) -> int:
-        """Side w of the maps, reference px."""
-        return int(self.final.shape[-1])
+        """Side w of the maps, reference px; 0 where none is recorded."""
+        of_side = ("final", "shifted", "after_sigma", "raw", "neuron_output", "neuron_ncc")
+        return next((int(getattr(self, name).shape[-1]) for name in of_side if self.has(name)), 0)
+
+    def has(self, *names: str) -> bool:
+        """Whether it has all values of these names."""
+        return all(getattr(self, name) is not None for name in names)
 
 
 @dataclass(frozen=True, eq=False)
 class MeanShift:
     """Mean-shift of every landmark in one iteration; zero for those not visible.
+
+    A fit has all values. A recording of another program may lack any: None. See `has`.
 
     Attributes
     ----------
@@ -162,10 +173,16 @@ class MeanShift:
     image: Array
     empty: NDArray[np.bool_]
 
+    def has(self, *names: str) -> bool:
+        """Whether it has all values of these names."""
+        return all(getattr(self, name) is not None for name in names)
+
 
 @dataclass(frozen=True, eq=False)
 class Step:
     """One moment of a fit. Attributes are None where the phase has no such value, or where they are `left_out`.
+
+    In a recording of another program they are also None where it does not tell them; `params` and `landmarks` hold NaN.
 
     Attributes
     ----------

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from clnf_engine.arrays import Array, Floats
 from clnf_engine.initial import Initial
 from clnf_engine.io.trace_file import read_trace, write_trace
+from clnf_engine.io.trace_parts import TraceContent
 from clnf_engine.options import FitOptions
 from clnf_engine.steps import Phase, Stage, Step, numbers_of, place_order
 
@@ -33,6 +34,15 @@ class Trace:
     options : FitOptions
     steps : sequence of Step
         From INITIAL to, when the run is complete, END. A tuple, or a `Recording`, which computes dropped maps again.
+        Those of another program may be any part of a run.
+    fingerprint : str
+        `Model.fingerprint` of the model; "" when it is not known.
+    conventions : tuple of str
+        Names of conventions that the file's author says it follows.
+    notes : tuple of (name, JSON)
+        What the file holds that has no place here, such as options of another program.
+    converted : tuple of str
+        What was converted or left out when the file was read.
     """
 
     image: NDArray[np.uint8]
@@ -40,6 +50,10 @@ class Trace:
     initial: Initial
     options: FitOptions
     steps: Sequence[Step]
+    fingerprint: str = ""
+    conventions: tuple[str, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+    converted: tuple[str, ...] = ()
 
     @property
     def numbers(self) -> Sequence[Step]:
@@ -108,18 +122,19 @@ class Trace:
         TraceFileError
             When the file cannot be written.
         """
-        write_trace(path, self.image, self.model_name, self.initial, self.options, self.steps)
+        known = (self.image, self.model_name, self.initial, self.options)
+        write_trace(path, TraceContent(*known, (), self.fingerprint, self.conventions, self.notes), self.steps)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Trace:
-        """Read a trace; nothing in the file is executed.
+        """Read a trace, from its file or its folder; nothing in it is executed.
 
         Raises
         ------
         TraceFileError
-            When the file is missing, truncated, foreign, of another version, or its arrays do not fit together.
+            When it is missing, truncated, foreign, of another version, or its arrays do not fit together.
         """
-        return Trace(*read_trace(path))
+        return Trace(**vars(read_trace(path)))
 
 
 @dataclass(frozen=True)

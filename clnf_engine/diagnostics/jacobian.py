@@ -10,7 +10,7 @@ import numpy as np
 from clnf_engine.arrays import Floats, read_only_fields
 from clnf_engine.diagnostics.finding import Finding, Plot, Style, Table
 from clnf_engine.model import Model
-from clnf_engine.nu_rlms import fit_jacobian, fit_update
+from clnf_engine.operations import functions_of
 from clnf_engine.pdm import RIGID, landmarks
 from clnf_engine.trace import Trace
 
@@ -121,15 +121,17 @@ def jacobian_check(trace: Trace, model: Model) -> JacobianFinding:
     JacobianFinding
     """
     errors = []
+    functions = functions_of(trace.options)
+    visible, dtype = np.ones(model.n_landmarks, dtype=bool), np.dtype(trace.options.precision)
     for pose in POSES:
         params = posed(trace, pose)
         params[4:6] = 0.0  # where the face is does not matter, and small numbers round less
-        analytic = fit_jacobian(model.pdm, params, trace.options, rigid=False).astype(np.float64)
+        analytic = functions["jacobian"](params, False, visible, model.pdm, dtype).astype(np.float64)
         numeric = np.empty_like(analytic)
         for column in range(analytic.shape[1]):
             step = np.zeros(len(params))
             step[column] = STEPS[0] if column == 0 else STEPS[1] if column < 4 else STEPS[2]
-            ends = [landmarks(model.pdm, fit_update(params, sign * step, trace.options)) for sign in (1, -1)]
+            ends = [landmarks(model.pdm, functions["update"](params, sign * step)) for sign in (1, -1)]
             numeric[:, column] = ((ends[0] - ends[1]) / (2 * step[column])).T.ravel()
         size = np.abs(numeric).max(axis=0)
         difference = np.abs(analytic - numeric).max(axis=0)

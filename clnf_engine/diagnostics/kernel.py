@@ -8,10 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from clnf_engine.arrays import Floats, read_only_fields
+from clnf_engine.deviations import without_deviations
 from clnf_engine.diagnostics.finding import Finding, Plot, Style, Table
-from clnf_engine.fitting import adapted_sigma, fit
+from clnf_engine.fitting import fit
 from clnf_engine.mean_shift import TABLE_STEP, mean_shift
 from clnf_engine.model import Model
+from clnf_engine.operations import functions_of
 from clnf_engine.options import Kernel
 from clnf_engine.steps import ResponseMaps, Stage
 from clnf_engine.trace import Trace, landmark_distance
@@ -151,8 +153,9 @@ def kernel_check(trace: Trace, model: Model) -> KernelFinding:
     -------
     KernelFinding
     """
+    openface = functions_of(without_deviations(trace.options))
     bandwidths = tuple(
-        Bandwidth(summary.stage, adapted_sigma(trace.options, summary.stage.scale))
+        Bandwidth(summary.stage, openface.adapted(summary.stage.scale, summary.stage.scale)[0])
         for summary in trace.stages
         if not summary.stage.skipped
     )

@@ -11,9 +11,8 @@ from clnf_engine.arrays import Floats
 from clnf_engine.diagnostics.finding import Finding, Table
 from clnf_engine.diagnostics.jacobian import POSES, posed
 from clnf_engine.model import Model
-from clnf_engine.nu_rlms import fit_update
+from clnf_engine.operations import functions_of
 from clnf_engine.pdm import landmarks, params_from_landmarks, rotation_matrix
-from clnf_engine.response import frames
 from clnf_engine.steps import Phase
 from clnf_engine.trace import Trace, landmark_distance
 
@@ -99,9 +98,10 @@ def round_trips(trace: Trace, model: Model) -> RoundTripsFinding:
     RoundTripsFinding
     """
     trips = []
+    functions = functions_of(trace.options)
     for pose in POSES:
         params = posed(trace, pose)
-        moved = fit_update(params, np.zeros(len(params)), trace.options)
+        moved = functions["update"](params, np.zeros(len(params)))
         there, back = _angles(params), _angles(moved)
         trips.append(
             RoundTrip(
@@ -125,8 +125,8 @@ def round_trips(trace: Trace, model: Model) -> RoundTripsFinding:
     for step in trace.select(lambda step: step.phase is Phase.RESPONSES):
         maps = step.responses
         if maps is not None:
-            there_, back_ = frames(maps.base_shape, maps.reference_shape, trace.options)
-            trips.append(_frames_trip(f"{step.stage}", there_, back_))
+            there_ = functions["similarity"](maps.base_shape, maps.reference_shape)
+            trips.append(_frames_trip(f"{step.stage}", there_, functions["similarity_inverse"](there_)))
     final = trace.numbers[-1].params
     again = params_from_landmarks(model.pdm, landmarks(model.pdm, final), clamp_sigmas=trace.options.clamp_sigmas)
     distance = landmark_distance(landmarks(model.pdm, again), landmarks(model.pdm, final))

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from clnf_engine.arrays import Floats
 from clnf_engine.errors import InitialError
-from clnf_engine.fitting import SKIP_RATIO, fit, fit_steps
+from clnf_engine.fitting import fit, fit_steps
 from clnf_engine.initial import Initial, initial_from_params, initials_from_detector
 from clnf_engine.io.frames import Frame
 from clnf_engine.io.video import VideoSource
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions, Source, TrackOptions
+from clnf_engine.schedule import SKIP_RATIO
 from clnf_engine.steps import Step
 from clnf_engine.trace import Trace
 

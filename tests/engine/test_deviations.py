@@ -10,9 +10,9 @@ import pytest
 
 from clnf_engine import FitOptions, Phase, Trace, fit, preset
 from clnf_engine.deviations import DEVIATIONS, active, forward_difference_columns, without_deviations
-from clnf_engine.nu_rlms import fit_update
+from clnf_engine.moments import response_maps
+from clnf_engine.operations import Functions
 from clnf_engine.pdm import jacobian, rotation_matrix
-from clnf_engine.response import frames, response_maps
 
 from .tiny_model import start, tiny_image, tiny_model, true_landmarks
 
@@ -26,6 +26,12 @@ def run(rotation: tuple[float, float, float] = (0.0, 0.0, 0.0), **options: Any) 
 def params(rotation: tuple[float, float, float] = POSE) -> np.ndarray:
     modes = (3.0, -2.0, 1.0, 0.5)
     return np.array([0.8, *rotation, 60.0, 70.0, *modes])
+
+
+def frames(base: np.ndarray, upright: np.ndarray, options: FitOptions) -> tuple[np.ndarray, np.ndarray]:
+    functions = Functions(options)
+    there = functions["similarity"](base, upright)
+    return there, functions["similarity_inverse"](there)
 
 
 def test_all_are_off_by_default_and_on_in_the_preset_of_the_port() -> None:
@@ -44,11 +50,11 @@ def test_every_deviation_has_a_title_of_its_own() -> None:
 def test_transposed_euler_angles_turn_the_head_the_other_way() -> None:
     """R = Rx·Ry·Rz; its transpose has the angles of the inverse rotation."""
     options = FitOptions(euler_transposed=True)
-    moved = fit_update(params(), np.zeros(6), options)
+    moved = Functions(options)["update"](params(), np.zeros(6))
     assert np.allclose(moved[1:4], (-0.09, 0.20, -0.03), atol=0.005)
     assert np.allclose(rotation_matrix(moved[1:4]), rotation_matrix(np.array(POSE)).T, atol=1e-15)
     assert np.array_equal(np.delete(moved, [1, 2, 3]), np.delete(params(), [1, 2, 3]))
-    assert np.allclose(fit_update(params(), np.zeros(6), FitOptions()), params(), rtol=0, atol=1e-15)
+    assert np.allclose(Functions(FitOptions())["update"](params(), np.zeros(6)), params(), rtol=0, atol=1e-15)
 
 
 def test_the_kernel_is_centred_by_the_pixel_fraction() -> None:
@@ -160,7 +166,7 @@ def test_maps_are_sampled_at_unrounded_landmarks_when_recomputed() -> None:
     stage = next(s.stage for s in run().steps if s.stage is not None)
     where = params((0.0, 0.0, 0.0))
     areas = [
-        response_maps(tiny_image(), tiny_model(), stage, p, options).area
+        response_maps(tiny_image(), tiny_model(), Functions(options), stage, p).area
         for p in (where, where + np.eye(len(where))[4] * 1e-7)
     ]
     assert np.abs(areas[0] - areas[1]).max() > 0, "1e-7 px is lost when landmarks are rounded to float32"

@@ -21,9 +21,10 @@ from clnf_engine import FitOptions, Model, Phase, ResponseMaps, Step, Trace, fit
 from clnf_engine.experts import FLAT_STD, MIN_ALPHA, correlate, neuron_outputs
 from clnf_engine.initial import Initial
 from clnf_engine.mean_shift import LIKELIHOOD_FLOOR, map_positions
-from clnf_engine.nu_rlms import iterate
+from clnf_engine.moments import iterate, response_maps
+from clnf_engine.operations import Functions
 from clnf_engine.pdm import landmarks
-from clnf_engine.response import response_maps, shift_to_positive
+from clnf_engine.response import shift_to_positive
 from clnf_engine.sigma import sigma_matrices, sigma_transform
 from clnf_engine.steps import Stage
 
@@ -270,9 +271,9 @@ def test_responses(path: Path, prefix: str, openface_model: Model) -> None:
     maps = response_maps(
         golden("gray"),
         openface_model,
+        Functions(golden.options),
         stage,
         golden.stage_params(prefix, "init"),
-        golden.options,
     )
     for ours, name in (
         (maps.base_shape, "base_shape"),
@@ -353,7 +354,7 @@ def test_iterations(path: Path, prefix: str, phase: Phase, openface_model: Model
     inner = f"{prefix}{phase}/"
     at = range(int(golden(inner, "n_iter")))
     before = [Step(phase, golden.params(inner, "before", k), golden(inner, "shape_before")[k]) for k in at]
-    steps = [iterate(openface_model, stage, maps, golden.options, before[k], phase, k + 1) for k in at]
+    steps = [iterate(openface_model, Functions(golden.options), stage, maps, before[k], phase, k + 1) for k in at]
     seen = maps.visible
     largest_delta = np.linalg.norm(golden(inner, "delta"), axis=1).max()
     tables_agree = 0

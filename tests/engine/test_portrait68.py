@@ -16,7 +16,8 @@ from clnf_engine import Phase, Trace, fit, initials_from_detector, load_model, p
 from clnf_engine.ibug68 import mirrored
 from clnf_engine.io.images import read_image
 from clnf_engine.model import Model
-from clnf_engine.response import response_maps
+from clnf_engine.moments import response_maps
+from clnf_engine.operations import Functions
 from clnf_engine.sigma import sigma_matrices
 from clnf_engine.training.annotations import read_annotations, select
 from clnf_engine.training.evaluate import Start, evaluate
@@ -109,7 +110,7 @@ def test_responses_are_weak_on_badly_initialised_landmarks(trace: Trace, model: 
     shifted[5] -= 0.3 * np.linalg.norm(trace.landmarks[45] - trace.landmarks[36])
     stage = trace.stages[1].stage
     there, away = (
-        response_maps(trace.image, model, stage, params, trace.options).raw.max(axis=(1, 2))
+        response_maps(trace.image, model, Functions(trace.options), stage, params).raw.max(axis=(1, 2))
         for params in (fitted, shifted)
     )
     assert away.mean() < 0.6 * there.mean()

@@ -14,7 +14,6 @@ from typing import Any
 import matplotlib.cbook
 import numpy as np
 import pytest
-from clnf_engine.report import run_document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from clnf_engine.diagnostics.fixed_point import fixed_point
 from clnf_engine.diagnostics.kernel import kernel_check
 from clnf_engine.diagnostics.magnitudes import run_magnitudes
 from clnf_engine.diagnostics.round_trips import round_trips
+from clnf_engine.documents import run_document
 from clnf_engine.errors import ClnfError, TraceFileError
 from clnf_engine.initial import initials_from_detector
 from clnf_engine.io import trace_file
@@ -409,7 +409,7 @@ def test_the_file_of_a_recorded_trace_is_the_same(options: FitOptions, tmp_path:
 
 
 def test_a_trace_that_could_not_be_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace_file, "_MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(trace_file, "MAX_BYTES", 1_000_000)
     trace = fit(tiny_image(), tiny_model(), start(), UNFROZEN, budget=0)
     with pytest.raises(TraceFileError, match=r"long\.npz: would hold more than 1000000 bytes; a shorter run"):
         trace.save(tmp_path / "long.npz")

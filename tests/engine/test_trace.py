@@ -131,6 +131,7 @@ def test_only_documented_arrays_are_written(tmp_path: Path, root: Path) -> None:
     assert names == expected
     for name in expected:
         assert f"`{name.split('/')[-1]}`" in text or f"/{name.split('/')[-1]}`" in text, name
+    assert header["version"] == 2 and header["model_fingerprint"] == tiny_model().fingerprint
     for entry in (header, header["initial"], *header["stages"], *header["steps"]):
         for key in entry:
             assert f"`{key}`" in text or f'"{key}"' in text, key
@@ -139,14 +140,14 @@ def test_only_documented_arrays_are_written(tmp_path: Path, root: Path) -> None:
 # --- a trace by another program -------------------------------------------------------------------
 
 
-def example(root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Run the example of docs/trace-format.md as it stands there."""
+def example(root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str = "example.npz") -> Path:
+    """Run the example of docs/trace-format.md that writes a trace of this name, as it stands there."""
     text = (root / "docs" / "trace-format.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    (code,) = [code for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) if f'"{name}"' in code]
     assert "clnf" not in code.replace("clnf-trace", ""), "it must need nothing of ours"
     monkeypatch.chdir(folder)
     exec(compile(code, "trace-format.md", "exec"), {})
-    return folder / "example.npz"
+    return folder / name
 
 
 def test_the_documented_example_loads(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
