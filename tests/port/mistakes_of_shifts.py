@@ -15,34 +15,34 @@ KERNEL = "kernel_sum mean_shift likelihood"
 # --- position
 
 
-@mistake("position")
+@mistake("position likelihood", method="cells")
 def position_half_a_cell_off(port, landmarks, base, similarity, window):
-    return Port.position(port, landmarks, base, similarity, window) + port.dtype.type(0.5)
+    return Port.cells(port, landmarks, base, similarity, window) + 0.5
 
 
-@mistake("position")
+@mistake("position likelihood", method="cells")
 def position_in_image_pixels(port, landmarks, base, similarity, window):
-    return Port.position(port, landmarks, base, np.eye(2), window)
+    return Port.cells(port, landmarks, base, np.eye(2), window)
 
 
-@mistake("position")
+@mistake("position likelihood", method="cells")
 def position_turned_the_other_way(port, landmarks, base, similarity, window):
-    return Port.position(port, landmarks, base, similarity.T, window)
+    return Port.cells(port, landmarks, base, similarity.T, window)
 
 
-@mistake("position")
+@mistake("position likelihood", method="cells")
 def position_with_axes_swapped(port, landmarks, base, similarity, window):
-    return Port.position(port, landmarks, base, similarity, window)[:, ::-1].copy()
+    return Port.cells(port, landmarks, base, similarity, window)[:, ::-1].copy()
 
 
 @mistake("position", faces="border", hidden="tiny")
-def position_not_clamped(port, landmarks, base, similarity, window):
-    return ((landmarks - base) @ similarity.T + (window - 1) / 2).astype(port.dtype)
+def position_not_clamped(port, cells, window):
+    return cells.astype(port.dtype)
 
 
-@mistake("position", faces="tiny")
+@mistake("position likelihood", method="cells", faces="tiny")
 def position_always_at_the_centre(port, landmarks, base, similarity, window):
-    return np.full((port.n, 2), (window - 1) / 2, port.dtype)
+    return np.full((port.n, 2), (window - 1) / 2)
 
 
 # --- kernel and mean-shift

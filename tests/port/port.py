@@ -225,8 +225,11 @@ class Port:
 
     # --- mean-shift
 
-    def position(self, landmarks: np.ndarray, base: np.ndarray, similarity: np.ndarray, window: int) -> np.ndarray:
-        cells = (landmarks - base) @ similarity.T + (window - 1) / 2
+    def cells(self, landmarks: np.ndarray, base: np.ndarray, similarity: np.ndarray, window: int) -> np.ndarray:
+        """Where landmarks stand in their maps, (dx, dy)."""
+        return (landmarks - base) @ similarity.T + (window - 1) / 2
+
+    def position(self, cells: np.ndarray, window: int) -> np.ndarray:
         return np.clip(cells, 0, window - 0.1).astype(self.dtype)
 
     def table_entry(self, d: float) -> float:
@@ -252,7 +255,8 @@ class Port:
 
     def shifts(self, landmarks: np.ndarray, now: Now) -> MeanShift:
         maps, stage = now.maps, now.stage
-        position = self.position(landmarks, maps.base_shape, maps.image_to_reference, stage.window)
+        cells = self.cells(landmarks, maps.base_shape, maps.image_to_reference, stage.window)
+        position = self.position(cells, stage.window)
         position[~maps.visible] = 0
         sums, reference = np.zeros(self.n, self.dtype), np.zeros((self.n, 2), self.dtype)
         for i in np.flatnonzero(maps.visible):
@@ -372,7 +376,7 @@ class Port:
             stopped = self.stop(after, landmarks, found["delta"])
             last = stopped or iteration == count
             if last:
-                found |= self.likelihoods(now, found["mean_shift"].position)
+                found |= self.likelihoods(now, landmarks)
             change = float(np.linalg.norm(after - landmarks))
             found |= {"shape_change": change, "update_norm": float(np.linalg.norm(found["delta"]))}
             place = {"stage": now.stage, "iteration": iteration, "responses": now.maps, "converged": stopped}
@@ -397,11 +401,12 @@ class Port:
         found = {"mean_shift": shift, "weights": weights, "jacobian": jacobian, "hessian": hessian}
         return new, found | {"gradient": gradient, "delta": delta, "clamped": new != free}
 
-    def likelihoods(self, now: Now, position: np.ndarray) -> dict[str, Any]:
-        """Of every landmark where the last iteration began, and their mean logarithm."""
+    def likelihoods(self, now: Now, landmarks: np.ndarray) -> dict[str, Any]:
+        """Of every landmark where the last iteration began, in its map or not, and their mean logarithm."""
         values = np.zeros(self.n, self.dtype)
+        cells = self.cells(landmarks, now.maps.base_shape, now.maps.image_to_reference, now.stage.window)
         for i in np.flatnonzero(now.maps.visible):
-            values[i] = self.likelihood(now.maps.final[i], *position[i], now.stage.sigma)
+            values[i] = self.likelihood(now.maps.final[i], *cells[i], now.stage.sigma)
         return {"likelihoods": values, "likelihood": self.mean_likelihood(values[now.maps.visible])}
 
     def mean_likelihood(self, values: np.ndarray) -> float:
