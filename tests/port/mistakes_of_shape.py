@@ -21,14 +21,19 @@ SHAPE = "init project base_shape reference_shape jacobian"
 # --- init: parameters from a box
 
 
-@mistake("init")
-def init_from_width_alone(port, box, angles):
-    params = Port.init(port, box, angles)
+def _with_scale(port, box, angles, choose):
+    """The start with another scale than the mean of those of width and height."""
+    x, y, width, height = box
     points = port.shape(np.zeros(port.modes)) @ clean.rotation(*angles).T[:, :2]
-    scale = box[2] / np.ptp(points[:, 0])
-    params[4:6] += (params[0] - scale) * (points.min(axis=0) + points.max(axis=0)) / 2
-    params[0] = scale
+    low, high = points.min(axis=0), points.max(axis=0)
+    params = Port.init(port, box, angles)
+    params[0] = choose(np.array([width, height]) / (high - low))
+    params[4:6] = np.array([x + width / 2, y + height / 2]) - params[0] * (low + high) / 2
     return params
+
+
+plant("init_from_width_alone", "init", init=lambda port, box, angles: _with_scale(port, box, angles, lambda s: s[0]))
+plant("init_from_the_smaller_side", "init", init=lambda port, box, angles: _with_scale(port, box, angles, min))
 
 
 @mistake("init")
@@ -43,14 +48,6 @@ def init_at_the_box_centre(port, box, angles):
 def init_without_rotation_of_the_mean(port, box, angles):
     params = Port.init(port, box, (0.0, 0.0, 0.0))
     params[1:4] = angles
-    return params
-
-
-@mistake("init")
-def init_scale_of_the_smaller_side(port, box, angles):
-    params = Port.init(port, box, angles)
-    points = port.shape(np.zeros(port.modes)) @ clean.rotation(*angles).T[:, :2]
-    params[0] = min(box[2] / np.ptp(points[:, 0]), box[3] / np.ptp(points[:, 1]))
     return params
 
 
@@ -132,9 +129,9 @@ def never_stops(port, shape, before, delta):
     return False
 
 
-@mistake("schedule", faces="tiny", method="stop")
+@mistake("schedule", faces="stopping", hidden="tiny", method="stop")
 def stops_by_the_mean_change(port, shape, before, delta):
-    return bool(np.sqrt(((shape - before) ** 2).mean()) < 0.1)
+    return bool(np.sqrt(((shape - before) ** 2).mean()) < port.options.convergence_px)
 
 
 @mistake("schedule", faces="tiny", method="stop")
