@@ -1,0 +1,176 @@
+"""The check of a trace: which operation is wrong, from where on, by how much, and by which mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from clnf_engine.checking.catalogue import CATALOGUE
+from clnf_engine.checking.coverage import not_exercised
+from clnf_engine.checking.evidence import Moment, Reference, moments_of, reference_of
+from clnf_engine.checking.findings import CheckFinding, NamedMistake, OperationFinding, Status, Worst
+from clnf_engine.checking.mistakes import Mistake, fitted_factor
+from clnf_engine.checking.naming import Named, effect_px, float32_level, named, worst_landmark
+from clnf_engine.checking.outline import Departure, outline_rows, schedule_departures
+from clnf_engine.checking.rows import Row, rows_of
+from clnf_engine.model import Model
+from clnf_engine.operations import OPERATIONS
+from clnf_engine.trace import Trace
+
+TOLERANCE = 1e-4
+"""Float32 ports stay below 1e-5; the smallest real fault that was seen is 2e-3."""
+
+
+def check_trace(
+    trace: Trace, model: Model, tolerance: float = TOLERANCE, mistakes: Iterable[Mistake] = ()
+) -> CheckFinding:
+    """Recompute every operation of a run from its own inputs, and compare with what it recorded.
+
+    Parameters
+    ----------
+    trace : Trace
+        Of any program; any part of a run.
+    model : Model
+        That it was made with.
+    tolerance : float
+        Largest error that counts as right, in the units of the operations.
+    mistakes : iterable of Mistake
+        To try before those of the catalogue.
+
+    Returns
+    -------
+    CheckFinding
+    """
+    evidence = Evidence.of(trace, model, tolerance)
+    known = (*mistakes, *CATALOGUE)
+    causes = {name: _causes(name, evidence, known) for name in OPERATIONS if evidence.wrong(name)}
+    operations = tuple(_operation(name, evidence, causes) for name in OPERATIONS)
+    return CheckFinding(model.name, tolerance, operations)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """A trace, taken apart: its rows by operation, and the errors of all of them."""
+
+    trace: Trace
+    reference: Reference
+    tolerance: float
+    moments: list[Moment]
+    rows: Mapping[str, Sequence[Row]]
+    errors: Mapping[str, Sequence[float]]
+    departures: tuple[Departure, ...]
+    schedules: int
+
+    @classmethod
+    def of(cls, trace: Trace, model: Model, tolerance: float) -> Evidence:
+        """Take a trace apart."""
+        reference = reference_of(trace, model)
+        moments = moments_of(trace, reference)
+        rows = rows_of(moments, reference) | outline_rows(trace, moments, reference)
+        errors = {name: [max(row.error(reference) - row.slack, 0.0) for row in found] for name, found in rows.items()}
+        departures, schedules = schedule_departures(trace, moments, reference)
+        return cls(trace, reference, tolerance, moments, rows, errors, tuple(departures), schedules)
+
+    def wrong(self, name: str) -> list[int]:
+        """Which rows of an operation fail."""
+        return [k for k, error in enumerate(self.errors.get(name, ())) if not error <= self.tolerance]
+
+
+def _causes(name: str, evidence: Evidence, known: Sequence[Mistake]) -> Named:
+    """The operations at which a wrong value is explained, each with its mistakes; itself with none when none fits."""
+    rows, errors = evidence.rows[name], evidence.errors[name]
+    found = named(rows, errors, evidence.reference, evidence.tolerance, known)
+    if found:
+        return found
+    return {_likeliest(name, evidence): []}
+
+
+def _likeliest(name: str, evidence: Evidence) -> str:
+    """Of the update and the clamp, which share what they give, the one that is wrong."""
+    if name != "clamp":
+        return name
+    for k in evidence.wrong(name):
+        row = evidence.rows[name][k]
+        moved = row.moment.computed("moved", evidence.reference)
+        held = moved != row.right(evidence.reference)
+        if (np.abs(row.recorded - moved)[~held] > 1e-9 * np.maximum(1, np.abs(moved[~held]))).any():
+            return "update"
+    return name
+
+
+def _operation(name: str, evidence: Evidence, causes: Mapping[str, Named]) -> OperationFinding:
+    """What is found of one operation: a failure of its own value, or of a later one that is explained here."""
+    if name == "schedule":
+        return _schedule(evidence)
+    givers = [giver for giver, found in causes.items() if name in found and _primary(found) == name]
+    if givers:
+        return _failure(name, givers[0], evidence, tuple(m for giver in givers for m in causes[giver][name]))
+    source = "clamp" if name == "update" else name
+    rows, errors = evidence.rows.get(source, ()), evidence.errors.get(source, ())
+    if not rows:
+        return OperationFinding(name, Status.NOT_RECORDED, reason=_judged_with(name, evidence))
+    reason = not_exercised(name, rows, evidence.reference)
+    status = Status.NOT_EXERCISED if reason else Status.CONFORMS
+    steps = tuple((row.place, error) for row, error in zip(rows, errors, strict=True))
+    right = [error for error in errors if error <= evidence.tolerance]
+    return OperationFinding(name, status, reason, rows=len(rows), error=max(right, default=None), steps=steps)
+
+
+def _primary(found: Named) -> str:
+    """The operation that a failure is blamed on, of those at which a mistake explains it."""
+    return next(iter(found))
+
+
+def _judged_with(name: str, evidence: Evidence) -> str:
+    """With what later value an operation was judged that a trace does not record."""
+    for later, rows in evidence.rows.items():
+        if rows and name in rows[0].chain:
+            return f"judged with what follows, as far as {later}"
+    return ""
+
+
+def _failure(name: str, giver: str, evidence: Evidence, mistakes: tuple[NamedMistake, ...]) -> OperationFinding:
+    rows, errors, wrong = evidence.rows[giver], evidence.errors[giver], evidence.wrong(giver)
+    reference = evidence.reference
+    k = max(wrong, key=lambda k: errors[k])
+    worst = rows[k]
+    right = worst.right(reference)
+    chain = worst.chain if len(worst.chain) > 1 and giver != "clamp" else ()
+    fitted = None if mistakes else fitted_factor([rows[k] for k in wrong], reference)
+    return OperationFinding(
+        name,
+        Status.FAILS,
+        reason=f"seen in {giver}, judged from {chain[0]} on" if chain else "",
+        first=rows[wrong[0]].place,
+        rows=len(rows),
+        wrong=len(wrong),
+        error=float(errors[k]),
+        float32=float32_level(worst, reference),
+        effect_px=effect_px(worst, reference),
+        mistakes=mistakes,
+        best_factor=None if fitted is None else fitted[0],
+        factor_left=None if fitted is None else fitted[1],
+        steps=tuple((row.place, error) for row, error in zip(rows, errors, strict=True)),
+        worst=Worst(
+            worst.place, worst.recorded, right, worst_landmark(worst.recorded, right, reference.model.n_landmarks)
+        ),
+    )
+
+
+def _schedule(evidence: Evidence) -> OperationFinding:
+    departures = evidence.departures
+    if not evidence.schedules:
+        return OperationFinding("schedule", Status.NOT_RECORDED, reason="the trace is no whole run")
+    if not departures:
+        return OperationFinding("schedule", Status.CONFORMS, rows=evidence.schedules, error=0.0)
+    return OperationFinding(
+        "schedule",
+        Status.FAILS,
+        first=departures[0].step.place,
+        rows=evidence.schedules,
+        wrong=min(sum(d.count for d in departures), evidence.schedules),
+        error=float(len(departures)),
+        mistakes=tuple(NamedMistake(d.name, d.text, 0.0) for d in departures),
+    )
