@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from clnf_engine.checking.catalogue import CATALOGUE
+from clnf_engine.checking.conventions import Convention, conventions_of
 from clnf_engine.checking.coverage import not_exercised
 from clnf_engine.checking.evidence import Moment, Reference, moments_of, reference_of
 from clnf_engine.checking.findings import CheckFinding, NamedMistake, OperationFinding, Status, Worst
 from clnf_engine.checking.mistakes import Mistake, fitted_factor
 from clnf_engine.checking.naming import Named, effect_px, float32_level, named, worst_landmark
 from clnf_engine.checking.outline import Departure, outline_rows, schedule_departures
+from clnf_engine.checking.repair import repair
 from clnf_engine.checking.rows import Row, rows_of
 from clnf_engine.model import Model
 from clnf_engine.operations import OPERATIONS
@@ -43,11 +45,41 @@ def check_trace(
     -------
     CheckFinding
     """
+    if differs := _other_sizes(trace, model):
+        nothing = tuple(OperationFinding(name, Status.NOT_RECORDED) for name in OPERATIONS)
+        return CheckFinding(model.name, tolerance, nothing, model_differs=differs)
+    trace, conventions = conventions_of(trace, lambda other: Evidence.of(other, model, tolerance).failing)
     evidence = Evidence.of(trace, model, tolerance)
     known = (*mistakes, *CATALOGUE)
     causes = {name: _causes(name, evidence, known) for name in OPERATIONS if evidence.wrong(name)}
-    operations = tuple(_operation(name, evidence, causes) for name in OPERATIONS)
-    return CheckFinding(model.name, tolerance, operations)
+    operations = (_operation(name, evidence, causes) for name in OPERATIONS)
+    found = tuple(_with_conventions(operation, conventions) for operation in operations)
+    repaired = repair(trace, evidence.reference, found)
+    return CheckFinding(model.name, tolerance, found, conventions, _other_model(trace, model), repaired)
+
+
+def _with_conventions(operation: OperationFinding, conventions: Sequence[Convention]) -> OperationFinding:
+    """What was found of an operation, and the conventions of the file that show there."""
+    here = tuple(NamedMistake(c.name, c.text, 0.0) for c in conventions if c.operation == operation.name)
+    return replace(operation, mistakes=(*here, *operation.mistakes)) if here else operation
+
+
+def _other_model(trace: Trace, model: Model) -> str:
+    """What says that a trace was made with another model."""
+    told = trace.fingerprint
+    if told and told != model.fingerprint:
+        return f"The trace was made with another model than {model.name}: their fingerprints differ."
+    return _other_sizes(trace, model)
+
+
+def _other_sizes(trace: Trace, model: Model) -> str:
+    modes, landmarks = trace.initial.params.shape[0] - 6, trace.landmarks.shape[0]
+    if modes == model.pdm.n_modes and landmarks == model.n_landmarks:
+        return ""
+    return (
+        f"The trace was made with another model: it has {landmarks} landmarks and {modes} modes, "
+        f"{model.name} {model.n_landmarks} and {model.pdm.n_modes}."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +108,11 @@ class Evidence:
     def wrong(self, name: str) -> list[int]:
         """Which rows of an operation fail."""
         return [k for k, error in enumerate(self.errors.get(name, ())) if not error <= self.tolerance]
+
+    @property
+    def failing(self) -> set[str]:
+        """Operations with a row that fails."""
+        return {name for name in self.rows if self.wrong(name)} | ({"schedule"} if self.departures else set())
 
 
 def _causes(name: str, evidence: Evidence, known: Sequence[Mistake]) -> Named:

@@ -28,6 +28,8 @@ from clnf_engine.units import error
 GIVERS = {row.gives: name for name, row in OPERATIONS.items() if name not in ("init", "project")}
 """Which operation gives a value."""
 
+_ORDER = {name: place for place, name in enumerate(OPERATIONS)}
+
 OF_MAPS = tuple(name for name in ResponseMaps.__dataclass_fields__ if name != "visible")
 """Values that the iterations of a stage share."""
 
@@ -85,8 +87,10 @@ class Reference:
     cache: dict[Any, Any] = field(default_factory=dict)
 
     def under(self, operation: str, hypothesis: Hypothesis) -> Reference:
-        """The same with a hypothesis."""
-        return replace(self, instead={**self.instead, operation: hypothesis}, cache={})
+        """The same with a hypothesis; what comes before its operation need not be computed again."""
+        place = _ORDER[operation]
+        kept = {key: value for key, value in self.cache.items() if _ORDER.get(GIVERS.get(key[1], ""), -1) < place}
+        return replace(self, instead={**self.instead, operation: hypothesis}, cache=kept)
 
 
 def reference_of(trace: Trace, model: Model) -> Reference:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from clnf_engine.checking.conventions import Convention
+from clnf_engine.checking.evidence import Hypothesis
 from clnf_engine.operations import OPERATIONS
 from clnf_engine.steps import Phase, Place
 
@@ -35,11 +37,14 @@ class NamedMistake:
     name, text : str
     error : float
         The largest that it leaves, in the unit of the operation.
+    function : callable of Inputs or None
+        What it puts in the place of the operation.
     """
 
     name: str
     text: str
     error: float
+    function: Hypothesis | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,19 +132,6 @@ class OperationFinding:
             "mistakes": [{"name": m.name, "text": m.text, "error": m.error} for m in self.mistakes],
             "best_factor": self.best_factor,
         }
-
-
-@dataclass(frozen=True)
-class Convention:
-    """A convention of the file that is not that of the format.
-
-    Attributes
-    ----------
-    name, text : str
-    """
-
-    name: str
-    text: str
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,9 @@ from clnf_engine.trace import landmark_distance
 MOST = 12
 """Mistakes that are told of one operation at most."""
 
+MOST_GENERAL = 6
+"""Operations of a chain for which general mistakes are tried."""
+
 Named = dict[str, list[NamedMistake]]
 
 
@@ -72,7 +75,9 @@ def _fitting(
             mistake = with_factor  # noqa: PLW2901
         left = misfit(mistake, rows, reference, tolerance)
         if left is not None:
-            found.setdefault(mistake.operation, []).append(NamedMistake(mistake.name, mistake.text, left))
+            found.setdefault(mistake.operation, []).append(
+                NamedMistake(mistake.name, mistake.text, left, mistake.function)
+            )
     return found
 
 
@@ -80,6 +85,8 @@ def _candidates(
     chain: Sequence[str], rows: Sequence[Row], reference: Reference, known: Sequence[Mistake]
 ) -> Iterator[Mistake]:
     yield from (mistake for mistake in known if mistake.operation in chain)
+    if len(chain) > MOST_GENERAL:
+        return  # what is known by name is tried along a whole chain, what is made up only along a short one
     for operation in reversed(chain):
         yield from general(operation, rows, reference)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from clnf_engine import __version__
-from clnf_engine.commandline import diagnosis, tracking, training
+from clnf_engine.commandline import checking, diagnosis, tracking, training
 from clnf_engine.commandline.arguments import (
     BROKEN_PIPE,
     DONE,
@@ -120,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--format", choices=("text", "json"), default="text", help="of the description (text)")
 
     diagnosis.add_commands(commands)
+    checking.add_commands(commands)
     tracking.add_commands(commands)
     training.add_commands(commands)
     return parser
