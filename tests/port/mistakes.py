@@ -18,7 +18,7 @@ PAIRS = (
     ("init_at_the_box_centre", "delta_damped"),
     ("reg_not_adapted", "jacobian_by_euler_angles"),
     ("shift_always", "table_index_truncated"),
-    ("ncc_without_subtracting_the_mean", "image_shift_turned_the_other_way"),
+    ("ncc_with_the_sample_deviation", "image_shift_turned_the_other_way"),
     ("similarity_by_least_squares", "hessian_with_the_variances"),
     ("confidences_always", "likelihood_summed"),
 )

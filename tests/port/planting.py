@@ -6,12 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from clnf_engine import FitOptions, Model
-
-from .port import Port
-
 Function = Callable[..., Any]
 
 
@@ -40,8 +34,6 @@ class Mistake:
 
 
 MISTAKES: dict[str, Mistake] = {}
-_matrices: dict[int, dict[tuple[int, ...], np.ndarray]] = {}
-"""Sigma of every expert, of each model: ports without a mistake there need not invert it again."""
 
 
 def plant(name: str, operations: str, faces: str = "tiny grace", hidden: str = "", **replaced: Function) -> None:
@@ -60,15 +52,3 @@ def mistake(operations: str, method: str = "", faces: str = "tiny grace", hidden
         return function
 
     return planted
-
-
-def faulty(names: tuple[str, ...], model: Model, options: FitOptions, dtype: Any = np.float64) -> Port:
-    """A port with mistakes; those of a pair replace different methods."""
-    port = Port(model, options, dtype)
-    if all("sigma_matrix" not in MISTAKES[name].replaced for name in names):
-        port.matrices = _matrices.setdefault(id(model), port.matrices)
-    for name in names:
-        for method, function in MISTAKES[name].replaced.items():
-            assert method not in vars(port), f"{names} replace {method} twice"
-            setattr(port, method, function.__get__(port))
-    return port

@@ -12,11 +12,26 @@ import numpy as np
 from clnf_engine import FitOptions, Model, ResponseMaps, Step, Trace
 
 from .faces import FACES
-from .planting import faulty
+from .mistakes import MISTAKES
+from .port import Port
 
 BARE = ("phase", "params", "landmarks", "stage", "iteration", "success", "message")
 """What a step has that records nothing but where it is."""
 MAPS = ("neuron_ncc", "neuron_output", "raw", "after_sigma", "shifted", "final")
+_matrices: dict[int, dict[tuple[int, ...], np.ndarray]] = {}
+"""Sigma of every expert, of each model: ports without a mistake there need not invert it again."""
+
+
+def faulty(names: tuple[str, ...], model: Model, options: FitOptions, dtype: Any = np.float64) -> Port:
+    """A port with mistakes; those of a pair replace different methods."""
+    port = Port(model, options, dtype)
+    if all("sigma_matrix" not in MISTAKES[name].replaced for name in names):
+        port.matrices = _matrices.setdefault(id(model), port.matrices)
+    for name in names:
+        for method, function in MISTAKES[name].replaced.items():
+            assert method not in vars(port), f"{names} replace {method} twice"
+            setattr(port, method, function.__get__(port))
+    return port
 
 
 @lru_cache(maxsize=24)  # a trace takes two megabytes
