@@ -45,12 +45,16 @@ def check_trace(
     -------
     CheckFinding
     """
+    with np.errstate(all="ignore"):  # a trace of another program may hold anything
+        return _checked(trace, model, tolerance, (*mistakes, *CATALOGUE))
+
+
+def _checked(trace: Trace, model: Model, tolerance: float, known: Sequence[Mistake]) -> CheckFinding:
     if differs := _other_sizes(trace, model):
         nothing = tuple(OperationFinding(name, Status.NOT_RECORDED) for name in OPERATIONS)
         return CheckFinding(model.name, tolerance, nothing, model_differs=differs)
     trace, conventions = conventions_of(trace, lambda other: Evidence.of(other, model, tolerance).failing)
     evidence = Evidence.of(trace, model, tolerance)
-    known = (*mistakes, *CATALOGUE)
     causes = {name: _causes(name, evidence, known) for name in OPERATIONS if evidence.wrong(name)}
     operations = (_operation(name, evidence, causes) for name in OPERATIONS)
     found = tuple(_with_conventions(operation, conventions) for operation in operations)

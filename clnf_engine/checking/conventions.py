@@ -50,7 +50,7 @@ def conventions_of(trace: Trace, failing: Callable[[Trace], set[str]]) -> tuple[
     """
     found: list[Convention] = []
     for convention in COUNTED:
-        converted = convention.convert(trace)
+        converted = _converted(convention, trace)
         if converted is not None:
             trace = converted
             found.append(convention)
@@ -64,13 +64,20 @@ def conventions_of(trace: Trace, failing: Callable[[Trace], set[str]]) -> tuple[
     return trace, tuple(found)
 
 
+def _converted(convention: Convention, trace: Trace) -> Trace | None:
+    try:
+        return convention.convert(trace)
+    except (ArithmeticError, LookupError, ValueError):  # arrays of other shapes
+        return None
+
+
 def _better(
     trace: Trace, now: set[str], failing: Callable[[Trace], set[str]], found: list[Convention]
 ) -> Iterator[tuple[Convention, Trace, set[str]]]:
     for convention in CONVERTED:
         if convention.operation not in now or convention in found:
             continue
-        converted = convention.convert(trace)
+        converted = _converted(convention, trace)
         if converted is not None and (left := failing(converted)) < now:
             yield convention, converted, left
 

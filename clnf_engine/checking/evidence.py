@@ -120,6 +120,7 @@ class Moment:
     ) -> None:
         self.step, self.before, self.stage, self.maps, self.context = step, before, stage, maps, context
         self.recorded = _recorded(step, before)
+        self.flat: Array | None = None
 
     @property
     def iterates(self) -> bool:
@@ -171,16 +172,17 @@ class Moment:
             arguments = [read(name) for name in OPERATIONS[operation].reads]
             if any(argument is None for argument in arguments):
                 raise Missing(operation)
-            with np.errstate(all="ignore"):  # a trace of another program may hold anything
+            try:
                 return reference.functions[operation](*arguments)
+            except Exception as error:  # a trace of another program may hold anything
+                raise Missing(operation) from error
 
         hypothesis = reference.instead.get(operation)
         if hypothesis is None:
             return right()
-        with np.errstate(all="ignore"):
-            return hypothesis(
-                Inputs(read, right, {**self.context, "moment": self, "reference": reference, "operation": operation})
-            )
+        return hypothesis(
+            Inputs(read, right, {**self.context, "moment": self, "reference": reference, "operation": operation})
+        )
 
     def chain(self, operation: str, reference: Reference) -> tuple[str, ...]:
         """The operations from recorded values to this one, in order, this one last."""
@@ -362,13 +364,18 @@ def error_of(name: str, recorded: Any, right: Any, moment: Moment, reference: Re
 def flat_landmarks(moment: Moment, reference: Reference) -> Array:
     """Landmarks with a patch that is flat but for rounding, where programs differ in what they do; (n,) bool."""
     maps = moment.maps or moment
-    plain = replace(reference, instead={}, cache={})
+    if maps.flat is None:
+        maps.flat = _flat(maps, replace(reference, instead={}, cache={}))
+    return maps.flat
+
+
+def _flat(maps: Moment, reference: Reference) -> Array:
     try:
-        area = maps.value("area", plain)
+        area = maps.value("area", reference)
     except Missing:
         return np.zeros(reference.model.n_landmarks, dtype=bool)
-    support = maps.constants(plain)["support"]
-    patches = sliding_window_view(area, support, axis=(1, 2))
+    height, width = maps.constants(reference)["support"]
     # The largest minus the smallest grey level bounds the deviation, at a fraction of its cost.
-    spread = patches.max(axis=(3, 4)) - patches.min(axis=(3, 4))
-    return np.asarray((spread < 4 * FLAT_STD).any(axis=(1, 2)))
+    rows = sliding_window_view(area, height, axis=1)
+    high, low = (sliding_window_view(ends, width, axis=2) for ends in (rows.max(axis=-1), rows.min(axis=-1)))
+    return np.asarray((high.max(axis=-1) - low.min(axis=-1) < 4 * FLAT_STD).any(axis=(1, 2)))

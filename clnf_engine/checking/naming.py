@@ -53,6 +53,8 @@ def named(
             found = _fitting(some, reference, tolerance, known)
             if found:
                 return {name: [replace(m, text=f"{m.text}, {where} only") for m in ms] for name, ms in found.items()}
+    if len(rows[0].chain) > MOST_GENERAL:
+        return {}
     return _fitting(worst_first, reference, tolerance, known, scaled=True)
 
 

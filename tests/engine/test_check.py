@@ -214,6 +214,17 @@ def test_what_is_nan_is_left_out() -> None:
     assert check_trace(replace(trace, steps=tuple(steps)), tiny_model()).conforms
 
 
+def test_arrays_that_hold_anything_fail_and_raise_nothing() -> None:
+    trace = run()
+    place = next(k for k, step in enumerate(trace.steps) if step.delta is not None)
+    step = trace.steps[place]
+    params = step.params.copy()
+    params[4] = np.inf
+    odd = replace(step, params=params, jacobian=step.jacobian[:-1], delta=step.delta * 1e300)
+    found = check_trace(replace(trace, steps=(*trace.steps[:place], odd, *trace.steps[place + 1 :])), tiny_model())
+    assert {"jacobian", "delta"} <= {o.name for o in found.failing}
+
+
 def test_another_model_is_said_first() -> None:
     found = check_trace(run(), micro_model())
     assert not found.checked and found.verdict.startswith("The trace was made with another model: it has 68 landmarks")
