@@ -16,7 +16,6 @@ from queue import Empty, Queue
 from types import TracebackType
 
 from clnf_engine.errors import FileError, VideoFileError
-from clnf_engine.io.clip import Clip
 from clnf_engine.io.frames import Develop, Folder, Frame, Reader
 
 CACHE_BYTES = 1 << 27
@@ -43,7 +42,11 @@ def open_video(path: str | os.PathLike[str]) -> VideoSource:
         When there is no such file, or no frame in it.
     """
     path = Path(path)
-    return VideoSource(path, Folder(path) if path.is_dir() else Clip(path))
+    if path.is_dir():
+        return VideoSource(path, Folder(path))
+    from clnf_engine.io.clip import Clip
+
+    return VideoSource(path, Clip(path))
 
 
 class VideoSource:

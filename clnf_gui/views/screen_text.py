@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QPainter
+from PySide6.QtGui import QPainter, QStaticText
 
 
 class ScreenText(pg.GraphicsObject):
@@ -40,7 +41,17 @@ class ScreenText(pg.GraphicsObject):
 
 def draw_outlined(painter: QPainter, texts: Sequence[tuple[QPointF, str]]) -> None:
     """Draw texts in white with a dark edge, to be read on any photo or map."""
+    rise = QPointF(0.0, -painter.fontMetrics().ascent())  # static texts are placed by their top
+    known = [(at + rise, _static(text, painter.font().pixelSize())) for at, text in texts]
     for colour, aside in ((Qt.GlobalColor.black, QPointF(0.8, 0.8)), (Qt.GlobalColor.white, QPointF())):
         painter.setPen(colour)
-        for at, text in texts:
-            painter.drawText(at + aside, text)
+        for at, text in known:
+            painter.drawStaticText(at + aside, text)
+
+
+@lru_cache(maxsize=1024)
+def _static(text: str, _: int) -> QStaticText:
+    """A text whose layout is kept, of which there is one for every size of the font."""
+    static = QStaticText(text)
+    static.setTextFormat(Qt.TextFormat.PlainText)
+    return static
