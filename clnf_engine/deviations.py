@@ -19,7 +19,7 @@ from clnf_engine.arrays import Array, DType, Floats, read_only
 from clnf_engine.mean_shift import likelihoods_at
 from clnf_engine.nu_rlms import without_hidden_rows
 from clnf_engine.options import FitOptions, option_defaults
-from clnf_engine.pdm import PDM, RIGID, euler_angles, rotation_matrix
+from clnf_engine.pdm import PDM, euler_angles, rotation_matrix, unposed_shape
 from clnf_engine.response import unrounded_areas
 from clnf_engine.schedule import Schedule
 from clnf_engine.steps import Phase
@@ -89,7 +89,7 @@ def forward_difference_columns(pdm: PDM, params: Floats) -> Floats:
     (2n, 3) float64
         ``s·(R(euler + h·e_k) − R(euler))/h·X`` with R in float32, image px per radian.
     """
-    shape = (pdm.mean + pdm.modes @ params[RIGID:]).reshape(3, -1)
+    shape = unposed_shape(pdm, params)
     here = rotation_matrix(params[1:4]).astype(np.float32)
     columns = []
     for k in range(3):

@@ -115,8 +115,24 @@ def _pose(pdm: PDM, params: bytes) -> tuple[Floats, Floats]:
     Landmarks, Jacobian and update all need them at the same parameters; the cache makes them once.
     """
     values = np.frombuffer(params)
-    shape = (pdm.mean + pdm.modes @ values[RIGID:]).reshape(3, -1)
-    return _rotation(*values[1:4].tolist()), read_only(shape)
+    return _rotation(*values[1:4].tolist()), read_only(unposed_shape(pdm, values))
+
+
+def unposed_shape(pdm: PDM, params: Floats) -> Floats:
+    """The 3D shape ``X = mean + Φ·q``, neither turned nor moved.
+
+    Parameters
+    ----------
+    pdm : PDM
+    params : (6 + m,) float64
+        Only the shape coefficients count.
+
+    Returns
+    -------
+    (3, n) float64
+        Model units.
+    """
+    return (pdm.mean + pdm.modes @ params[RIGID:]).reshape(3, -1)
 
 
 def landmarks(pdm: PDM, params: Floats) -> Floats:

@@ -15,7 +15,7 @@ from clnf_engine.caches import cached_with_owner
 from clnf_engine.checking.evidence import Inputs
 from clnf_engine.checking.known import Known, on
 from clnf_engine.nu_rlms import without_hidden_rows
-from clnf_engine.pdm import PDM, RIGID, euler_angles, jacobian, rotation_matrix, update
+from clnf_engine.pdm import PDM, RIGID, euler_angles, jacobian, rotation_matrix, unposed_shape, update
 
 KNOWN = Known()
 
@@ -95,14 +95,14 @@ def _transposed(angles: Floats) -> Floats:
 
 def projected(pdm: PDM, params: Floats, rotation: Floats) -> Floats:
     """Landmarks of parameters whose rotation is another, (n, 2)."""
-    shape = (pdm.mean + pdm.modes @ params[RIGID:]).reshape(3, -1)
+    shape = unposed_shape(pdm, params)
     return np.asarray(params[0] * (rotation[:2] @ shape).T + params[4:6])
 
 
 def jacobian_of(v: Inputs, rotation: Floats, left: bool = False) -> Array:
     """The Jacobian at a rotation, of small rotations multiplied from the right or from the left."""
     pdm, params = v.pdm, v.params_before
-    shape = (pdm.mean + pdm.modes @ params[RIGID:]).reshape(3, -1)
+    shape = unposed_shape(pdm, params)
     jac = jacobian(pdm, params, rigid=v.rigid).copy()
     jac[:, 0] = (rotation[:2] @ shape).ravel()
     for k in range(3):

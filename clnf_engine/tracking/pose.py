@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from clnf_engine.arrays import Floats, read_only
-from clnf_engine.pdm import PDM, euler_angles, rotation_matrix
+from clnf_engine.pdm import PDM, euler_angles, rotation_matrix, unposed_shape
 
 _FOCAL_LENGTH = 500.0
 """Of a camera nobody knows, px at 640×480; OpenFace's assumption."""
@@ -38,7 +38,7 @@ def head_pose(pdm: PDM, params: Floats, points: Floats, size: tuple[int, int]) -
     focal = _FOCAL_LENGTH * (width / 640 + height / 480) / 2
     centre = np.array([width / 2, height / 2])
     camera = np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1]])
-    shape = np.ascontiguousarray((pdm.mean + pdm.modes @ params[6:]).reshape(3, -1).T)
+    shape = np.ascontiguousarray(unposed_shape(pdm, params).T)
     rotation = cv2.Rodrigues(rotation_matrix(params[1:4]))[0]
     translation = np.array([*(params[4:6] - centre) / params[0], focal / params[0]])
     _, rotation, translation = cv2.solvePnP(
