@@ -8,19 +8,16 @@ C++ takes 29.2 units.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import time
 from collections import defaultdict
 from dataclasses import replace
 
-import matplotlib.cbook
 import numpy as np
-from timing import calibration_ms, default_model, median_cpu_ms
+from timing import calibration_ms, median_cpu_ms, model_and_photo
 
-from clnf_engine import FitOptions, Phase, Precision, fit, fit_steps, initials_from_detector, load_model
-from clnf_engine.io.images import read_image
+from clnf_engine import FitOptions, Phase, Precision, fit, fit_steps, load_model
 
 _CPP_UNITS = 29.2
 _REPEATS = 60
@@ -42,15 +39,8 @@ def _split(image: np.ndarray, model: object, initial: object, options: FitOption
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=default_model())
-    parser.add_argument("--image", default=str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
-    arguments = parser.parse_args()
-    if not arguments.model:
-        sys.exit("no model: give one by --model")
+    arguments, model, image, initial = model_and_photo(__doc__)
     load_ms = median_cpu_ms(lambda: load_model(arguments.model), repeats=10)
-    model, image = load_model(arguments.model), read_image(arguments.image).gray
-    initial = initials_from_detector(model, image)[0]
     unit = calibration_ms()
     print(f"model {model.name}: loaded in {load_ms:.0f} ms; calibration {unit:.3f} ms a unit")
     for precision in Precision:

@@ -7,18 +7,14 @@ Milliseconds of CPU on one thread. A default fit drops nothing; a long one with 
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
 
-import matplotlib.cbook
 import numpy as np
-from timing import default_model, median_cpu_ms
+from timing import median_cpu_ms, model_and_photo
 
-from clnf_engine import FitOptions, Recording, fit_steps, initials_from_detector, load_model
-from clnf_engine.io.images import read_image
+from clnf_engine import FitOptions, Recording, fit_steps
 
 _MEGABYTE = 1 << 20
 _RUNS = {
@@ -29,14 +25,7 @@ _RUNS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=default_model())
-    parser.add_argument("--image", default=str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
-    arguments = parser.parse_args()
-    if not arguments.model:
-        sys.exit("no model: give one by --model")
-    model, image = load_model(arguments.model), read_image(arguments.image).gray
-    initial = initials_from_detector(model, image)[0]
+    _, model, image, initial = model_and_photo(__doc__)
     for name, options in _RUNS.items():
         steps = tuple(fit_steps(image, model, initial, options))
 

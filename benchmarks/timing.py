@@ -1,14 +1,19 @@
-"""What the benchmarks share: medians of CPU time on one thread, and a calibration to compare machines by."""
+"""What the benchmarks share: a model and a photo, medians of CPU time on one thread, and a unit of machines' speed."""
 
 from __future__ import annotations
 
+import argparse
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib.cbook
 import numpy as np
 
+from clnf_engine import Initial, Model, initials_from_detector, load_model
+from clnf_engine.io.images import read_image
 from clnf_engine.library import shipped_models
 
 
@@ -17,6 +22,18 @@ def default_model() -> str:
     shared = Path(os.environ.get("CLNF_SHARED") or Path(__file__).resolve().parents[2] / "shared")
     openface = shared / "openface" / "main_clnf_general.txt"
     return str(openface) if openface.is_file() else next(iter(shipped_models()), "")
+
+
+def model_and_photo(description: str) -> tuple[argparse.Namespace, Model, np.ndarray, Initial]:
+    """The arguments ``--model`` and ``--image``, what they name, and the start at the largest face."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--model", default=default_model())
+    parser.add_argument("--image", default=str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
+    arguments = parser.parse_args()
+    if not arguments.model:
+        sys.exit("no model: give one by --model")
+    model, image = load_model(arguments.model), read_image(arguments.image).gray
+    return arguments, model, image, initials_from_detector(model, image)[0]
 
 
 def median_cpu_ms(work: Callable[[], object], repeats: int = 50) -> float:

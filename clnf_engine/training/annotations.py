@@ -15,6 +15,7 @@ from clnf_engine.errors import ClnfError, LandmarkFileError
 from clnf_engine.ibug68 import N_LANDMARKS, eye_distance
 from clnf_engine.io.images import read_image
 from clnf_engine.io.landmarks import read_pts
+from clnf_engine.model import Model
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 """Kinds of image looked for beside a ``.pts`` file, in this order."""
@@ -119,6 +120,18 @@ def select(faces: Sequence[Face], names: Sequence[str]) -> tuple[Face, ...]:
     if missing:
         raise ClnfError(f"{len(missing)} of the faces asked for are not there; first: {missing[0]}")
     return tuple(face for face in faces if face.name in set(names))
+
+
+def expect_same_landmarks(model: Model) -> None:
+    """Raise when a model cannot be compared with annotated faces.
+
+    Raises
+    ------
+    ClnfError
+        When the model has another number of landmarks.
+    """
+    if model.n_landmarks != N_LANDMARKS:
+        raise ClnfError(f"{model.name} has {model.n_landmarks} landmarks; the faces have {N_LANDMARKS}")
 
 
 def _read_face(file: Path) -> Face:

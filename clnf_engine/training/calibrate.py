@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 from clnf_engine.accuracy import accuracy
 from clnf_engine.arrays import Floats, read_only
 from clnf_engine.calibration import Calibration, skipped_stage
-from clnf_engine.errors import ClnfError
 from clnf_engine.fitting import fit
-from clnf_engine.ibug68 import N_LANDMARKS
 from clnf_engine.initial import box_around, initial_from_box, perturbed
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
 from clnf_engine.trace import Trace
-from clnf_engine.training.annotations import Face
+from clnf_engine.training.annotations import Face, expect_same_landmarks
 
 ERROR_LIMIT = 8.0
 """Mean error below which a fit has worked, % of the outer-eye distance; few fits end near it."""
@@ -71,8 +69,7 @@ def calibrate(
     ClnfError
         When the model has another number of landmarks or an image cannot be read.
     """
-    if model.n_landmarks != N_LANDMARKS:
-        raise ClnfError(f"{model.name} has {model.n_landmarks} landmarks; the faces have {N_LANDMARKS}")
+    expect_same_landmarks(model)
     options = options or FitOptions()
     worked: list[float] = []
     failed: list[float] = []

@@ -17,14 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine.accuracy import Accuracy, accuracy
-from clnf_engine.errors import ClnfError
 from clnf_engine.fitting import fit
-from clnf_engine.ibug68 import N_LANDMARKS, REGIONS
+from clnf_engine.ibug68 import REGIONS
 from clnf_engine.initial import Initial, box_around, detected_at, initial_from_box, perturbed
 from clnf_engine.io.files import atomic_write
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
-from clnf_engine.training.annotations import Face
+from clnf_engine.training.annotations import Face, expect_same_landmarks
 
 LIMITS = (5.0, 8.0)
 """Errors, % of the outer-eye distance, for which the share of faces below them is told."""
@@ -150,8 +149,7 @@ def evaluate(
     ClnfError
         When the model has another number of landmarks or an image cannot be read.
     """
-    if model.n_landmarks != N_LANDMARKS:
-        raise ClnfError(f"{model.name} has {model.n_landmarks} landmarks; the faces have {N_LANDMARKS}")
+    expect_same_landmarks(model)
     return Evaluation(tuple(_face_error(face, model, options, start, seed) for face in faces))
 
 

@@ -8,19 +8,19 @@ import sys
 from pathlib import Path
 
 import cv2
-import matplotlib.cbook
 import numpy as np
 import pytest
 
 from clnf_engine import Phase, Trace, fit, initials_from_detector, load_model, preset
 from clnf_engine.ibug68 import mirrored
-from clnf_engine.io.images import read_image
 from clnf_engine.model import Model
 from clnf_engine.moments import response_maps
 from clnf_engine.operations import Functions
 from clnf_engine.sigma import sigma_matrices
 from clnf_engine.training.annotations import read_annotations, select
 from clnf_engine.training.evaluate import Start, evaluate
+
+from .portrait import grace_hopper
 
 PHOTOS = ("grace_hopper", "astronaut")
 
@@ -32,7 +32,7 @@ def model() -> Model:
 
 def photo(name: str) -> np.ndarray:
     if name == "grace_hopper":
-        return read_image(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)).gray
+        return grace_hopper()
     data = pytest.importorskip("skimage.data", reason="scikit-image is in the test extra")
     return cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY)
 

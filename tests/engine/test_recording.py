@@ -11,7 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import matplotlib.cbook
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -31,12 +30,12 @@ from clnf_engine.documents import run_document
 from clnf_engine.errors import ClnfError, TraceFileError
 from clnf_engine.initial import initials_from_detector
 from clnf_engine.io import trace_file
-from clnf_engine.io.images import read_image
 from clnf_engine.shelf import maps_bytes
 from clnf_engine.steps import LARGE, ResponseMaps, numbered_maps, numbers_of, without_large
 from clnf_engine.stops import firings, parse_stop
 from clnf_engine.trace import first_divergence
 
+from .portrait import grace_hopper
 from .tiny_model import SUPPORT, start, tiny_image, tiny_model, with_experts
 from .trace_tools import assert_same
 
@@ -203,7 +202,7 @@ def test_any_options_and_any_budget(
 @pytest.fixture(scope="module", params=["portrait68", "openface"])
 def portrait(request: pytest.FixtureRequest) -> tuple[NDArray[np.uint8], Model, Initial]:
     model = load_model() if request.param == "portrait68" else request.getfixturevalue("openface_model")
-    image = read_image(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)).gray
+    image = grace_hopper()
     return image, model, initials_from_detector(model, image)[0]
 
 

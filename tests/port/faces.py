@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-import matplotlib.cbook
 import numpy as np
+from engine.portrait import grace_hopper
 from engine.tiny_model import start, tiny_image, tiny_model
 
 from clnf_engine import Initial, Model, initial_from_box, load_model
-from clnf_engine.io.images import read_image
 
 LEFT = (0.05, 0.4, -0.1)
 """A head turned so far that the tiny model's second view is nearest, which does not see ten landmarks."""
@@ -33,11 +32,6 @@ class Face:
     @property
     def initial(self) -> Initial:
         return initial_from_box(self.model(), self.box, self.angles)
-
-
-@cache
-def grace_hopper() -> np.ndarray:
-    return read_image(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)).gray
 
 
 @cache

@@ -6,16 +6,15 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import matplotlib.cbook
 import numpy as np
 import pytest
 
-from clnf_engine import FitOptions, Model, Trace, fit, initial_from_box, initials_from_detector, load_model
+from clnf_engine import FitOptions, Model, Trace, fit, initial_from_box, load_model
 from clnf_engine.diagnostics.starts import ELSEWHERE_PX, GAIN, MOVES, ROLLS, Move, Start, StartsFinding, starts
 from clnf_engine.initial import moved
 from clnf_engine.io.images import read_image
 
+from ..portrait import turned_portrait
 from ..tiny_model import start, tiny_image, tiny_model
 from .lab_tools import no_stage, run
 
@@ -119,15 +118,8 @@ def test_failed_fits_come_last_and_without_any_it_cannot_be_told() -> None:
 
 def test_a_portrait_turned_by_30_degrees_is_found_by_the_model_that_ships() -> None:
     model = load_model()
-    gray = read_image(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)).gray
-    initial = initials_from_detector(model, gray)[0]
-    height, width = gray.shape
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), 30, 1)
-    turned = cv2.warpAffine(gray, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
-    truth = fit(gray, model, initial).landmarks @ turn[:, :2].T + turn[:, 2]
-    x, y, w, h = initial.box
-    centre = turn @ (x + w / 2, y + h / 2, 1)
-    trace = fit(turned, model, initial_from_box(model, (*(centre - (w / 2, h / 2)), w, h)))
+    turned, initial, truth = turned_portrait(model, 30)
+    trace = fit(turned, model, initial)
     assert np.linalg.norm(trace.landmarks - truth, axis=1).mean() > 20
     found = starts(trace, model)
     assert found.answer is True and found.verdict.startswith("Yes: turned by −30°")

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
-import matplotlib.cbook
 import numpy as np
 import pytest
 
 from clnf_engine import FitOptions, fit, initial_from_box, initials_from_detector, load_model
 from clnf_engine.accuracy import accuracy
 from clnf_engine.calibration import FEWEST, judge
-from clnf_engine.io.images import read_image
 from clnf_engine.training import calibrate as module
 from clnf_engine.training.annotations import read_annotations, select
 from clnf_engine.training.calibrate import ERROR_LIMIT, SIZES, STARTS, calibrate
 
+from ..portrait import grace_hopper, turned_portrait
 from .drawn_faces import write_faces
 
 
@@ -51,7 +49,7 @@ def test_the_shipped_model_tells_a_fit_that_worked_from_one_that_did_not() -> No
     model = load_model()
     assert model.calibration is not None and model.calibration.held_out
     assert min(len(model.calibration.worked), len(model.calibration.failed)) > 10 * FEWEST
-    gray = read_image(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)).gray
+    gray = grace_hopper()
     initial = initials_from_detector(model, gray)[0]
     good = fit(gray, model, initial)
     assert judge(good.steps, model, good.options).failed is False
@@ -78,14 +76,7 @@ def test_the_shipped_calibration_holds_for_faces_it_was_not_made_from(shared: Pa
 
 def test_turned_photo_is_known_to_have_failed() -> None:
     model = load_model()
-    gray = read_image(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)).gray
-    initial = initials_from_detector(model, gray)[0]
-    height, width = gray.shape
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), 50, 1)
-    turned = cv2.warpAffine(gray, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
-    x, y, w, h = initial.box
-    centre = turn @ (x + w / 2, y + h / 2, 1)
-    trace = fit(turned, model, initial_from_box(model, (*(centre - (w / 2, h / 2)), w, h)))
-    truth = fit(gray, model, initial).landmarks @ turn[:, :2].T + turn[:, 2]
+    turned, initial, truth = turned_portrait(model, 50)
+    trace = fit(turned, model, initial)
     assert accuracy(trace.landmarks, truth).mean_percent > 20
     assert judge(trace.steps, model, trace.options).failed is True
