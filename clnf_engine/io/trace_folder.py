@@ -26,6 +26,8 @@ LINES = "trace.jsonl"
 _MAX_LINE = 1 << 24
 """Bytes of a line; larger arrays belong into files of their own."""
 
+_MAX_OFFSET = 1 << 48
+
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}(/[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199})?")
 _NPY_MAGIC = b"\x93NUMPY"
 _MAX_DIMENSIONS = 4
@@ -140,8 +142,11 @@ class _Reader:
         return entry
 
     def _take(self, entry: dict[str, Any], last: bool, records: Records, declared: bool) -> None:
-        """Add the step of a line."""
+        """Add the step of a line, or what a line adds to the step before it."""
         place, said = self._place[0], records.said
+        if entry.get("more") is True:
+            self._add_more(entry, last, records)
+            return
         stage = entry.get("stage")
         if not isinstance(entry.get("phase"), str) or not (stage is None or type(stage) in (int, dict)):
             raise ValueError(f"{place}: expected a phase, and a stage that is a number or an object")
@@ -154,13 +159,7 @@ class _Reader:
             records.stages.setdefault(stage, {})
         values, maps = _flat(entry, place)
         record = Record(place, {key: value for key, value in entry.items() if key in ENTRY_KEYS}, {})
-        for name, value in values.items():
-            if name in NUMBERS:
-                record.values[name] = _number(place, name, value)
-            elif name in ROWS:
-                self._put(record.values, name, value, last, records)
-            else:
-                said.say(f"{short(name)} is not known and left out")
+        self._put_values(record, values, last, records)
         if maps:
             number = len(records.maps)
             group: dict[str, Array] = {}
@@ -175,6 +174,28 @@ class _Reader:
             record.maps = self._maps_of.get(record.entry.get("stage"))
         record.entry = {key: value for key, value in record.entry.items() if key != "responses"}
         records.steps.append(record)
+
+    def _add_more(self, entry: dict[str, Any], last: bool, records: Records) -> None:
+        """Add to the last step what its program knew only later."""
+        place = self._place[0]
+        if not records.steps:
+            raise ValueError(f"{place} has more, but there is no step before it")
+        values, maps = _flat({key: value for key, value in entry.items() if key != "more"}, place)
+        if maps or {"phase", "stage", "iteration"} & entry.keys():
+            raise ValueError(f"{place} has more of a step; expected values, converged, success or a message")
+        record = records.steps[-1]
+        later = ENTRY_KEYS & entry.keys()
+        record.entry = {**record.entry, **{key: entry[key] for key in later}}
+        self._put_values(record, values, last, records)
+
+    def _put_values(self, record: Record, values: Mapping[str, Any], last: bool, records: Records) -> None:
+        for name, value in values.items():
+            if name in NUMBERS:
+                record.values[name] = _number(self._place[0], name, value)
+            elif name in ROWS:
+                self._put(record.values, name, value, last, records)
+            else:
+                records.said.say(f"{short(name)} is not known and left out")
 
     def _put(self, into: dict[str, Array], name: str, value: Any, last: bool, records: Records) -> None:
         if value is None:
@@ -247,12 +268,15 @@ class _Reader:
             raise ValueError(f"{where}: {name} is not a file")
         return path
 
-    def _bytes(self, name: str) -> bytes:
+    def _bytes(self, name: str, part: tuple[int, int] | None = None) -> bytes:
+        """What a file of the folder holds: all, or the part of an offset and a size, as far as it is there."""
         path = self._file(name)
-        size = path.stat().st_size
+        offset, size = part or (0, path.stat().st_size)
         if size > self._left:
             raise ValueError(f"{self._place[0]}: {name} holds {size} bytes; expected at most {MAX_BYTES} in all")
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            file.seek(offset)
+            return file.read(size)
 
     def _npy(self, name: str, file: str) -> Array:
         data = self._bytes(file)
@@ -270,7 +294,10 @@ class _Reader:
             raise ValueError(f"{self._place[0]}: {file} holds no plain array of numbers")
         shape = [int(size) for size in found[3].replace(" ", "").split(",") if size]
         order = "F" if found[2] == "True" else "C"
-        return self._from_bytes(file, data[head + length :], found[1], shape, order)
+        data = data[head + length :]
+        kind = self._dtype(file, found[1], shape)
+        self._expect(file, len(data), math.prod(shape) * kind.itemsize)
+        return read_only(np.frombuffer(data, kind).reshape(shape, order=order))  # type: ignore[call-overload]
 
     def _raw_file(self, name: str, value: Mapping[str, Any]) -> Array:
         shape, dtype, order = value.get("shape"), value.get("dtype"), value.get("order", "C")
@@ -280,25 +307,33 @@ class _Reader:
                 f"{self._place[0]}: {name} names a file without a dtype such as '<f4', a shape, or an order C or F"
             )
         assert isinstance(shape, list)
-        return self._from_bytes(value["file"], self._bytes(value["file"]), dtype, shape, str(order))
+        file, offset = value["file"], value.get("offset")
+        if offset is not None and (type(offset) is not int or not 0 <= offset <= _MAX_OFFSET):
+            raise ValueError(f"{self._place[0]}: {name} has offset {short(offset)}; expected a place in its file")
+        kind = self._dtype(file, dtype, shape)
+        size = math.prod(shape) * kind.itemsize
+        data = self._bytes(file, None if offset is None else (offset, size))
+        self._expect(file, len(data), size)
+        return read_only(np.frombuffer(data, kind).reshape(shape, order=order))
 
-    def _from_bytes(self, file: str, data: bytes, dtype: str, shape: list[int], order: Any) -> Array:
+    def _dtype(self, file: str, dtype: str, shape: list[int]) -> np.dtype[Any]:
+        """A dtype of numbers, for an array of few dimensions."""
         if not re.fullmatch(r"[<>|=]?[fiub]\d{1,2}|float(16|32|64)|u?int(8|16|32|64)|bool", dtype):
             raise ValueError(f"{self._place[0]}: {file} has dtype {short(dtype)}; expected numbers such as '<f4'")
-        try:
-            kind = np.dtype(dtype)
-        except TypeError:
-            raise ValueError(f"{self._place[0]}: {file} has dtype {short(dtype)}, which there is not") from None
         if len(shape) > _MAX_DIMENSIONS:
             raise ValueError(
                 f"{self._place[0]}: {file} has {len(shape)} dimensions; at most {_MAX_DIMENSIONS} have a use"
             )
-        size = math.prod(shape) * kind.itemsize
-        if len(data) < size:
-            raise _Missing(f"{file} holds {len(data)} bytes of {short(size)}")
-        if len(data) > size:
-            raise ValueError(f"{self._place[0]}: {file} holds {len(data)} bytes; expected {size}")
-        return read_only(np.frombuffer(data, kind).reshape(shape, order=order))
+        try:
+            return np.dtype(dtype)
+        except TypeError:
+            raise ValueError(f"{self._place[0]}: {file} has dtype {short(dtype)}, which there is not") from None
+
+    def _expect(self, file: str, found: int, size: int) -> None:
+        if found < size:
+            raise _Missing(f"{file} holds {found} bytes of {short(size)}")
+        if found > size:
+            raise ValueError(f"{self._place[0]}: {file} holds {found} bytes; expected {size}")
 
 
 def _flat(entry: Mapping[str, Any], place: str) -> tuple[dict[str, Any], dict[str, Any]]:
