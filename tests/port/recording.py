@@ -108,9 +108,7 @@ def script(trace: Trace, path: Path) -> None:
 
 
 def _option(value: Any) -> str:
-    """Numbers and lists of numbers; the others have their default here."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return repr(float(value))
+    """As ``replay.cpp`` reads it; an empty list is left out, which is the default of all that are lists."""
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
