@@ -102,6 +102,18 @@ struct is_eigen<M, std::void_t<decltype(std::declval<const M&>().innerStride()),
                                decltype(std::declval<const M&>().data())>> : std::true_type {};
 
 template <class M, class = void>
+struct is_matexpr : std::false_type {};  // cv::MatExpr, such as J.t()
+template <class M>
+struct is_matexpr<M, std::void_t<decltype(std::declval<const M&>().op), decltype(std::declval<const M&>().alpha)>>
+    : is_mat<std::decay_t<decltype(std::declval<const M&>().a)>> {};
+
+template <class M, class = void>
+struct is_eigenexpr : std::false_type {};  // Eigen's expressions, such as J.transpose() * W
+template <class M>
+struct is_eigenexpr<M, std::void_t<decltype(std::declval<const M&>().eval().innerStride()), typename M::Scalar>>
+    : std::bool_constant<!is_eigen<M>::value> {};
+
+template <class M, class = void>
 struct is_vector : std::false_type {};  // std::vector, std::array, std::span
 template <class M>
 struct is_vector<M, std::enable_if_t<std::is_arithmetic_v<std::remove_reference_t<
@@ -112,7 +124,8 @@ struct is_vector<M, std::enable_if_t<std::is_arithmetic_v<std::remove_reference_
 }  // namespace detail
 
 /// Numbers that lie somewhere in memory: pointer, shape and strides. It is made of matrices of OpenCV and Eigen, of
-/// std::vector, std::array and C arrays, of a number, of {x, y}, or of a pointer; it copies nothing and owns nothing.
+/// std::vector, std::array and C arrays, of a number, of {x, y}, or of a pointer. It copies nothing: what it is made of
+/// must live as long. (Of an expression such as J.t() it holds the result.)
 class View {
 public:
     /// `strides` are in numbers, not bytes; without them rows follow each other.
@@ -168,6 +181,12 @@ public:
         if (data_ == nullptr) shape_ = {0}, strides_ = {0};
     }
 
+    template <class M, std::enable_if_t<detail::is_matexpr<M>::value, int> = 0>
+    View(const M& expression) : View(std::make_shared<std::decay_t<decltype(expression.a)>>(expression)) {}
+
+    template <class M, std::enable_if_t<detail::is_eigenexpr<M>::value, int> = 0>
+    View(const M& expression) : View(std::make_shared<std::decay_t<decltype(expression.eval())>>(expression.eval())) {}
+
     bool empty() const { return count() == 0; }
     char kind() const { return kind_; }
     std::size_t size() const { return size_; }
@@ -202,6 +221,12 @@ public:
     const std::vector<std::ptrdiff_t>& byte_strides() const { return strides_; }
 
 private:
+    template <class M>
+    explicit View(std::shared_ptr<M> result) : View(*result) {
+        kept_ = std::move(result);
+    }
+
+    std::shared_ptr<const void> kept_;
     const unsigned char* data_ = nullptr;
     char kind_ = 'f';
     std::size_t size_ = 8;

@@ -544,8 +544,11 @@ class _Fit:
         self._last: dict[str, Any] = {}
 
     def close(self) -> None:
-        self._lines.close()
-        self._arrays.close()
+        for file in (self.__dict__.get("_lines"), self.__dict__.get("_arrays")):
+            if file is not None:
+                file.close()
+
+    __del__ = close  # a recorder that is let go of warns nobody
 
     # --- what is collected
 

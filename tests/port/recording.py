@@ -103,7 +103,11 @@ def script(trace: Trace, path: Path) -> None:
             for name, array in arrays.items():
                 array = np.asarray(array, np.float64 if array.dtype.kind == "i" else array.dtype, order="C")
                 _put(file, name.encode())
-                file.write(struct.pack(f"<cii{array.ndim}i", array.dtype.char.encode(), array.itemsize, array.ndim, *array.shape))
+                file.write(
+                    struct.pack(
+                        f"<cii{array.ndim}i", array.dtype.char.encode(), array.itemsize, array.ndim, *array.shape
+                    )
+                )
                 file.write(array.tobytes())
 
 

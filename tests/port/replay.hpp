@@ -1,8 +1,5 @@
 // Plays the calls that recording.py wrote to the recorder in C++.
-#include "clnf_recorder.hpp"
-
 #include <fstream>
-#include <iostream>
 
 struct Given {
     char kind;
@@ -44,9 +41,9 @@ static clnf::Json option(const std::string& text) {
     return values;
 }
 
-int main(int, char** words) {
-    file.open(words[1], std::ios::binary);
-    clnf::Recorder rec(words[2]);
+static int replay(const char* calls, const char* folder) {
+    file.open(calls, std::ios::binary);
+    clnf::Recorder rec(folder);
     while (file.peek() != EOF) {
         const int texts = read_int(), arrays = read_int();
         std::vector<std::string> text;
@@ -92,4 +89,5 @@ int main(int, char** words) {
             if (method == "end") rec.end(text[1] == "True", text[2]);
         }
     }
+    return 0;
 }
