@@ -13,7 +13,7 @@ ifneq ($(and $(wildcard .venv/bin/python),$(shell cat .venv/.ready 2>/dev/null))
 .PHONY: $(READY)
 endif
 
-.PHONY: help run test monkey lint bench screenshots paradox train clean libraries
+.PHONY: help run test monkey lint bench screenshots paradox train clean libraries compiler
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -22,7 +22,7 @@ help: ## show this list
 run: $(READY) libraries ## open the window: make run [MODEL=main_file.txt] [IMAGE=photo.jpg]; without a display, fit into output/
 	@scripts/run.sh
 
-test: $(READY) libraries ## run the tests: make test [ARGS="tests/engine -x"]
+test: $(READY) libraries compiler ## run the tests: make test [ARGS="tests/engine -x"]
 	@OPENBLAS_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest $(ARGS)
 
 monkey: $(READY) libraries ## do random things in a window and tell what breaks: make monkey [ARGS="--actions 2000 --seed 7"]
@@ -59,6 +59,9 @@ clean: ## remove .venv and everything else that was made here
 
 libraries: $(READY)
 	@scripts/system_libs.sh
+
+compiler: $(READY)
+	@scripts/system_libs.sh compiler
 
 $(READY): pyproject.toml scripts/venv.sh
 	@scripts/venv.sh

@@ -34,7 +34,7 @@ _MODELS = "CLNF main files (main*.txt);;All files (*)"
 _LANDMARKS = "Landmarks (*.pts);;All files (*)"
 _SESSIONS = "Sessions (*.json);;All files (*)"
 _TRACES = "Traces (*.npz);;All files (*)"
-_RECORDED = "Traces (*.npz trace.jsonl);;All files (*)"
+_RECORDED = "Traces, and what other programs print (*.npz trace.jsonl *.csv *.txt *.json);;All files (*)"
 
 
 class WindowDialogs:

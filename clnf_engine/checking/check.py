@@ -53,13 +53,21 @@ def _checked(trace: Trace, model: Model, tolerance: float, known: Sequence[Mista
     if differs := _other_sizes(trace, model):
         nothing = tuple(OperationFinding(name, Status.NOT_RECORDED) for name in OPERATIONS)
         return CheckFinding(model.name, tolerance, nothing, model_differs=differs)
-    trace, conventions = conventions_of(trace, lambda other: Evidence.of(other, model, tolerance).failing)
+    trace, conventions = conventions_of(_with_landmarks(trace, model.n_landmarks), lambda other: Evidence.of(other, model, tolerance).failing)
     evidence = Evidence.of(trace, model, tolerance)
     causes = {name: _causes(name, evidence, known) for name in OPERATIONS if evidence.wrong(name)}
     operations = (_operation(name, evidence, causes) for name in OPERATIONS)
     found = tuple(_with_conventions(operation, conventions) for operation in operations)
     repaired = repair(trace, evidence.reference, found)
     return CheckFinding(model.name, tolerance, found, conventions, _other_model(trace, model), repaired)
+
+
+def _with_landmarks(trace: Trace, count: int) -> Trace:
+    """A trace that records no landmark has this many that are not known."""
+    if len(trace.landmarks):
+        return trace
+    unknown = np.full((count, 2), np.nan)
+    return replace(trace, steps=tuple(replace(step, landmarks=unknown) for step in trace.steps))
 
 
 def _with_conventions(operation: OperationFinding, conventions: Sequence[Convention]) -> OperationFinding:
@@ -78,7 +86,8 @@ def _other_model(trace: Trace, model: Model) -> str:
 
 def _other_sizes(trace: Trace, model: Model) -> str:
     modes, landmarks = trace.initial.params.shape[0] - 6, trace.landmarks.shape[0]
-    if modes == model.pdm.n_modes and landmarks == model.n_landmarks:
+    no_params = not any(np.isfinite(step.params).any() for step in trace.numbers)
+    if (no_params or modes == model.pdm.n_modes) and landmarks in (0, model.n_landmarks):
         return ""
     return (
         f"The trace was made with another model: it has {landmarks} landmarks and {modes} modes, "

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from clnf_engine import __version__
-from clnf_engine.commandline import checking, diagnosis, tracking, training, validation
+from clnf_engine.commandline import checking, diagnosis, porting, tracking, training, validation
 from clnf_engine.commandline.arguments import (
     BROKEN_PIPE,
     DONE,
@@ -123,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     validation.add_commands(commands)
     diagnosis.add_commands(commands)
     checking.add_commands(commands)
+    porting.add_commands(commands)
     tracking.add_commands(commands)
     training.add_commands(commands)
     return parser

@@ -21,6 +21,7 @@ from clnf_engine import (
     load_model,
     open_video,
 )
+from clnf_engine.imports.sources import import_trace
 from clnf_engine.io.frames import Frame
 from clnf_engine.io.images import Image, read_image
 from clnf_engine.io.landmarks import read_pts
@@ -137,8 +138,8 @@ class Opener(QObject):
         self._open(f"opening {Path(path).name}", _Brings.PICTURE, lambda: _clips(path))
 
     def open_trace(self, path: str | Path) -> None:
-        """Read a saved run."""
-        read = lambda: Recorded(Path(path), Trace.load(path))  # noqa: E731
+        """Read a saved run, or what another program printed of one."""
+        read = lambda: Recorded(Path(path), import_trace([path]).trace)  # noqa: E731
         self._open(f"opening {Path(path).name}", _Brings.PICTURE, lambda: _once(read))
 
     def open_session(self, path: str | Path) -> None:
