@@ -53,7 +53,9 @@ def _checked(trace: Trace, model: Model, tolerance: float, known: Sequence[Mista
     if differs := _other_sizes(trace, model):
         nothing = tuple(OperationFinding(name, Status.NOT_RECORDED) for name in OPERATIONS)
         return CheckFinding(model.name, tolerance, nothing, model_differs=differs)
-    trace, conventions = conventions_of(_with_landmarks(trace, model.n_landmarks), lambda other: Evidence.of(other, model, tolerance).failing)
+    trace, conventions = conventions_of(
+        _with_landmarks(trace, model.n_landmarks), lambda other: Evidence.of(other, model, tolerance).failing
+    )
     evidence = Evidence.of(trace, model, tolerance)
     causes = {name: _causes(name, evidence, known) for name in OPERATIONS if evidence.wrong(name)}
     operations = (_operation(name, evidence, causes) for name in OPERATIONS)

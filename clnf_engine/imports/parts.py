@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -146,7 +147,7 @@ def settle(found: Found) -> None:
 def _are_before(moments: Sequence[Moment]) -> bool:
     """Whether the steps between the parameters belong to the line in front of them."""
     sums = {0: 0.0, 1: 0.0}
-    for k, (one, other) in enumerate(zip(moments, moments[1:], strict=False)):
+    for k, (one, other) in enumerate(itertools.pairwise(moments)):
         for offset, moment in ((1, other), (0, one)):
             norm = moment.values.get("update_norm")
             if norm is None or not np.isfinite(norm) or k == 0 or k == len(moments) - 2:

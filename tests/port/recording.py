@@ -100,8 +100,8 @@ def script(trace: Trace, path: Path) -> None:
             file.write(struct.pack("<ii", len(texts), len(arrays)))
             for text in texts:
                 _put(file, text.encode())
-            for name, array in arrays.items():
-                array = np.asarray(array, np.float64 if array.dtype.kind == "i" else array.dtype, order="C")
+            for name, value in arrays.items():
+                array = np.asarray(value, np.float64 if value.dtype.kind == "i" else value.dtype, order="C")
                 _put(file, name.encode())
                 file.write(
                     struct.pack(

@@ -131,7 +131,9 @@ def test_response_files_are_the_final_maps(tmp_path: Path) -> None:
 
 def test_printed_parameters_alone_name_a_mistake(tmp_path: Path, photo: Path) -> None:
     source = cpp_trace(tmp_path / "cpp_trace.txt", recorded("update_by_adding_angles"))
-    assert "added to the Euler angles" in check_trace(import_trace([source], photo).trace, FACES["tiny"].model()).verdict
+    assert (
+        "added to the Euler angles" in check_trace(import_trace([source], photo).trace, FACES["tiny"].model()).verdict
+    )
 
 
 @pytest.mark.parametrize(("mistake", "failing"), [("", None), ("update_by_adding_angles", "update")])

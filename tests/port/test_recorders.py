@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import random
 import re
 import subprocess
@@ -28,7 +29,7 @@ from .recording import play, script
 from .traces import last_iterations, only_final_maps, only_landmarks, recorded
 
 RUNS: dict[str, Any] = {
-    "tiny": lambda: recorded(),
+    "tiny": recorded,
     "turned": lambda: recorded("", "turned"),
     "stopping": lambda: recorded("", "stopping"),
     "float32": lambda: recorded("", "turned", np.float32),
@@ -348,6 +349,55 @@ def test_cpp_takes_matrices_of_any_kind_and_tells_mistakes(tmp_path: Path, port:
     threads = Trace.load(tmp_path / "threads")
     assert [float(one[0, 0]) for one in threads.steps[1].responses.final] == list(map(float, range(64)))
     assert threads.notes == (("text", '"a \\"quoted\\" line\\n"'),)
+
+
+DOCUMENTED = """
+#include "clnf_recorder.hpp"
+static const std::vector<double> zeros(4096, 0.25);
+static clnf::View view(clnf::detail::Shape shape) { return {zeros.data(), std::move(shape)}; }
+int main() {
+    const std::vector<unsigned char> levels(600, 9);
+    const clnf::View gray(levels.data(), {20, 30}), params = view({8}), params_global = view({6, 1});
+    const clnf::View params_local = view({1, 2}), landmarks = view({6, 1}), current_shape = landmarks;
+    const clnf::View mean_shifts = view({1, 6}), new_shape = landmarks, image_to_reference = view({2, 2});
+    const clnf::View reference_to_image = view({2, 2}), area = view({21, 21}), map = view({11, 11});
+    const clnf::View correlation = map, sum_of_neurons = map, product = map, response = map;
+    const int n = 3, k = 0, scales = 2, window = 11, view = 0;
+    const double patch_scaling = 0.25, sigma = 1.5, reg = 25, weight_factor = 0, dx = 5, dy = 5, sum = 1;
+    const bool success = true;
+    { const int i = 2; FIVE_CALLS }
+    { const int i = 0; OUTLINE }
+}
+"""
+
+
+@needs_compiler
+def test_the_documented_cpp(root: Path, tmp_path: Path) -> None:
+    five, outline = re.findall(
+        r"```cpp\n(.*?)```", (root / "docs" / "recorders.md").read_text("utf-8"), flags=re.DOTALL
+    )
+    include, five = five.split("\n", 1)
+    assert include == '#include "clnf_recorder.hpp"'
+    sizes = "const auto J = ::view({6, phase[0] == 'r' ? 6u : 8u}), right_side = ::view({phase[0] == 'r' ? 6u : 8u});"
+    square = "const auto Hessian = ::view({right_side.count(), right_side.count()}), param_update = right_side;"
+    outline = outline.replace("// if the shape", f"{sizes}{square}// if the shape")
+    (tmp_path / "main.cpp").write_text(DOCUMENTED.replace("FIVE_CALLS", five).replace("OUTLINE", outline))
+    program = compiled(tmp_path / "main.cpp", tmp_path / "main")
+    subprocess.run([program], cwd=tmp_path, check=True, timeout=60, env=os.environ | {"CLNF_RECORD": "outline"})
+    assert [str(step.phase) for step in Trace.load(tmp_path / "run").steps] == ["initial", "responses", "rigid", "end"]
+    trace = Trace.load(tmp_path / "outline")
+    assert len(trace.steps) == 24 and trace.complete and trace.model_name == "main_clnf_general"
+    last = trace.steps[-2]
+    assert last.stage.index == 1 and last.responses.has("area", "raw", "after_sigma", "neuron_ncc", "base_shape")
+    assert last.jacobian.shape == (6, 8) and last.params.shape == (8,) and last.mean_shift.position[0, 0] == 5
+
+
+def test_the_documented_python(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (root / "docs" / "recorders.md").read_text("utf-8"), flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(RECORDERS))
+    exec(code, {"gray": IMAGE, "params": PARAMS, "i": 2, "response": np.ones((11, 11))})
+    assert [str(step.phase) for step in Trace.load("run").steps] == ["initial", "responses", "rigid", "end"]
 
 
 def test_files_of_the_recorder_that_were_cut_are_told_of(tmp_path: Path) -> None:
