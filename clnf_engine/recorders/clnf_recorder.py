@@ -35,12 +35,17 @@ what every value means in ``docs/trace-format.md``.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import select
+import socket
 import struct
 import sys
+import tempfile
 import threading
+import time
 from contextlib import contextmanager
 from typing import IO, Any, Callable, Iterator, NamedTuple, Sequence
 
@@ -121,19 +126,40 @@ class Recorder:
         Of the first fit; those that follow get ``_2``, ``_3`` … added. Traces of these names are replaced. Without it,
         that of the environment variable ``CLNF_RECORD``; without that, nothing is recorded and every call returns at
         once.
+    stream : str, optional
+        Address that a running CLNF Studio shows, ``127.0.0.1:PORT#TOKEN`` or ``unix:PATH#TOKEN``: it follows the folder
+        while it is written. By default that of the environment variable ``CLNF_STREAM``. Without a folder, a temporary
+        one is made. Whether it answers, slowly or not at all, the port goes on.
+    hold : bool
+        Whether the port waits after every step until it is told to go on; where nobody listens, it never waits.
     strict : bool
         Whether mistakes raise `RecorderError`. Otherwise a value that is wrong is left out, recording stops where the
         folder cannot be written, and each is told once on standard error.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None = None, strict: bool = True) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        strict: bool = True,
+        stream: str | None = None,
+        hold: bool = False,
+    ) -> None:
         found = os.environ.get("CLNF_RECORD") if folder is None else os.fspath(folder)
+        address = os.environ.get("CLNF_STREAM") if stream is None else stream
+        if address and not found:
+            found = os.path.join(tempfile.mkdtemp(prefix="clnf-"), "run")
         self._folder = found or ""
         self._on, self._strict, self._fits = bool(found), strict, 0
         self._lock = threading.RLock()
         self._here = threading.local()
         self._said: dict[str, None] = {}
         self._fit: _Fit | None = None
+        self._stream: _Stream | None = None
+        if address:
+            try:
+                self._stream = _Stream(address, hold)
+            except RecorderError as error:
+                self._mistake(error)
 
     @property
     def folder(self) -> str:
@@ -200,7 +226,7 @@ class Recorder:
             picture = _picture(image)
             self._fits += 1
             rows = n_landmarks if landmark_indices is None else len(landmark_indices)
-            self._fit = _Fit(_numbered(self._folder, self._fits), rows, self._mistake)
+            self._fit = _Fit(_numbered(self._folder, self._fits), rows, self._mistake, self._stream)
             start = self._fit.fitted(self._whole({"params": params, "landmarks": landmarks}), {})
             if "params" in start:
                 header["initial_params"] = start["params"]
@@ -530,8 +556,11 @@ def _numbered(folder: str, number: int) -> str:
 class _Fit:
     """The folder of a fit that is open, and what was collected for its next step."""
 
-    def __init__(self, folder: str, rows: int | None, mistake: Callable[[RecorderError], None]) -> None:
+    def __init__(
+        self, folder: str, rows: int | None, mistake: Callable[[RecorderError], None], stream: _Stream | None
+    ) -> None:
         os.makedirs(folder, exist_ok=True)
+        self._stream = stream
         self._mistake = mistake
         self._folder, self._size, self._steps = folder, 0, 0
         self._lines: IO[bytes] = open(os.path.join(folder, _LINES), "wb", 0)  # noqa: SIM115
@@ -631,6 +660,8 @@ class _Fit:
             raise RecorderError(f"the fit has more than {_MAX_STEPS} steps; those that follow are not recorded")
         self._line(line)
         self._last = {name: line[name] for name in ("params", "landmarks") if name in line}
+        if self._stream is not None:
+            self._stream.tell(os.path.abspath(self._folder), self._steps)
 
     def more(self, values: dict[str, _Array], **entry: Any) -> None:
         if not self._steps:
@@ -739,6 +770,100 @@ def _hint(shape: Sequence[int], wanted: Sequence[str]) -> str:
     if list(wanted) == ["n", "2"] and max(shape, default=0) * 2 > 4 and len([size for size in shape if size > 1]) == 1:
         return "; use x.reshape(2, -1).T where all x come first, x.reshape(-1, 2) where x and y alternate"
     return ""
+
+
+class _Stream:
+    """Tells a running window which folder has how many steps; what they hold, it reads there.
+
+    Nothing here waits for the other side, unless the port is held: what cannot be sent now is sent with a later step,
+    or never, and a connection that is gone is tried again with a later step.
+    """
+
+    _RETRY_SECONDS = 0.5
+    _MAX_ANSWER = 1 << 12
+
+    def __init__(self, address: str, hold: bool) -> None:
+        self._socket: socket.socket | None = None
+        self._connecting, self._tried = False, -math.inf
+        place, _, self._token = address.rpartition("#")
+        host, _, port = place.rpartition(":")
+        self._family = socket.AF_INET
+        self._place: Any = (host, int(port) if port.isdecimal() else 0)
+        if place.startswith("unix:") and hasattr(socket, "AF_UNIX"):
+            self._family, self._place = socket.AF_UNIX, place[5:]
+        elif host not in ("127.0.0.1", "localhost") or not 0 < self._place[1] < 1 << 16:
+            raise RecorderError(f"stream is {address!r}; expected 127.0.0.1:PORT#TOKEN or unix:PATH#TOKEN")
+        self._hold, self._held, self._allowed = hold, False, 0
+        self._unsent, self._heard = b"", b""
+
+    def tell(self, folder: str, steps: int) -> None:
+        """Tell of a step; where the port is held, wait until it may go on."""
+        self._connect()
+        if self._socket is None or self._connecting:
+            return
+        self._listen()
+        if self._held:
+            self._allowed -= 1
+        waits = self._held and self._allowed < 0
+        if not self._unsent or waits:
+            state = {"folder": folder, "steps": steps, "held": waits}
+            self._unsent += json.dumps(state).encode() + b"\n"
+        self._send()
+        while self._socket is not None and self._held and self._allowed < 0:
+            select.select([self._socket], [self._socket] if self._unsent else [], [])
+            self._send()
+            self._listen()
+
+    def _connect(self) -> None:
+        if self._socket is None and time.monotonic() - self._tried >= self._RETRY_SECONDS:
+            self._tried = time.monotonic()
+            self._socket, self._connecting = socket.socket(self._family, socket.SOCK_STREAM), True
+            self._socket.setblocking(False)
+            error = self._socket.connect_ex(self._place)
+            if error not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+                self._give_up()
+        if self._socket is not None and self._connecting and select.select([], [self._socket], [], 0)[1]:
+            if self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                self._give_up()
+                return
+            self._connecting, self._held, self._allowed, self._heard = False, self._hold, 0, b""
+            self._unsent = json.dumps({"clnf-live": 1, "token": self._token}).encode() + b"\n"
+            self._send()
+
+    def _send(self) -> None:
+        try:
+            if self._socket is not None and self._unsent:
+                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError:
+            self._give_up()
+
+    def _listen(self) -> None:
+        """Take what the window answered: ``{"go": 1}``, ``{"hold": true}``."""
+        try:
+            while self._socket is not None:
+                data = self._socket.recv(self._MAX_ANSWER)
+                lines = (self._heard + data).split(b"\n")
+                self._heard = lines.pop()
+                if not data or len(self._heard) > self._MAX_ANSWER:
+                    self._give_up()
+                for line in lines:
+                    answer = json.loads(line)
+                    self._held = bool(answer.get("hold", self._held))
+                    self._allowed += max(0, int(answer.get("go", 0)))
+                    self._allowed = self._allowed if self._held else 0
+        except (BlockingIOError, InterruptedError):
+            pass
+        except (OSError, ValueError, TypeError, AttributeError):
+            self._give_up()
+
+    def _give_up(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        self._socket, self._connecting, self._held, self._unsent = None, False, False, b""
+
+    __del__ = _give_up
 
 
 def _write(file: IO[bytes], data: bytes) -> None:
