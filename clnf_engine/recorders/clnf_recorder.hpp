@@ -559,7 +559,7 @@ struct Value {
         std::size_t kinds = 1;
         for (const auto& row : rows) {
             if (landmarks == 0 || std::size_t(row.first.first) >= landmarks) landmarks = std::size_t(row.first.first) + 1;
-            kinds = std::max(kinds, std::size_t(row.first.second) + 1);
+            kinds = (std::max)(kinds, std::size_t(row.first.second) + 1);  // Windows has a macro max
         }
         const Array& one = rows.begin()->second;
         const std::size_t size = one.bytes.size();
@@ -807,6 +807,9 @@ private:
 
     Fit& open() {
         if (fit_ == nullptr) throw RecorderError("no fit is open; call begin first");
+        if (fit_->steps >= detail::max_steps)
+            throw RecorderError("the fit has " + std::to_string(detail::max_steps) +
+                                " steps; those that follow are not recorded");
         return *fit_;
     }
 
@@ -966,10 +969,8 @@ private:
         for (const auto& one : fit.last)
             if (phase != "rigid" && phase != "nonrigid" && found.kept.insert(one).second)
                 text += "," + Json::quoted(one.first) + ":" + one.second;
-        if (++fit.steps > detail::max_steps)
-            throw RecorderError("the fit has more than " + std::to_string(detail::max_steps) +
-                                " steps; those that follow are not recorded");
         line(text + found.text + "}");
+        ++fit.steps;
         fit.last = std::move(found.kept);
     }
 

@@ -379,6 +379,8 @@ class Recorder:
     def _open(self) -> _Fit:
         if self._fit is None:
             raise RecorderError("no fit is open; call begin first")
+        if self._fit.steps >= _MAX_STEPS:
+            raise RecorderError(f"the fit has {_MAX_STEPS} steps; those that follow are not recorded")
         return self._fit
 
     def _close(self) -> None:
@@ -562,7 +564,7 @@ class _Fit:
         os.makedirs(folder, exist_ok=True)
         self._stream = stream
         self._mistake = mistake
-        self._folder, self._size, self._steps = folder, 0, 0
+        self._folder, self._size, self.steps = folder, 0, 0
         self._lines: IO[bytes] = open(os.path.join(folder, _LINES), "wb", 0)  # noqa: SIM115
         self._arrays: IO[bytes] = open(os.path.join(folder, _ARRAYS), "wb", 0)  # noqa: SIM115
         self._sizes: dict[str, int] = {} if rows is None else {"n": rows}
@@ -655,16 +657,14 @@ class _Fit:
         kept = {} if moves else {key: value for key, value in self._last.items() if key not in values}
         line.update(kept)
         line.update(values)
-        self._steps += 1
-        if self._steps > _MAX_STEPS:
-            raise RecorderError(f"the fit has more than {_MAX_STEPS} steps; those that follow are not recorded")
+        self.steps += 1
         self._line(line)
         self._last = {name: line[name] for name in ("params", "landmarks") if name in line}
         if self._stream is not None:
-            self._stream.tell(os.path.abspath(self._folder), self._steps)
+            self._stream.tell(os.path.abspath(self._folder), self.steps)
 
     def more(self, values: dict[str, _Array], **entry: Any) -> None:
-        if not self._steps:
+        if not self.steps:
             raise RecorderError("there is no step to add to")
         line: dict[str, Any] = {"more": True}
         line.update({key: value for key, value in entry.items() if value is not None})

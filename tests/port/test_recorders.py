@@ -248,6 +248,27 @@ def test_every_fit_has_its_folder_and_those_before_are_replaced(tmp_path: Path) 
     assert [len(Trace.load(tmp_path / name).steps) for name in names] == [5, 6, 8]  # the third of the time before
 
 
+def test_more_steps_than_a_trace_holds_are_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clnf_recorder, "_MAX_STEPS", 4)
+    rec = begun(tmp_path / "run")
+    rec.iteration("rigid", params=PARAMS, jacobian=np.zeros((6, 6)))
+    rec.more(converged=True)
+    rec.iteration("rigid", params=PARAMS, jacobian=np.zeros((6, 6)))
+    sizes = [file.stat().st_size for file in (tmp_path / "run").iterdir()]
+    with pytest.raises(RecorderError, match="the fit has 4 steps; those that follow are not recorded"):
+        rec.iteration("rigid", params=PARAMS, jacobian=np.ones((6, 6)))
+    assert [file.stat().st_size for file in (tmp_path / "run").iterdir()] == sizes
+    assert len(Trace.load(tmp_path / "run").steps) == 4
+
+
+def test_a_jacobian_alone_tells_how_many_landmarks_there_are(tmp_path: Path) -> None:
+    rec = Recorder(tmp_path / "run")
+    rec.begin(IMAGE, PARAMS)
+    rec.stage(window=5)
+    rec.iteration("rigid", jacobian=np.zeros((6, 6)))
+    assert Trace.load(tmp_path / "run").landmarks.shape == (3, 2)
+
+
 def test_values_outside_of_a_fit_belong_to_none(tmp_path: Path) -> None:
     rec = Recorder(tmp_path / "run")
     rec.put(jacobian=np.zeros((2, 2)))  # of code that other parts of a port call, too
@@ -393,7 +414,7 @@ def test_the_documented_cpp(root: Path, tmp_path: Path) -> None:
 
 
 def test_the_documented_python(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", (root / "docs" / "recorders.md").read_text("utf-8"), flags=re.DOTALL)
+    code, _ = re.findall(r"```python\n(.*?)```", (root / "docs" / "recorders.md").read_text("utf-8"), flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(RECORDERS))
     exec(code, {"gray": IMAGE, "params": PARAMS, "i": 2, "response": np.ones((11, 11))})
