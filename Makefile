@@ -22,8 +22,8 @@ help: ## show this list
 run: $(READY) libraries ## open the window: make run [MODEL=main_file.txt] [IMAGE=photo.jpg]; without a display, fit into output/
 	@scripts/run.sh
 
-test: $(READY) libraries compiler ## run the tests: make test [ARGS="tests/engine -x"]
-	@OPENBLAS_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest $(ARGS)
+test: $(READY) libraries compiler ## run the tests on every core: make test [ARGS="tests/engine -x"]
+	@OPENBLAS_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 monkey: $(READY) libraries ## do random things in a window and tell what breaks: make monkey [ARGS="--actions 2000 --seed 7"]
 	@PYTHONPATH=tests OPENBLAS_NUM_THREADS=1 $(BIN)/python -m gui.monkey $(ARGS)
