@@ -59,7 +59,16 @@
 #ifdef _WIN32
 #include <direct.h>
 #else
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <chrono>
 #endif
 
 namespace clnf {
@@ -619,6 +628,154 @@ inline void make_folder(const std::string& path) {
     }
 }
 
+#ifndef _WIN32
+
+/// Tells a running window which folder has how many steps; what they hold, it reads there.
+///
+/// Nothing here waits for the other side, unless the port is held: what cannot be sent now is sent with a later step, or
+/// never, and a connection that is gone is tried again with a later step.
+class Stream {
+public:
+    Stream(const std::string& address, bool hold) : hold_(hold) {
+        const std::size_t mark = address.rfind('#');
+        const std::string place = address.substr(0, mark);
+        if (mark != std::string::npos) token_ = address.substr(mark + 1);
+        const int port = place.rfind("127.0.0.1:", 0) == 0 ? std::atoi(place.c_str() + 10) : 0;
+        sockaddr_un path{};
+        if (place.rfind("unix:", 0) == 0 && place.size() - 5 < sizeof path.sun_path) {
+            path.sun_family = AF_UNIX;
+            std::memcpy(path.sun_path, place.c_str() + 5, place.size() - 5);
+            keep(path, AF_UNIX);
+        } else if (port > 0 && port < 65536) {
+            sockaddr_in inet{};
+            inet.sin_family = AF_INET;
+            inet.sin_port = htons(static_cast<std::uint16_t>(port));
+            inet.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+            keep(inet, AF_INET);
+        } else {
+            throw RecorderError("stream is " + Json::quoted(address) + "; expected 127.0.0.1:PORT#TOKEN or unix:PATH#TOKEN");
+        }
+    }
+    ~Stream() { give_up(); }
+    Stream(const Stream&) = delete;
+    Stream& operator=(const Stream&) = delete;
+
+    /// Tell of a step; where the port is held, wait until it may go on.
+    void tell(const std::string& folder, std::size_t steps) {
+        connect();
+        if (socket_ < 0 || connecting_) return;
+        listen();
+        if (held_) --allowed_;
+        const bool waits = held_ && allowed_ < 0;
+        if (unsent_.empty() || waits)
+            unsent_ += "{\"folder\":" + Json::quoted(folder) + ",\"steps\":" + std::to_string(steps) +
+                       ",\"held\":" + (waits ? "true" : "false") + "}\n";
+        send();
+        while (socket_ >= 0 && held_ && allowed_ < 0) {
+            ready(static_cast<short>(unsent_.empty() ? POLLIN : POLLIN | POLLOUT), -1);
+            send();
+            listen();
+        }
+    }
+
+private:
+    static constexpr std::size_t max_answer = 4096;
+    using Clock = std::chrono::steady_clock;
+
+    template <class Address>
+    void keep(const Address& address, int family) {
+        address_.resize(sizeof address);
+        std::memcpy(address_.data(), &address, sizeof address);
+        family_ = family;
+    }
+
+    bool ready(short events, int milliseconds) const {
+        pollfd one{socket_, events, 0};
+        return poll(&one, 1, milliseconds) > 0;
+    }
+
+    void connect() {
+        if (socket_ < 0 && (!tried_ || Clock::now() - last_ >= std::chrono::milliseconds(500))) {
+            tried_ = true, last_ = Clock::now();
+            socket_ = ::socket(family_, SOCK_STREAM, 0);
+            connecting_ = true;
+            if (socket_ < 0) return;
+            fcntl(socket_, F_SETFL, O_NONBLOCK);
+            fcntl(socket_, F_SETFD, FD_CLOEXEC);
+#ifdef SO_NOSIGPIPE
+            const int yes = 1;
+            setsockopt(socket_, SOL_SOCKET, SO_NOSIGPIPE, &yes, sizeof yes);
+#endif
+            const auto* address = reinterpret_cast<const sockaddr*>(address_.data());
+            if (::connect(socket_, address, static_cast<socklen_t>(address_.size())) != 0 && errno != EINPROGRESS &&
+                errno != EAGAIN)
+                give_up();
+        }
+        if (socket_ >= 0 && connecting_ && ready(POLLOUT, 0)) {
+            int error = 0;
+            socklen_t size = sizeof error;
+            if (getsockopt(socket_, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) return give_up();
+            connecting_ = false, held_ = hold_, allowed_ = 0, heard_.clear();
+            unsent_ = "{\"clnf-live\":1,\"token\":" + Json::quoted(token_) + "}\n";
+            send();
+        }
+    }
+
+    void send() {
+#ifdef MSG_NOSIGNAL
+        const int flags = MSG_NOSIGNAL;
+#else
+        const int flags = 0;
+#endif
+        if (socket_ < 0 || unsent_.empty()) return;
+        const ssize_t sent = ::send(socket_, unsent_.data(), unsent_.size(), flags);
+        if (sent >= 0) unsent_.erase(0, std::size_t(sent));
+        else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) give_up();
+    }
+
+    /// Take what the window answered: {"go": 1}, {"hold": true}.
+    void listen() {
+        char data[max_answer];
+        while (socket_ >= 0) {
+            const ssize_t size = recv(socket_, data, sizeof data, 0);
+            if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
+            if (size <= 0) return give_up();
+            heard_.append(data, std::size_t(size));
+            for (std::size_t end = heard_.find('\n'); end != std::string::npos; end = heard_.find('\n')) {
+                const std::string line = heard_.substr(0, end);
+                heard_.erase(0, end + 1);
+                const std::size_t hold = line.find("\"hold\": "), go = line.find("\"go\": ");
+                if (line.empty() || line[0] != '{' || (hold == go)) return give_up();
+                if (hold != std::string::npos) held_ = line.compare(hold + 8, 4, "true") == 0;
+                const long more = go == std::string::npos ? 0 : std::strtol(line.c_str() + go + 6, nullptr, 10);
+                allowed_ = held_ ? allowed_ + (std::max)(0L, (std::min)(more, 1000000L)) : 0;
+            }
+            if (heard_.size() > max_answer) give_up();
+        }
+    }
+
+    void give_up() {
+        if (socket_ >= 0) ::close(socket_);
+        socket_ = -1, connecting_ = held_ = false;
+        unsent_.clear();
+    }
+
+    std::string token_, unsent_, heard_;
+    std::vector<char> address_;
+    int family_ = 0, socket_ = -1;
+    bool hold_, held_ = false, connecting_ = false, tried_ = false;
+    long allowed_ = 0;
+    Clock::time_point last_;
+};
+
+inline std::string absolute(const std::string& path) {
+    char working[4096];
+    if (path.rfind('/', 0) == 0 || getcwd(working, sizeof working) == nullptr) return path;
+    return std::string(working) + "/" + path;
+}
+
+#endif
+
 }  // namespace detail
 
 // --- the recorder ----------------------------------------------------------------------------------
@@ -639,16 +796,32 @@ public:
         const char* folder = std::getenv("CLNF_RECORD");
         folder_ = folder == nullptr ? "" : folder;
         on_ = !folder_.empty();
+        find_stream();
     }
 
     /// The first fit goes to `folder`, those that follow get _2, _3 ... added. Traces of these names are replaced.
     explicit Recorder(std::string folder, bool strict = true)
-        : folder_(std::move(folder)), on_(!folder_.empty()), strict_(strict) {}
+        : folder_(std::move(folder)), on_(!folder_.empty()), strict_(strict) {
+        find_stream();
+    }
 
     Recorder(const Recorder&) = delete;
     Recorder& operator=(const Recorder&) = delete;
 
     void strict(bool value) { strict_ = value; }
+
+    /// Tell a listener on this machine of every step: 127.0.0.1:PORT#TOKEN or unix:PATH#TOKEN; by default that of the
+    /// environment variable CLNF_STREAM. With `hold` the port waits after every step until it is told to go on; where
+    /// nobody listens, it never waits. Not on Windows.
+    void stream(const std::string& address, bool hold = false) {
+        guarded([&] {
+#ifdef _WIN32
+            throw RecorderError("stream " + address + (hold ? " (held)" : "") + " is not there on Windows");
+#else
+            stream_ = std::make_unique<detail::Stream>(address, hold);
+#endif
+        });
+    }
     bool on() const { return on_; }
 
     /// Of the fit that was begun last; "" before the first.
@@ -813,6 +986,11 @@ private:
         return *fit_;
     }
 
+    void find_stream() {
+        const char* address = std::getenv("CLNF_STREAM");
+        if (address != nullptr && *address != 0) stream(address);
+    }
+
     // --- what is collected
 
     void collect(const detail::Table& table, const std::string& name, const View& view, int landmark, int neuron) {
@@ -971,6 +1149,9 @@ private:
                 text += "," + Json::quoted(one.first) + ":" + one.second;
         line(text + found.text + "}");
         ++fit.steps;
+#ifndef _WIN32
+        if (stream_ != nullptr) stream_->tell(detail::absolute(folder()), fit.steps);
+#endif
         fit.last = std::move(found.kept);
     }
 
@@ -1061,6 +1242,9 @@ private:
     std::recursive_mutex mutex_;
     std::set<std::string> said_;
     std::unique_ptr<Fit> fit_;
+#ifndef _WIN32
+    std::unique_ptr<detail::Stream> stream_;
+#endif
 };
 
 /// The recorder of the whole program, for code that is not handed one: that of CLNF_RECORD.

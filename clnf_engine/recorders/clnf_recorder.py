@@ -788,10 +788,10 @@ class _Stream:
         place, _, self._token = address.rpartition("#")
         host, _, port = place.rpartition(":")
         self._family = socket.AF_INET
-        self._place: Any = (host, int(port) if port.isdecimal() else 0)
+        self._place: Any = (host, int(port[:6]) if port.isdecimal() else 0)
         if place.startswith("unix:") and hasattr(socket, "AF_UNIX"):
             self._family, self._place = socket.AF_UNIX, place[5:]
-        elif host not in ("127.0.0.1", "localhost") or not 0 < self._place[1] < 1 << 16:
+        elif host != "127.0.0.1" or not 0 < self._place[1] < 1 << 16:
             raise RecorderError(f"stream is {address!r}; expected 127.0.0.1:PORT#TOKEN or unix:PATH#TOKEN")
         self._hold, self._held, self._allowed = hold, False, 0
         self._unsent, self._heard = b"", b""
@@ -855,7 +855,7 @@ class _Stream:
                     self._allowed = self._allowed if self._held else 0
         except (BlockingIOError, InterruptedError):
             pass
-        except (OSError, ValueError, TypeError, AttributeError):
+        except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             self._give_up()
 
     def _give_up(self) -> None:

@@ -5,8 +5,9 @@
 #include "views.hpp"
 
 // As in test_recorders.py: step k holds k everywhere, and a dot tells that it is complete.
-static int endless(const char* folder) {
+static int endless(const char* folder, const char* address, bool hold) {
     clnf::Recorder rec(folder);
+    if (address != nullptr) rec.stream(address, hold);
     std::vector<unsigned char> image(1200, 7);
     std::vector<double> now = {1, 0, 0, 0, 0, 0, 0, 0};
     rec.begin(clnf::View(image.data(), {30, 40}), now);
@@ -30,5 +31,7 @@ static int endless(const char* folder) {
 
 int main(int count, char** words) {
     const std::string mode = count > 2 ? words[1] : "views";
-    return mode == "replay" ? replay(words[2], words[3]) : mode == "endless" ? endless(words[2]) : views();
+    if (mode == "replay") return replay(words[2], words[3]);
+    if (mode == "endless") return endless(words[2], count > 3 ? words[3] : nullptr, count > 4);
+    return views();
 }

@@ -23,7 +23,7 @@ from clnf_engine.io.trace_parts import NUMBERS
 from clnf_engine.recorders import clnf_recorder
 from clnf_engine.recorders.clnf_recorder import Recorder, RecorderError
 
-from .compiling import RECORDERS, SANITIZERS, WARNINGS, compiled, needs_compiler
+from .compiling import RECORDERS, compiled, needs_compiler
 from .faces import FACES
 from .recording import play, script
 from .traces import last_iterations, only_final_maps, only_landmarks, recorded
@@ -44,13 +44,6 @@ KILLED = 30
 """How often a port is killed while it records, in each language."""
 
 
-@pytest.fixture(scope="session")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A program in C++ that records; the sanitizers end it where they find anything."""
-    program = tmp_path_factory.mktemp("port") / "port"
-    return compiled(Path(__file__).parent / "recording.cpp", program, *WARNINGS, *SANITIZERS)
-
-
 @pytest.mark.parametrize("name", RUNS)
 def test_python_records_what_the_port_has_in_memory(name: str, tmp_path: Path) -> None:
     play(RUNS[name](), Recorder(tmp_path / "run"))
@@ -59,9 +52,9 @@ def test_python_records_what_the_port_has_in_memory(name: str, tmp_path: Path) -
 
 @needs_compiler
 @pytest.mark.parametrize("name", RUNS)
-def test_cpp_records_what_the_port_has_in_memory(name: str, tmp_path: Path, port: Path) -> None:
+def test_cpp_records_what_the_port_has_in_memory(name: str, tmp_path: Path, cpp_port: Path) -> None:
     script(RUNS[name](), tmp_path / "calls")
-    subprocess.run([port, "replay", tmp_path / "calls", tmp_path / "run"], check=True, timeout=60)
+    subprocess.run([cpp_port, "replay", tmp_path / "calls", tmp_path / "run"], check=True, timeout=60)
     assert_same(Trace.load(tmp_path / "run"), RUNS[name](), name)
 
 
@@ -126,7 +119,7 @@ def test_a_killed_port_leaves_every_completed_step(
 ) -> None:
     words = [sys.executable, "-S", "-c", ENDLESS, RECORDERS]
     if language == "cpp":
-        words = [request.getfixturevalue("port"), "endless"]
+        words = [request.getfixturevalue("cpp_port"), "endless"]
     chosen = random.Random(5)
     for _ in range(KILLED):
         count = chosen.choice([1, chosen.randrange(1, 40), chosen.randrange(1, 400)])
@@ -337,8 +330,8 @@ def test_rows_of_some_landmarks_only(tmp_path: Path) -> None:
 
 
 @needs_compiler
-def test_cpp_takes_matrices_of_any_kind_and_tells_mistakes(tmp_path: Path, port: Path) -> None:
-    run = subprocess.run([port], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+def test_cpp_takes_matrices_of_any_kind_and_tells_mistakes(tmp_path: Path, cpp_port: Path) -> None:
+    run = subprocess.run([cpp_port], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 0, run.stderr + run.stdout
     said = dict(line.split(": ", 1) for line in run.stdout.splitlines())
     expected = {
