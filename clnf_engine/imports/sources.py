@@ -50,12 +50,15 @@ class Imported:
 def can_import(path: str | os.PathLike[str]) -> bool:
     """Whether a file or folder looks like a source that is not a trace yet; nothing is said of what is in it."""
     path = Path(path)
-    if path.is_dir():
-        return folder_of(path) is None and is_response_folder(path)
-    if path.suffix.lower() not in (".csv", ".txt", ".json") or not path.is_file():
+    try:
+        if path.is_dir():
+            return folder_of(path) is None and is_response_folder(path)
+        if path.suffix.lower() not in (".csv", ".txt", ".json") or not path.is_file():
+            return False
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return _kind(file.read(1 << 14)) is not None
+    except OSError:  # whoever opens it will say so
         return False
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return _kind(path, file.read(1 << 14)) is not None
 
 
 def import_trace(
@@ -111,7 +114,7 @@ def _of_trace(trace: Path, paths: Sequence[Path], image: str | os.PathLike[str] 
     return Imported(found, ((str(trace), "a trace", f"{len(found.steps)} steps"),))
 
 
-def _kind(path: Path, text: str) -> Any:
+def _kind(text: str) -> Any:
     """The reader for a text, by how it begins; None when there is none."""
     if is_history(text):
         return read_history
@@ -125,7 +128,7 @@ def _read(path: Path, row: int | None) -> Found:
         if not is_response_folder(path):
             raise TraceFileError(path, "", f"a folder; expected {EXPECTED}")
         return read_response_folder(path)
-    reader = _kind(path, read_text(path, EXPECTED))
+    reader = _kind(read_text(path, EXPECTED))
     if reader is None:
         raise TraceFileError(path, "line 1", f"expected {EXPECTED}")
     found: Found = reader(path, row) if reader is read_openface_csv else reader(path)

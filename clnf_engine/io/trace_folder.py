@@ -310,7 +310,8 @@ class FolderReader:
     def _bytes(self, name: str, part: tuple[int, int] | None = None) -> bytes:
         """What a file of the folder holds: all, or the part of an offset and a size, as far as it is there."""
         path = self._file(name)
-        offset, size = part or (0, path.stat().st_size)
+        held = path.stat().st_size
+        offset, size = (0, held) if part is None else (part[0], min(part[1], max(held - part[0], 0)))
         if size > self._left:
             raise ValueError(f"{self.place}: {name} holds {size} bytes; expected at most {MAX_BYTES} in all")
         with open(path, "rb") as file:

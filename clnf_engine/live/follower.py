@@ -13,6 +13,8 @@ from clnf_engine.trace import Trace
 class Follower:
     """Reads a folder that another program is writing; each line is read once, when it is whole.
 
+    After an error there is nothing more to be had from it. A folder that is begun anew wants a new one.
+
     Parameters
     ----------
     folder : path-like
