@@ -63,6 +63,8 @@ class Found:
         Values of the last moment, with `success`.
     notes : dict
         What has no place in a trace, as JSON.
+    start : (p,) float64 or None
+        Parameters before the first iteration.
     """
 
     path: Path
