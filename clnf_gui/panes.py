@@ -143,6 +143,7 @@ class Panes(QObject):
         self.tools.run_wanted.connect(session.diagnose)
         self.tools.cancel_wanted.connect(session.lab.cancel)
         self.finding.link_clicked.connect(session.follow)
+        self.finding.cell_clicked.connect(session.look_at)
         self.map_choice.look_chosen.connect(session.set_look)
         self.curve_choice.look_chosen.connect(session.set_look)
         self.frame_bar.command_wanted.connect(self.command_wanted)
@@ -249,8 +250,13 @@ class Panes(QObject):
             None if found is None else found.finding,
             () if found is None else found.tables,
             () if found is None else found.plots,
+            () if found is None else found.strips,
             _lab_note(record, record.is_stale(now)),
         )
+        session.evaluate()
+        looked, step = session.evaluations, session.step if found is None else session.lanes[found.lanes[0]].step
+        points = None if step is None else step.landmarks
+        self.finding.show_evaluation(looked.operation, looked.found, looked.note, session.selection, points)
         self.finding.show_cursor(session.selection, session.cursor.place)
 
     def _paint_magnitudes(self, session: Session) -> None:

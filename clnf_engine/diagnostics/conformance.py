@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from clnf_engine.checking.check import check_trace
-from clnf_engine.checking.findings import CheckFinding, OperationFinding, place_text
-from clnf_engine.diagnostics.finding import Cell, Finding, Link, Table
+from clnf_engine.checking.conventions import in_format
+from clnf_engine.checking.evaluation import Evaluation, evaluation
+from clnf_engine.checking.findings import CheckFinding, OperationFinding, Status
+from clnf_engine.diagnostics.finding import Cell, Finding, Link, Progress, State, Strip, Table, no_progress
 from clnf_engine.model import Model
+from clnf_engine.steps import Place, place_order, place_text
 from clnf_engine.trace import Trace
+
+_ANSWERS = {True: "Yes", False: "No", None: "It cannot be told"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +25,8 @@ class ConformanceFinding(Finding):
     Attributes
     ----------
     check : CheckFinding
+    places : mapping of Place to Place
+        Of every step of the run: its place in the conventions of the format, in which it was checked, and its own.
     """
 
     question: ClassVar[str] = "Is every operation of this run OpenFace's?"
@@ -28,6 +36,18 @@ class ConformanceFinding(Finding):
     )
 
     check: CheckFinding
+    places: Mapping[Place, Place] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, trace: Trace, check: CheckFinding) -> ConformanceFinding:
+        """What a check found in a trace, of which no array is kept."""
+        operations = tuple(
+            replace(found, worst=None, mistakes=tuple(replace(mistake, function=None) for mistake in found.mistakes))
+            for found in check.operations
+        )
+        pairs = zip(in_format(trace, check.conventions).numbers, trace.numbers, strict=True)
+        places = {checked.place: own.place for checked, own in pairs}
+        return cls(replace(check, operations=operations), places)
 
     @property
     def answer(self) -> bool | None:
@@ -37,13 +57,13 @@ class ConformanceFinding(Finding):
     @property
     def verdict(self) -> str:
         """The mistakes, and what is right."""
-        return self.check.verdict
+        return f"{_ANSWERS[self.answer]}. {self.check.verdict}"
 
     def tables(self) -> tuple[Table, ...]:
         """A row per operation; the mistakes of those that fail; the repair matrix."""
         columns = ("operation", "status", "first", "wrong", "of", "error", "unit", "float32", "effect, px", "remark")
         rows = tuple(_row(operation) for operation in self.check.operations)
-        links: tuple[Link | None, ...] = tuple(operation.first for operation in self.check.operations)
+        links: tuple[Link | None, ...] = tuple(self._own(operation.first) for operation in self.check.operations)
         tables = [Table("Operations", columns, rows, links)]
         mistakes = tuple(
             (operation.name, mistake.name, mistake.text, mistake.error)
@@ -57,6 +77,63 @@ class ConformanceFinding(Finding):
             heads = ("mistakes that are on", "distance to the run's landmarks, px")
             tables.append(Table("The reference with these mistakes", heads, self.check.repair))
         return tuple(tables)
+
+    def strips(self) -> tuple[Strip, ...]:
+        """Every operation at every step."""
+        states: dict[tuple[str, Place], State] = {}
+        words: dict[tuple[str, Place], str] = {}
+        worst: dict[tuple[str, Place], float] = {}
+        for operation in self.check.operations:
+            for place, error in self._errors(operation):
+                cell = operation.name, place
+                if cell not in worst or not error <= worst[cell]:  # NaN is worst of all
+                    worst[cell] = error
+                    states[cell] = self._state(operation, error)
+                    words[cell] = f"error {error:.3g} {operation.unit}, of {self.check.tolerance:g} that count as right"
+            words |= {cell: operation.reason for cell in worst if cell[0] == operation.name and operation.reason}
+        known = dict.fromkeys((*self.places.values(), *(place for _, place in states)))
+        rows = tuple(operation.name for operation in self.check.operations)
+        places = tuple(sorted(known, key=place_order))
+        return (Strip("Operations × steps", rows, places, states, words),) if places else ()
+
+    def _errors(self, operation: OperationFinding) -> list[tuple[Place, float]]:
+        """The errors of an operation, at the places of the run's own; the schedule has one where it first departs."""
+        found = [(self._own(place), error) for place, error in operation.steps]
+        if not found and operation.first is not None:
+            found = [(self._own(operation.first), operation.error or 0.0)]
+        return [(place, error) for place, error in found if place is not None]
+
+    def _state(self, operation: OperationFinding, error: float) -> State:
+        wrong = not error <= self.check.tolerance
+        if operation.status is Status.FAILS:
+            return State.FAILS if wrong else State.CONFORMS
+        if wrong:
+            return State.FOLLOWS
+        return State.UNTESTED if operation.status is Status.NOT_EXERCISED else State.CONFORMS
+
+    def _own(self, place: Place | None) -> Place | None:
+        return None if place is None else self.places.get(place, place)
+
+    def evaluation(self, trace: Trace, model: Model, operation: str, place: Place) -> Evaluation | None:
+        """What the run recorded of an operation at a step of its own, beside what was recomputed.
+
+        Parameters
+        ----------
+        trace : Trace
+        model : Model
+            Those that were checked.
+        operation : str
+        place : Place
+            Of a cell of the strip.
+
+        Returns
+        -------
+        Evaluation or None
+            None where there is nothing to compare, as of the schedule.
+        """
+        giver = self.check[operation].giver
+        checked = next((there for there, own in self.places.items() if own == place), place)
+        return evaluation(trace, model, giver, checked, self.check.conventions) if giver else None
 
 
 def _row(operation: OperationFinding) -> tuple[Cell, ...]:
@@ -77,7 +154,7 @@ def _row(operation: OperationFinding) -> tuple[Cell, ...]:
     )
 
 
-def conformance(trace: Trace, model: Model) -> ConformanceFinding:
+def conformance(trace: Trace, model: Model, progress: Progress = no_progress) -> ConformanceFinding:
     """Check every operation of a run.
 
     Parameters
@@ -85,9 +162,10 @@ def conformance(trace: Trace, model: Model) -> ConformanceFinding:
     trace : Trace
         Of any program.
     model : Model
+    progress : Progress
 
     Returns
     -------
     ConformanceFinding
     """
-    return ConformanceFinding(check_trace(trace, model))
+    return ConformanceFinding.of(trace, check_trace(trace, model, progress=progress))
