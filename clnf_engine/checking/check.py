@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from clnf_engine.checking.catalogue import CATALOGUE
 from clnf_engine.checking.conventions import Convention, conventions_of
@@ -53,7 +54,8 @@ def check_trace(
     -------
     CheckFinding
     """
-    with np.errstate(all="ignore"):  # a trace of another program may hold anything
+    # A trace of another program may hold anything. Its matrices are small: threads of BLAS only wait for each other.
+    with np.errstate(all="ignore"), threadpool_limits(1, "blas"):
         return _checked(trace, model, tolerance, (*mistakes, *CATALOGUE), progress)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
@@ -97,11 +98,12 @@ class ConformanceFinding(Finding):
         return (Strip("Operations × steps", rows, places, states, words),) if places else ()
 
     def _errors(self, operation: OperationFinding) -> list[tuple[Place, float]]:
-        """The errors of an operation, at the places of the run's own; the schedule has one where it first departs."""
-        found = [(self._own(place), error) for place, error in operation.steps]
-        if not found and operation.first is not None:
-            found = [(self._own(operation.first), operation.error or 0.0)]
-        return [(place, error) for place, error in found if place is not None]
+        """The errors of an operation, at the run's own places; the schedule as a whole is wrong from its first on."""
+        if operation.steps or not operation.rows:
+            return [(self.places.get(place, place), error) for place, error in operation.steps]
+        first = (math.inf, 0, 0) if operation.first is None else place_order(operation.first)
+        order = {own: place_order(place) for place, own in self.places.items()}
+        return [(own, operation.error or 0.0 if order[own] >= first else 0.0) for own in order]
 
     def _state(self, operation: OperationFinding, error: float) -> State:
         wrong = not error <= self.check.tolerance

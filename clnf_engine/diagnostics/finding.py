@@ -95,7 +95,7 @@ class State(StrEnum):
 
     CONFORMS = "conforms"
     FAILS = "fails"
-    FOLLOWS = "explained by another row"
+    FOLLOWS = "explained elsewhere"
     UNTESTED = "not exercised"
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, Qt
-from PySide6.QtWidgets import QLabel, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QHeaderView, QLabel, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from clnf_engine.arrays import Array, Floats
 from clnf_engine.checking.evaluation import Evaluation
@@ -31,6 +32,8 @@ _FEW = 9
 _ARROW_SHARE = 0.12
 """Length of the longest arrow, as a part of the shape's extent."""
 _TEXT = "#d0d0d0"
+_SPACE = 4
+"""Beside a picture, px."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +80,10 @@ class EvaluationView(QWidget):
         self._stack = QStackedWidget()
         self._pictures, self.table, self._nothing = pg.GraphicsLayoutWidget(), NumberTable("Values"), QWidget()
         self._pictures.setAccessibleName("Recorded, recomputed and difference")
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self._pictures.setBackground(BACKDROP)
-        self._pictures.ci.layout.setContentsMargins(2, 2, 2, 2)
+        self._pictures.ci.layout.setContentsMargins(_SPACE, _SPACE, _SPACE, _SPACE)
+        self._pictures.ci.layout.setHorizontalSpacing(_SPACE)
         for page in (self._nothing, self._pictures, self.table):
             self._stack.addWidget(page)
         layout = QVBoxLayout(self)
@@ -109,11 +114,15 @@ class EvaluationView(QWidget):
         self._painted: _Pictures | None = None
         self._shown: tuple[Any, ...] = ()
 
-    def show_evaluation(self, found: Evaluation | None, note: str, landmark: int | None, points: Floats | None) -> None:
+    def show_evaluation(
+        self, operation: str, found: Evaluation | None, note: str, landmark: int | None, points: Floats | None
+    ) -> None:
         """Paint an evaluation, or say why there is none.
 
         Parameters
         ----------
+        operation : str
+            That is looked at; a later one may give the value that it is judged by.
         found : Evaluation or None
         note : str
         landmark : int or None
@@ -121,7 +130,7 @@ class EvaluationView(QWidget):
         points : (n, 2) float64 or None
             Where the landmarks are: shifts begin there.
         """
-        shown = found, note, landmark, None if points is None else id(points)
+        shown = operation, found, note, landmark, None if points is None else id(points)
         if shown == self._shown:
             return
         self._shown = shown
@@ -131,7 +140,7 @@ class EvaluationView(QWidget):
             self.words.setText(note or _HINT)
             self._stack.setCurrentWidget(self._nothing)
             return
-        self.words.setText(_sentence(found))
+        self.words.setText(_sentence(operation, found))
         if found.difference is None:
             self._stack.setCurrentWidget(self._nothing)
         elif _is_table(found):
@@ -160,8 +169,7 @@ class EvaluationView(QWidget):
             self.images[k].setImage(values.astype(np.float32), levels=ends)
             self.images[k].setColorMap(self._diverging if k == 2 or pictures.signed else self._sequential)
             self.images[k].setVisible(True)
-            told = f"±{apart:.3g}" if k == 2 else f"{low:.3g} … {high:.3g}"
-            self.titles[k].setText(f"{TITLES[k]} &nbsp; {told}", color=_TEXT)
+            self._write_title(k, f"±{apart:.3g}" if k == 2 else f"{low:.3g} … {high:.3g}")
             self.boxes[k].setAspectLocked(pictures.square)
         self.readout.setText(pictures.about)
         height, width = recorded.shape
@@ -189,13 +197,22 @@ class EvaluationView(QWidget):
                 whole = known & np.isfinite(vector).all(axis=1)
                 ends = np.stack([at[whole], at[whole] + factor * vector[whole]], axis=1).reshape(-1, 2)
                 self.arrows[k].setData(ends[:, 0], ends[:, 1])
-            told = "" if vector is None else f" &nbsp; arrows ×{factor:g}"
-            self.titles[k].setText(f"{TITLES[k]}{told}", color=_TEXT)
+            self._write_title(k, "&nbsp;" if vector is None else f"arrows ×{factor:g}")
             self.boxes[k].setAspectLocked(True)
         known = np.isfinite(places[1]).all(axis=1)
         low, high = places[1][known].min(axis=0), places[1][known].max(axis=0)
         self.boxes[0].setRange(xRange=(low[0], high[0]), yRange=(low[1], high[1]), padding=0.08)
         self.readout.setText(_landmark_words(found, landmark))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """All pictures are of one width, whatever stands above them."""
+        super().resizeEvent(event)
+        for k in range(len(TITLES)):
+            self._pictures.ci.layout.setColumnFixedWidth(k, max(self.width() / len(TITLES) - 2 * _SPACE, 1))
+
+    def _write_title(self, k: int, below: str) -> None:
+        """The title of a picture in two lines, so that it is no wider than the picture."""
+        self.titles[k].setText(f"{TITLES[k]}<br>{below}", color=_TEXT, size="8pt")
 
     def _read_out(self, position: QPointF) -> None:
         """The values of the cell under the mouse."""
@@ -217,13 +234,14 @@ def _of(array: Array | None) -> list[Array]:
     return [] if array is None else [array]
 
 
-def _sentence(found: Evaluation) -> str:
-    where = f"{found.operation}, {place_text(found.place)}: "
+def _sentence(operation: str, found: Evaluation) -> str:
+    where = f"{operation}, {place_text(found.place)}: {found.name}"
     if found.difference is None:
-        return f"{where}recorded with shape {found.recorded.shape}, recomputed with {found.recomputed.shape}."
+        return f"{where} recorded with shape {found.recorded.shape}, recomputed with {found.recomputed.shape}."
+    if found.error == 0:
+        return f"{where} as it should be."
     worst = "" if found.landmark is None else f", most at landmark {found.landmark}"
-    same = "the same" if found.error == 0 else f"{found.error:.3g} {OPERATIONS[found.operation].unit} apart{worst}"
-    return f"{where}{same}."
+    return f"{where} differs by {found.error:.3g} ({OPERATIONS[found.operation].unit}){worst}."
 
 
 def _landmark_words(found: Evaluation, landmark: int | None) -> str:

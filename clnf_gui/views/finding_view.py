@@ -35,7 +35,7 @@ from clnf_gui.views.strip_view import StripView
 _WIDEST_TEXT_PX = 175
 _SHARES, _SHARES_OF_STRIPS = (26, 44, 30), (19, 40, 41)
 """Of words, tables and figures, in percent; the values of a cell of a strip are three figures."""
-_CELL_HINT = "click: the values there"
+_CELL_HINT = "click: its values"
 _HINTS = {
     int: "click: select the landmark",
     str: "click: lane B with it alone",
@@ -185,7 +185,7 @@ class FindingView(QSplitter):
         """Paint what is looked at of a strip: its row, and its values at the place of the cursor."""
         self._row = row
         if self.evaluation is not None:
-            self.evaluation.show_evaluation(found, note, landmark, points)
+            self.evaluation.show_evaluation(row, found, note, landmark, points)
 
     def show_cursor(self, landmark: int | None, place: Place) -> None:
         """Mark the rows about the selected landmark and about the place of the cursor."""

@@ -6,6 +6,7 @@ from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QBrush,
     QColor,
+    QFont,
     QHelpEvent,
     QKeyEvent,
     QMouseEvent,
@@ -23,12 +24,16 @@ from clnf_gui.theme import BLUE, SELECTION, VERMILION, is_dark, readable
 
 _HEAD_PX = 14
 _MARGIN = 4
+_SMALL = 0.85
+"""Size of names and legend, of the window's font."""
 _GAP = 0.5
 _TURNS = {int(Qt.Key.Key_Up): -1, int(Qt.Key.Key_Down): 1}
 _NOT_RECORDED = "not recorded"
 _COLOURS = {State.CONFORMS: BLUE, State.FAILS: VERMILION, State.FOLLOWS: VERMILION, State.UNTESTED: BLUE}
-_PATTERNS = {State.FOLLOWS: Qt.BrushStyle.BDiagPattern, State.UNTESTED: Qt.BrushStyle.Dense6Pattern}
-_SIGNS = {State.CONFORMS: "■", State.FAILS: "■", State.FOLLOWS: "▨", State.UNTESTED: "░"}
+"""Blue and vermilion are told apart by everyone."""
+_HATCHED, _PALE = State.FOLLOWS, State.UNTESTED
+_PALENESS = 0.65
+_HATCHES = Qt.BrushStyle.BDiagPattern
 
 
 class StripView(QWidget):
@@ -46,6 +51,7 @@ class StripView(QWidget):
     def __init__(self, strip: Strip) -> None:
         super().__init__()
         self.legend = QLabel(wordWrap=True)
+        self.legend.setFont(smaller(self.legend.font()))
         self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._shown = [state for state in State if state in strip.states.values()]
         self.cells = _Cells(strip)
@@ -89,12 +95,27 @@ class StripView(QWidget):
             self._write_legend()
 
     def _write_legend(self) -> None:
-        dark = is_dark(self.palette())
-        entries = [(_SIGNS[state], readable(_COLOURS[state], dark), state.value) for state in self._shown]
+        colours = _colours(self.palette())
+        entries = [("▨" if s is _HATCHED else "■", colours[s].name(), s.value) for s in self._shown]
         entries.append(("–", "gray", _NOT_RECORDED))
         self.legend.setText(
             " &nbsp; ".join(f'<span style="color:{colour}">{sign}</span> {words}' for sign, colour, words in entries)
         )
+
+
+def smaller(font: QFont) -> QFont:
+    """A font for what need not be read from afar."""
+    result = QFont(font)
+    result.setPointSizeF(_SMALL * font.pointSizeF())
+    return result
+
+
+def _colours(palette: QPalette) -> dict[State, QColor]:
+    """The colour of every state on this ground."""
+    found = {state: QColor(readable(colour, is_dark(palette))) for state, colour in _COLOURS.items()}
+    ground, full = palette.color(QPalette.ColorRole.Window), found[_PALE]
+    pairs = zip(full.getRgb()[:3], ground.getRgb()[:3], strict=True)  # type: ignore[index]  # stubs of PySide
+    return found | {_PALE: QColor(*(round(a + (b - a) * _PALENESS) for a, b in pairs))}
 
 
 class _Cells(QWidget):
@@ -112,9 +133,7 @@ class _Cells(QWidget):
         self._columns = {place: k for k, place in enumerate(strip.places)}
         self._rows = {row: k for k, row in enumerate(strip.rows)}
         self._chosen: tuple[str, Place | None] = ("", None)
-        font = self.font()
-        font.setPointSizeF(0.85 * font.pointSizeF())
-        self.setFont(font)
+        self.setFont(smaller(self.font()))
         self._height = self.fontMetrics().height() + 1
         self._left = max(self.fontMetrics().horizontalAdvance(row) for row in strip.rows) + 2 * _MARGIN
 
@@ -144,13 +163,13 @@ class _Cells(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        dark, text = is_dark(self.palette()), self.palette().color(QPalette.ColorRole.WindowText)
+        text = self.palette().color(QPalette.ColorRole.WindowText)
         self._paint_stages(painter, text)
         grey = QColor(text)
         grey.setAlpha(70)
         brushes = {
-            state: QBrush(QColor(readable(colour, dark)), _PATTERNS.get(state, Qt.BrushStyle.SolidPattern))
-            for state, colour in _COLOURS.items()
+            state: QBrush(colour, _HATCHES if state is _HATCHED else Qt.BrushStyle.SolidPattern)
+            for state, colour in _colours(self.palette()).items()
         }
         for row in self.strip.rows:
             painter.setPen(text)
