@@ -12,7 +12,7 @@ from clnf_engine.checking.conventions import Convention, in_format
 from clnf_engine.checking.evidence import moments_of, reference_of
 from clnf_engine.checking.naming import worst_landmark
 from clnf_engine.checking.outline import outline_rows
-from clnf_engine.checking.rows import Row, rows_of
+from clnf_engine.checking.rows import rows_of
 from clnf_engine.model import Model
 from clnf_engine.steps import Place
 from clnf_engine.trace import Trace
@@ -29,11 +29,12 @@ class Evaluation:
     name : str
         Of the value.
     place : Place
-        In the conventions of the format.
     recorded, recomputed : array
         Of one shape, unless the run recorded another; in the frame and unit of the value.
     error : float
         How far they are apart, in the unit of the operation.
+    conforms : bool
+        Whether that is within the tolerance of the check.
     landmark : int or None
         Where they differ most, of values that have a row for each.
     """
@@ -44,6 +45,7 @@ class Evaluation:
     recorded: Array
     recomputed: Array
     error: float
+    conforms: bool
     landmark: int | None
 
     @property
@@ -56,7 +58,7 @@ class Evaluation:
 
 
 def evaluation(
-    trace: Trace, model: Model, operation: str, place: Place, conventions: Iterable[Convention] = ()
+    trace: Trace, model: Model, operation: str, place: Place, tolerance: float, conventions: Iterable[Convention] = ()
 ) -> Evaluation | None:
     """Recompute an operation at a step, as a check of the trace does; of several evaluations there, the worst.
 
@@ -68,6 +70,8 @@ def evaluation(
         Whose value is compared: the `giver` of what a check found.
     place : Place
         In the conventions of the format.
+    tolerance : float
+        That of the check.
     conventions : iterable of Convention
         That the check found the trace to follow.
 
@@ -87,10 +91,7 @@ def evaluation(
             return None
         errors = [max(row.error(reference) - row.slack, 0.0) for row in found]
         worst = int(np.argmax(np.nan_to_num(errors, nan=np.inf)))
-        return _evaluated(found[worst], found[worst].right(reference), errors[worst], model)
-
-
-def _evaluated(row: Row, right: object, error: float, model: Model) -> Evaluation:
-    recorded, recomputed = (np.asarray(value, dtype=np.float64) for value in (row.recorded, right))
-    landmark = worst_landmark(recorded, recomputed, model.n_landmarks)
-    return Evaluation(row.operation, row.name, row.place, recorded, recomputed, error, landmark)
+        row, error = found[worst], errors[worst]
+        recorded, recomputed = (np.asarray(value, dtype=np.float64) for value in (row.recorded, row.right(reference)))
+        landmark = worst_landmark(recorded, recomputed, model.n_landmarks)
+        return Evaluation(operation, row.name, place, recorded, recomputed, error, error <= tolerance, landmark)

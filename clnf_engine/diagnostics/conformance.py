@@ -133,9 +133,10 @@ class ConformanceFinding(Finding):
         Evaluation or None
             None where there is nothing to compare, as of the schedule.
         """
-        giver = self.check[operation].giver
-        checked = next((there for there, own in self.places.items() if own == place), place)
-        return evaluation(trace, model, giver, checked, self.check.conventions) if giver else None
+        check, giver = self.check, self.check[operation].giver
+        there = next((checked for checked, own in self.places.items() if own == place), place)
+        found = evaluation(trace, model, giver, there, check.tolerance, check.conventions) if giver else None
+        return None if found is None else replace(found, place=place)
 
 
 def _row(operation: OperationFinding) -> tuple[Cell, ...]:

@@ -28,7 +28,9 @@ class Evaluations(QObject):
         That is looked at; "" when none is.
     found : Evaluation or None
     note : str
-        Why there is none, or what it is of.
+        Why there is none.
+    of : str
+        The operation that these two are of: the one before, until the next has been recomputed.
     """
 
     changed = Signal(Aspect)
@@ -38,7 +40,7 @@ class Evaluations(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.operation, self.note = "", ""
+        self.operation, self.of, self.note = "", "", ""
         self.found: Evaluation | None = None
         self._asked: tuple[Finding, str, Place] | None = None
         """What `found` is of, or will be."""
@@ -69,7 +71,8 @@ class Evaluations(QObject):
         self._asked = finding, self.operation, here or place
         if here is None:
             self._worker.cancel(_EVALUATION)
-            self.found, self.note = None, f"{self.operation} is not recorded at {place_text(place)}."
+            self.of, self.found = self.operation, None
+            self.note = f"{self.operation} is not recorded at {place_text(place)}."
             return
         operation = self.operation
 
@@ -86,8 +89,8 @@ class Evaluations(QObject):
     def _on_produced(self, kind: str, epoch: int, found: Evaluation | None) -> None:
         if not self._worker.is_current(kind, epoch) or self._asked is None:
             return
-        self.found = found
-        self.note = "" if found is not None else f"{self.operation} has no value at a step: it is judged as a whole."
+        self.of, self.found = self._asked[1], found
+        self.note = "" if found is not None else f"{self.of} has no value at a step: it is judged as a whole."
         if self._just_chosen and found is not None and found.landmark is not None:
             self.worst_at.emit(found.landmark)
         self._just_chosen = False

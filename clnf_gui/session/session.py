@@ -190,6 +190,19 @@ class Session(QObject):
             return None
         return self.lanes[name or self.active].trace(scene.image.gray, scene.model)
 
+    def model_of(self) -> Model | None:
+        """The model that the active lane's run is of; None where it is none that is open."""
+        recorded = self.lane.recorded
+        return None if recorded is not None and recorded.other_model else self.scene.model
+
+    def engine_options(self) -> FitOptions | None:
+        """What the engine made the active lane's run with; None where another program did."""
+        return None if self.lane.foreign else self.lane.options
+
+    def recorded_files(self) -> dict[str, Path]:
+        """The files of the lanes that hold recorded runs, by name; the first is that of the picture, too."""
+        return {name: recorded.path for name in LANES if (recorded := self.choices[name].recorded) is not None}
+
     def verdict(self, name: str) -> Verdict:
         """What the end of a lane's run means."""
         lane, model = self.lanes[name], self.scene.model
@@ -444,12 +457,11 @@ class Session(QObject):
             return None
         if scene.video is None:
             choices = choices.with_lane("A", start=self.starts.of("A"))
-        files = {name: recorded.path for name in LANES if (recorded := choices[name].recorded) is not None}
         return SessionDocument(
             model=scene.model.path,
             image=scene.image.path,
             choices=choices,
-            recorded=files,
+            recorded=self.recorded_files(),
             place=self.cursor.place,
             selection=self.selection,
             stops=tuple(stop.text for stop in self.cursor.stops),

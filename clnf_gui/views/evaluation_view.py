@@ -236,12 +236,13 @@ def _of(array: Array | None) -> list[Array]:
 
 def _sentence(operation: str, found: Evaluation) -> str:
     where = f"{operation}, {place_text(found.place)}: {found.name}"
+    unit = OPERATIONS[found.operation].unit
     if found.difference is None:
         return f"{where} recorded with shape {found.recorded.shape}, recomputed with {found.recomputed.shape}."
-    if found.error == 0:
-        return f"{where} as it should be."
+    if found.conforms:
+        return f"{where} as it should be, within {found.error:.2g} ({unit})."
     worst = "" if found.landmark is None else f", most at landmark {found.landmark}"
-    return f"{where} differs by {found.error:.3g} ({OPERATIONS[found.operation].unit}){worst}."
+    return f"{where} differs by {found.error:.3g} ({unit}){worst}."
 
 
 def _landmark_words(found: Evaluation, landmark: int | None) -> str:

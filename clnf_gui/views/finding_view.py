@@ -119,7 +119,7 @@ class FindingView(QSplitter):
             self.setStretchFactor(k, share)
             self.setCollapsible(k, False)
         self.setSizes([10 * share for share in _SHARES])
-        self._words, self._row = "", ""
+        self._words = ""
         self._finding: Finding | None = None
         self._links: list[tuple[NumberTable, tuple[Link | None, ...]]] = []
         self._strips: list[StripView] = []
@@ -180,17 +180,16 @@ class FindingView(QSplitter):
             self.link_clicked.emit(links[row])
 
     def show_evaluation(
-        self, row: str, found: Evaluation | None, note: str, landmark: int | None, points: Floats | None
+        self, operation: str, found: Evaluation | None, note: str, landmark: int | None, points: Floats | None
     ) -> None:
-        """Paint what is looked at of a strip: its row, and its values at the place of the cursor."""
-        self._row = row
+        """Paint the values of a cell of a strip, beside it."""
         if self.evaluation is not None:
-            self.evaluation.show_evaluation(row, found, note, landmark, points)
+            self.evaluation.show_evaluation(operation, found, note, landmark, points)
 
-    def show_cursor(self, landmark: int | None, place: Place) -> None:
-        """Mark the rows about the selected landmark and about the place of the cursor."""
+    def show_cursor(self, landmark: int | None, place: Place, row: str) -> None:
+        """Mark the rows about the selected landmark and about the place of the cursor, and a row of strips."""
         for strip in self._strips:
-            strip.show_cursor(self._row, place)
+            strip.show_cursor(row, place)
         for view, links in self._links:
             for wanted in (landmark, place):
                 if wanted in links and wanted is not None:
