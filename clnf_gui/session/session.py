@@ -25,7 +25,7 @@ from clnf_engine.calibration import Verdict, judge
 from clnf_engine.deviations import DEVIATIONS, without_deviations
 from clnf_engine.diagnostics.divergence import divergence
 from clnf_engine.diagnostics.finding import Link
-from clnf_engine.diagnostics.tools import TOOLS, Tool
+from clnf_engine.diagnostics.tools import Tool
 from clnf_engine.initial import upright_box
 from clnf_engine.io.images import Image
 from clnf_engine.io.landmarks import read_pts
@@ -363,8 +363,9 @@ class Session(QObject):
 
     def evaluate(self) -> None:
         """Recompute the operation that is looked at where the cursor stands, unless that is known."""
-        now, result = self.subject(), self.lab.records[CONFORMANCE].result
-        if now is None or result is None or not result.basis.holds_for(TOOLS[CONFORMANCE], now):
+        now, record = self.subject(), self.lab.records[self.lab.chosen]
+        result = record.result
+        if now is None or result is None or record.is_stale(now):
             self.evaluations.forget()
         else:
             self.evaluations.show(result, now.runs[result.lanes[0]], now.model, self.cursor.place)

@@ -18,6 +18,7 @@ from clnf_engine.steps import place_text
 from clnf_gui.theme import BACKDROP, SELECTION, SKY
 from clnf_gui.views.number_table import NumberTable
 from clnf_gui.views.pens import Pens
+from clnf_gui.views.strip_view import smaller
 
 TITLES = ("recorded", "recomputed", "difference")
 _HINT = (
@@ -80,6 +81,8 @@ class EvaluationView(QWidget):
         self._stack = QStackedWidget()
         self._pictures, self.table, self._nothing = pg.GraphicsLayoutWidget(), NumberTable("Values"), QWidget()
         self._pictures.setAccessibleName("Recorded, recomputed and difference")
+        for widget in (self.table, self.table.horizontalHeader()):
+            widget.setFont(smaller(widget.font()))
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self._pictures.setBackground(BACKDROP)
         self._pictures.ci.layout.setContentsMargins(_SPACE, _SPACE, _SPACE, _SPACE)
@@ -145,6 +148,7 @@ class EvaluationView(QWidget):
             self._stack.setCurrentWidget(self._nothing)
         elif _is_table(found):
             self.table.show_columns(_columns(found))
+            self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
             self._stack.setCurrentWidget(self.table)
         else:
             self._stack.setCurrentWidget(self._pictures)

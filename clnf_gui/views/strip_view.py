@@ -14,6 +14,7 @@ from PySide6.QtGui import (
     QPaintEvent,
     QPalette,
     QPen,
+    QPixmap,
     QResizeEvent,
 )
 from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QToolTip, QVBoxLayout, QWidget
@@ -133,6 +134,8 @@ class _Cells(QWidget):
         self._columns = {place: k for k, place in enumerate(strip.places)}
         self._rows = {row: k for k, row in enumerate(strip.rows)}
         self._chosen: tuple[str, Place | None] = ("", None)
+        self._picture = QPixmap()
+        """Everything but the cursor; null when it has to be painted anew."""
         self.setFont(smaller(self.font()))
         self._height = self.fontMetrics().height() + 1
         self._left = max(self.fontMetrics().horizontalAdvance(row) for row in strip.rows) + 2 * _MARGIN
@@ -159,11 +162,27 @@ class _Cells(QWidget):
             self._chosen = row, place
             self.update()
 
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange:
+            self._picture = QPixmap()
+
     # --- painting -----------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        ratio, text = self.devicePixelRatioF(), self.palette().color(QPalette.ColorRole.WindowText)
+        if self._picture.size() != self.size() * ratio:
+            self._picture = QPixmap(self.size() * ratio)
+            self._picture.setDevicePixelRatio(ratio)
+            self._picture.fill(Qt.GlobalColor.transparent)
+            self._paint_cells(text)
         painter = QPainter(self)
-        text = self.palette().color(QPalette.ColorRole.WindowText)
+        painter.drawPixmap(0, 0, self._picture)
+        self._paint_cursor(painter, text)
+
+    def _paint_cells(self, text: QColor) -> None:
+        painter = QPainter(self._picture)
+        painter.setFont(self.font())
         self._paint_stages(painter, text)
         grey = QColor(text)
         grey.setAlpha(70)
@@ -182,7 +201,6 @@ class _Cells(QWidget):
                     painter.fillRect(QRectF(cell.left() + 1, cell.center().y(), max(cell.width() - 2, 1), 1), grey)
                 else:
                     painter.fillRect(cell.adjusted(_GAP, 1, -_GAP, -1), brushes[state])
-        self._paint_cursor(painter, text)
 
     def _paint_stages(self, painter: QPainter, text: QColor) -> None:
         """The number of a stage above its first step, and a line where a phase begins."""
