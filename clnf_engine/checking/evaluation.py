@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from clnf_engine.arrays import Array
 from clnf_engine.checking.conventions import Convention, in_format
@@ -80,7 +81,7 @@ def evaluation(
     Evaluation or None
         None where the trace has no such value there, or nothing to compute it from.
     """
-    with np.errstate(all="ignore"):  # a trace of another program may hold anything
+    with np.errstate(all="ignore"), threadpool_limits(1, "blas"):  # as in the check
         trace = in_format(trace, conventions)
         reference = reference_of(trace, model)
         moments = moments_of(trace, reference)

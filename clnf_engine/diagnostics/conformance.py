@@ -90,8 +90,8 @@ class ConformanceFinding(Finding):
                 if cell not in worst or not error <= worst[cell]:  # NaN is worst of all
                     worst[cell] = error
                     states[cell] = self._state(operation, error)
-                    words[cell] = f"error {error:.3g} {operation.unit}, of {self.check.tolerance:g} that count as right"
-            words |= {cell: operation.reason for cell in worst if cell[0] == operation.name and operation.reason}
+                    told = f"error {error:.3g} {operation.unit}, of {self.check.tolerance:g} that count as right"
+                    words[cell] = "\n".join(filter(None, (told, operation.reason)))
         known = dict.fromkeys((*self.places.values(), *(place for _, place in states)))
         rows = tuple(operation.name for operation in self.check.operations)
         places = tuple(sorted(known, key=place_order))

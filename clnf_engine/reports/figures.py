@@ -17,7 +17,7 @@ from matplotlib.ticker import LogFormatter
 
 from clnf_engine.arrays import Floats
 from clnf_engine.diagnostics.finding import Plot, State, Strip, Style
-from clnf_engine.steps import Phase, place_text
+from clnf_engine.steps import Phase
 from clnf_engine.trace import Trace
 
 _INK = "#0a0b0c"
@@ -106,9 +106,9 @@ def strip_svg(strip: Strip, name: str) -> str:
             if cells:
                 axes.barh(at, 0.9, 0.8, [x - 0.45 for x in left], color=colour, hatch=hatch, lw=0, label=state.value)
         axes.set_yticks(range(len(strip.rows)), strip.rows, fontsize=7)
-        begins = [k for k, p in enumerate(strip.places) if k == 0 or p[:2] != strip.places[k - 1][:2]]
-        names = [place_text((*strip.places[k][:2], None)) for k in begins]
-        axes.set_xticks(begins, names, fontsize=7, rotation=30, ha="right", rotation_mode="anchor")
+        begins = [k for k, place in enumerate(strip.places) if k == 0 or place[0] != strip.places[k - 1][0]]
+        names = [f"stage {stage + 1}" if stage is not None else "" for stage in (strip.places[k][0] for k in begins)]
+        axes.set_xticks([k - 0.5 for k in begins], names, fontsize=7, ha="left")
         axes.set_xlim(-0.6, len(strip.places) - 0.4)
         axes.set_ylim(len(strip.rows) - 0.4, -0.6)
         figure.legend(loc="outside upper left", ncols=4)

@@ -130,6 +130,7 @@ def read_session(path: Path) -> SessionDocument:
 
 def _document(content: dict[str, Any], folder: Path) -> SessionDocument:
     frame, truth = content.get("frame"), content.get("truth")
+    recorded = dict(content.get("recorded", {}))
     lanes = [_lane(lane, None if frame is None else max(int(frame), 0)) for lane in content["lanes"]]
     active, selection = str(content["active"]), content["selection"]
     if len(lanes) != 2 or active not in ("A", "B"):
@@ -146,9 +147,7 @@ def _document(content: dict[str, Any], folder: Path) -> SessionDocument:
         stops=tuple(content["stops"]),
         frame=None if frame is None else max(int(frame), 0),
         truth=None if truth is None else folder / str(truth),
-        recorded={name: folder / str(content["recorded"][name]) for name in LANES if name in content["recorded"]}
-        if content.get("recorded")
-        else {},
+        recorded={name: folder / str(recorded[name]) for name in LANES if name in recorded},
     )
 
 

@@ -276,13 +276,13 @@ def _other_model(trace: Trace, model: Model | None) -> str:
     """Why a trace cannot be of a model, a clause; "" when it can."""
     if model is None:
         return "no model is open"
-    told = f", {trace.model_name}" if trace.model_name else ""
+    told = f"model {trace.model_name}" if trace.model_name else "another model"
     if trace.fingerprint and trace.fingerprint != model.fingerprint:
-        return f"it was made with another model than {model.name}{told}: its fingerprint is {trace.fingerprint}"
+        return f"it was made with {told} (fingerprint {trace.fingerprint}), not with {model.name}"
     modes = len(trace.initial.params) - RIGID
     if (modes, len(trace.landmarks)) not in ((model.pdm.n_modes, model.n_landmarks), (model.pdm.n_modes, 0)):
         found = f"{len(trace.landmarks)} landmarks and {modes} modes"
-        return f"it was made with another model than {model.name}{told}: it has {found}"
+        return f"it was made with {told} ({found}), not with {model.name}"
     return ""
 
 

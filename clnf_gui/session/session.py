@@ -481,6 +481,7 @@ class Session(QObject):
             lane.forget_run()
         self.lanes.choose(self.choices.without_starts())
         self.history.clear()
+        self.evaluations.forget()
         self.cursor.set_place(START)
         self.frames.look_for_maps()
         self.selection, self.note = None, ("", "")

@@ -216,6 +216,7 @@ def test_the_lab_says_that_a_run_is_foreign(qtbot: QtBot, window: MainWindow, tm
     port = stripped(replace(session.trace(), options=FitOptions()))
     replace(port, steps=port.steps[:-1]).save(tmp_path / "port.npz")
     opened(qtbot, window, tmp_path / "port.npz")
+    wait_for_fit(qtbot, session)
     session.diagnose(["round_trips", "fixed_point"])
     qtbot.waitUntil(lambda: session.lab.records["fixed_point"].result is not None, timeout=TIMEOUT_MS)
     trips, converged = (session.lab.records[name].result.finding for name in ("round_trips", "fixed_point"))
