@@ -50,7 +50,7 @@ def opened(qtbot: QtBot, window: MainWindow, trace: Trace, path: Path) -> None:
     window.dialogs.open_file(str(path))
     session = window.session
     qtbot.waitUntil(lambda: session.choices.a.recorded is not None, timeout=TIMEOUT_MS)
-    qtbot.waitUntil(lambda: not session.busy and not session.lab.busy, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: not session.busy and not session.lab.busy, timeout=3 * TIMEOUT_MS)
     window.repaint_now()
 
 
