@@ -80,7 +80,7 @@ def _checked(
     operations = (_operation(name, evidence, causes) for name in OPERATIONS)
     found = tuple(_with_conventions(operation, conventions) for operation in operations)
     repaired = repair(trace, evidence.reference, found)
-    return CheckFinding(model.name, tolerance, found, conventions, _other_model(trace, model), repaired)
+    return CheckFinding(model.name, tolerance, found, conventions, other_model(trace, model), repaired)
 
 
 def _with_conventions(operation: OperationFinding, conventions: Sequence[Convention]) -> OperationFinding:
@@ -89,8 +89,8 @@ def _with_conventions(operation: OperationFinding, conventions: Sequence[Convent
     return replace(operation, mistakes=(*here, *operation.mistakes)) if here else operation
 
 
-def _other_model(trace: Trace, model: Model) -> str:
-    """What says that a trace was made with another model."""
+def other_model(trace: Trace, model: Model) -> str:
+    """What says that a trace was made with another model, a sentence; "" when nothing does."""
     told = trace.fingerprint
     if told and told != model.fingerprint:
         return f"The trace was made with another model than {model.name}: their fingerprints differ."

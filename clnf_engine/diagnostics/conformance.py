@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from clnf_engine.checking.check import check_trace
 from clnf_engine.checking.conventions import in_format
-from clnf_engine.checking.evaluation import Evaluation, evaluation
 from clnf_engine.checking.findings import CheckFinding, OperationFinding, Status
 from clnf_engine.diagnostics.finding import Cell, Finding, Link, Progress, State, Strip, Table, no_progress
 from clnf_engine.model import Model
 from clnf_engine.steps import Place, place_order, place_text
 from clnf_engine.trace import Trace
+
+if TYPE_CHECKING:
+    from clnf_engine.checking.evaluation import Evaluation
 
 _ANSWERS = {True: "Yes", False: "No", None: "It cannot be told"}
 
@@ -133,6 +134,8 @@ class ConformanceFinding(Finding):
         Evaluation or None
             None where there is nothing to compare, as of the schedule.
         """
+        from clnf_engine.checking.evaluation import evaluation
+
         check, giver = self.check, self.check[operation].giver
         there = next((checked for checked, own in self.places.items() if own == place), place)
         found = evaluation(trace, model, giver, there, check.tolerance, check.conventions) if giver else None
@@ -171,4 +174,8 @@ def conformance(trace: Trace, model: Model, progress: Progress = no_progress) ->
     -------
     ConformanceFinding
     """
+    from clnf_engine.checking.check import (
+        check_trace,
+    )  # with all the mistakes it knows; the table of tools is read early
+
     return ConformanceFinding.of(trace, check_trace(trace, model, progress=progress))

@@ -49,7 +49,7 @@ class Recorded:
     foreign : str
         Why the engine does not reproduce it from its start, a clause; "" when it does, or no model is open.
     other_model : str
-        Why it cannot be of the model that is open, a clause; "" when it can.
+        What says that it is of none that is open, a sentence; "" when nothing does.
     """
 
     path: Path

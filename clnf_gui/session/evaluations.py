@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal, Slot
 
 from clnf_engine import Model, Trace
-from clnf_engine.checking.evaluation import Evaluation
 from clnf_engine.diagnostics.conformance import ConformanceFinding
 from clnf_engine.diagnostics.finding import Finding
 from clnf_engine.steps import Place, place_text
 from clnf_gui.session.aspect import Aspect
 from clnf_gui.session.lab import Result
 from clnf_gui.worker import Worker
+
+if TYPE_CHECKING:
+    from clnf_engine.checking.evaluation import Evaluation
 
 _EVALUATION = "evaluation"
 """Kind of the only jobs."""

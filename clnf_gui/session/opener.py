@@ -27,7 +27,6 @@ from clnf_engine.diagnostics.foreign import foreign
 from clnf_engine.io.frames import Frame
 from clnf_engine.io.images import Image, read_image
 from clnf_engine.io.landmarks import read_pts
-from clnf_engine.pdm import RIGID
 from clnf_gui.session.aspect import Aspect
 from clnf_gui.session.choices import Choices, Recorded
 from clnf_gui.session.document import SessionDocument, read_session
@@ -267,23 +266,12 @@ def picture_of(recorded: Recorded) -> Image:
 
 def _recorded(path: Path, trace: Trace, model: Model | None) -> Recorded:
     """A run that was read from a file, as it looks with a model."""
+    from clnf_engine.checking.check import other_model
+
     steps = completed_steps(trace, model)
-    other = _other_model(trace, model)
-    return Recorded(path, trace, steps, "" if model is None else foreign(trace, model), other)
-
-
-def _other_model(trace: Trace, model: Model | None) -> str:
-    """Why a trace cannot be of a model, a clause; "" when it can."""
     if model is None:
-        return "no model is open"
-    told = f"model {trace.model_name}" if trace.model_name else "another model"
-    if trace.fingerprint and trace.fingerprint != model.fingerprint:
-        return f"it was made with {told} (fingerprint {trace.fingerprint}), not with {model.name}"
-    modes = len(trace.initial.params) - RIGID
-    if (modes, len(trace.landmarks)) not in ((model.pdm.n_modes, model.n_landmarks), (model.pdm.n_modes, 0)):
-        found = f"{len(trace.landmarks)} landmarks and {modes} modes"
-        return f"it was made with {told} ({found}), not with {model.name}"
-    return ""
+        return Recorded(path, trace, steps, other_model="No model is open.")
+    return Recorded(path, trace, steps, foreign(trace, model), other_model(trace, model))
 
 
 def _close(item: Opened) -> None:

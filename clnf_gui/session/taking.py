@@ -117,9 +117,9 @@ def _take_recorded(session: Session, recorded: Recorded) -> None:
     for line in trace.converted:
         session.told.emit(f"{where}{line}")
     if recorded.other_model:
-        asked = "Open its model to compare it with the engine's run and to check it."
-        session.set_note(f"{recorded.path.name}: {recorded.other_model}. {asked}", "open_model")
-        session.told.emit(f"{where}a saved run; {recorded.other_model}")
+        asked = "Open its own model to compare it with the engine's run and to check it."
+        session.set_note(f"{recorded.path.name}: {recorded.other_model} {asked}", "open_model")
+        session.told.emit(f"{where}{recorded.other_model}")
     elif recorded.foreign:
         shown = "lane B is the engine's run from the same start" if beside else "it is shown as it is"
         session.told.emit(f"{where}a foreign run, {recorded.foreign}; {shown}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyqtgraph as pg
@@ -12,13 +12,15 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHeaderView, QLabel, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from clnf_engine.arrays import Array, Floats
-from clnf_engine.checking.evaluation import Evaluation
 from clnf_engine.operations import OPERATIONS
 from clnf_engine.steps import place_text
 from clnf_gui.theme import BACKDROP, SELECTION, SKY
 from clnf_gui.views.number_table import NumberTable
 from clnf_gui.views.pens import Pens
 from clnf_gui.views.strip_view import smaller
+
+if TYPE_CHECKING:
+    from clnf_engine.checking.evaluation import Evaluation
 
 TITLES = ("recorded", "recomputed", "difference")
 _HINT = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from html import escape
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QTextOption
@@ -22,7 +23,6 @@ from PySide6.QtWidgets import (
 )
 
 from clnf_engine.arrays import Floats
-from clnf_engine.checking.evaluation import Evaluation
 from clnf_engine.diagnostics.finding import Finding, Link, Plot, Strip, Table
 from clnf_engine.initial import Initial
 from clnf_engine.steps import Place
@@ -31,6 +31,9 @@ from clnf_gui.views.evaluation_view import EvaluationView
 from clnf_gui.views.finding_plot import FindingPlot
 from clnf_gui.views.number_table import NumberTable
 from clnf_gui.views.strip_view import StripView
+
+if TYPE_CHECKING:
+    from clnf_engine.checking.evaluation import Evaluation
 
 _WIDEST_TEXT_PX = 175
 _SHARES, _SHARES_OF_STRIPS = (26, 44, 30), (19, 40, 41)

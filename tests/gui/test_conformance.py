@@ -165,7 +165,7 @@ def test_a_trace_of_another_model_asks_for_it(
     start = replace(window.session.starts.of("A").initial, params=np.array([0.6, 0, 0, 0, 70, 70, 0.0, 0.0]))
     trace = fit(FACES["tiny"].image(), model, start, FitOptions(euler_transposed=True))
     opened(qtbot, window, replace(trace, options=FitOptions()), tmp_path / "port.npz")
-    assert "not with tiny" in window.message_bar.text.text()
+    assert "made with another model than tiny" in window.message_bar.text.text()
     assert not window.session.comparing and window.session.lab.records["conformance"].result is None
     show(window, "Parameters")
     assert window.panes.parameters.table.model().rowCount() == 0, "the bounds of another model say nothing"
