@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, Qt
-from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QHeaderView, QLabel, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHeaderView, QLabel, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from clnf_engine.arrays import Array, Floats
 from clnf_engine.operations import OPERATIONS
@@ -76,7 +75,7 @@ class EvaluationView(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.words, self.readout = QLabel(_HINT, wordWrap=True), QLabel()
+        self.words, self.readout = QLabel(_HINT, wordWrap=True), QLabel(wordWrap=True)
         for label in (self.words, self.readout):
             label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -89,7 +88,19 @@ class EvaluationView(QWidget):
         self._pictures.setBackground(BACKDROP)
         self._pictures.ci.layout.setContentsMargins(_SPACE, _SPACE, _SPACE, _SPACE)
         self._pictures.ci.layout.setHorizontalSpacing(_SPACE)
-        for page in (self._nothing, self._pictures, self.table):
+        self.titles = [QLabel() for _ in TITLES]
+        self._page = QWidget()
+        grid = QGridLayout(self._page)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(2)
+        grid.addWidget(self._pictures, 1, 0, 1, len(TITLES))
+        grid.setRowStretch(1, 1)
+        for k, title in enumerate(self.titles):
+            title.setFont(smaller(title.font()))
+            title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+            grid.addWidget(title, 0, k)
+            grid.setColumnStretch(k, 1)
+        for page in (self._nothing, self._page, self.table):
             self._stack.addWidget(page)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2, 0, 2, 0)
@@ -97,8 +108,7 @@ class EvaluationView(QWidget):
         layout.addWidget(self.words)
         layout.addWidget(self._stack, 1)
         layout.addWidget(self.readout)
-        self.titles = [self._pictures.addLabel(title, row=0, col=k, color=_TEXT) for k, title in enumerate(TITLES)]
-        self.boxes = [self._pictures.addViewBox(row=1, col=k, invertY=True, enableMenu=False) for k in range(3)]
+        self.boxes = [self._pictures.addViewBox(row=0, col=k, invertY=True, enableMenu=False) for k in range(3)]
         self.images: list[pg.ImageItem] = []
         self.dots: list[pg.ScatterPlotItem] = []
         self.arrows: list[pg.PlotCurveItem] = []
@@ -153,7 +163,7 @@ class EvaluationView(QWidget):
             self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
             self._stack.setCurrentWidget(self.table)
         else:
-            self._stack.setCurrentWidget(self._pictures)
+            self._stack.setCurrentWidget(self._page)
             if found.recorded.ndim == 2 and found.recorded.shape[1] == 2:
                 self._paint_points(found, landmark, points)
             else:
@@ -203,22 +213,16 @@ class EvaluationView(QWidget):
                 whole = known & np.isfinite(vector).all(axis=1)
                 ends = np.stack([at[whole], at[whole] + factor * vector[whole]], axis=1).reshape(-1, 2)
                 self.arrows[k].setData(ends[:, 0], ends[:, 1])
-            self._write_title(k, "&nbsp;" if vector is None else f"arrows ×{factor:g}")
+            self._write_title(k, "" if vector is None else f"arrows ×{factor:g}")
             self.boxes[k].setAspectLocked(True)
         known = np.isfinite(places[1]).all(axis=1)
         low, high = places[1][known].min(axis=0), places[1][known].max(axis=0)
         self.boxes[0].setRange(xRange=(low[0], high[0]), yRange=(low[1], high[1]), padding=0.08)
         self.readout.setText(_landmark_words(found, landmark))
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """All pictures are of one width, whatever stands above them."""
-        super().resizeEvent(event)
-        for k in range(len(TITLES)):
-            self._pictures.ci.layout.setColumnFixedWidth(k, max(self.width() / len(TITLES) - 2 * _SPACE, 1))
-
     def _write_title(self, k: int, below: str) -> None:
         """The title of a picture in two lines, so that it is no wider than the picture."""
-        self.titles[k].setText(f"{TITLES[k]}<br>{below}", color=_TEXT, size="8pt")
+        self.titles[k].setText(f"{TITLES[k]}\n{below}")
 
     def _read_out(self, position: QPointF) -> None:
         """The values of the cell under the mouse."""

@@ -237,6 +237,8 @@ def test_maps_are_shown_at_the_landmark_where_they_are_worst(qtbot: QtBot, windo
     np.testing.assert_allclose(view.images[2].image, view.images[0].image - view.images[1].image, atol=1e-6)
     assert list(view.images[0].levels) == list(view.images[1].levels), "both in one range"
     assert view.images[2].levels[0] == -view.images[2].levels[1]
+    QApplication.processEvents()
+    assert view.boxes[2].sceneBoundingRect().right() <= view._pictures.width(), "all three are in sight"
     session.select(3)
     window.repaint_now()
     np.testing.assert_array_equal(view.images[0].image, maps.raw[3].astype(np.float32))
