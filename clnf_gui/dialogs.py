@@ -158,7 +158,8 @@ class WindowDialogs:
             still = session.scene.frame
             path = self._ask_path("Export report of the Lab", ".html", "HTML (*.html)")
             if path is not None:
-                session.lab.write(path, lambda: lab_report(subject, results, image, model, still))
+                recorded = {name: file.resolve() for name, file in session.recorded_files().items()}
+                session.lab.write(path, lambda: lab_report(subject, results, image, model, still, recorded))
 
     def report(self) -> str:
         """The HTML report of the Step under the cursor."""
@@ -202,8 +203,10 @@ class WindowDialogs:
         image, model = session.image.path.resolve(), session.model.path.resolve()
         step = session.step
         place = session.cursor.place if step is None else step.place
-        QGuiApplication.clipboard().setText(python_source(trace, image, model, place, session.scene.frame))
-        session.told.emit("copied a program that repeats this run")
+        files = {name: path.resolve() for name, path in session.recorded_files().items()}
+        source = python_source(trace, session.active, image, model, place, session.scene.frame, files)
+        QGuiApplication.clipboard().setText(source)
+        session.told.emit(f"copied a program that {'reads' if session.active in files else 'repeats'} this run")
 
     # --- reading ------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ _SCALE = 2
 _HEAD = (
     "import numpy as np",
     "",
-    "from clnf_engine import FitOptions, fit, initial_from_params, load_model, open_video",
+    "from clnf_engine import FitOptions, Trace, fit, initial_from_params, load_model, open_video",
     "from clnf_engine.io.images import read_image",
 )
 
@@ -76,15 +76,30 @@ def tracking_csv(results: Results, source: VideoSource, model: Model, lane: Lane
     return make
 
 
-def python_source(trace: Trace, image: Path, model: Path, place: Place, frame: int | None = None) -> str:
-    """A program that repeats a run, bit for bit, and finds the Step at a place; `frame` is that of a video."""
+def python_source(
+    trace: Trace, name: str, image: Path, model: Path, place: Place, frame: int | None, recorded: Mapping[str, Path]
+) -> str:
+    """A program that repeats a run, bit for bit, or reads a recorded one, and finds the Step at a place.
+
+    Parameters
+    ----------
+    trace : Trace
+    name : str
+        Of its lane.
+    image, model : Path
+    place : Place
+    frame : int or None
+        That of a video.
+    recorded : mapping of str to Path
+        The files of lanes with recorded runs, the first of which holds the image.
+    """
     stage, phase, iteration = place
     return "\n".join(
         [
             *_HEAD,
             "",
-            *_sources(image, model, frame),
-            f"trace = {_fit(trace)}",
+            *_sources(image, model, frame, recorded),
+            f"trace = {_run(trace, recorded.get(name))}",
             f"step = next(s for s in trace.steps if s.place == ({stage!r}, {str(phase)!r}, {iteration!r}))",
             "print(trace.message, trace.landmarks, step.update_norm)",
             "",
@@ -92,15 +107,17 @@ def python_source(trace: Trace, image: Path, model: Path, place: Place, frame: i
     )
 
 
-def lab_source(subject: Subject, image: Path, model: Path, names: Iterable[str], frame: int | None = None) -> str:
+def lab_source(
+    subject: Subject, image: Path, model: Path, names: Iterable[str], frame: int | None, recorded: Mapping[str, Path]
+) -> str:
     """A program that repeats the runs the Lab looks at, and what its tools of these names found."""
-    runs = ", ".join(_fit(trace) for trace in subject.runs.values())
+    runs = ", ".join(_run(trace, recorded.get(name)) for name, trace in subject.runs.items())
     return "\n".join(
         [
             *_HEAD,
             "from clnf_engine.diagnostics.tools import diagnose, tools_named",
             "",
-            *_sources(image, model, frame),
+            *_sources(image, model, frame, recorded),
             f"runs = dict(zip({list(subject.runs)!r}, [{runs}]))",
             'if __name__ == "__main__":  # some tools use several processes',
             f"    for tool in tools_named({list(names)!r}):",
@@ -112,13 +129,17 @@ def lab_source(subject: Subject, image: Path, model: Path, names: Iterable[str],
     )
 
 
-def _sources(image: Path, model: Path, frame: int | None) -> tuple[str, str]:
-    picture = f"read_image({str(image)!r})" if frame is None else f"open_video({str(image)!r}).frame({frame})"
-    return f"model = load_model({str(model)!r})", f"image = {picture}.gray"
+def _sources(image: Path, model: Path, frame: int | None, recorded: Mapping[str, Path]) -> tuple[str, str]:
+    gray = f"read_image({str(image)!r}).gray" if frame is None else f"open_video({str(image)!r}).frame({frame}).gray"
+    if recorded:
+        gray = f"Trace.load({str(next(iter(recorded.values())))!r}).image"
+    return f"model = load_model({str(model)!r})", f"image = {gray}"
 
 
-def _fit(trace: Trace) -> str:
-    """The call that makes a run."""
+def _run(trace: Trace, file: Path | None) -> str:
+    """The call that makes a run, or reads it from its file."""
+    if file is not None:
+        return f"Trace.load({str(file)!r})"
     default = FitOptions()
     changes = ", ".join(
         f"{field.name}={_literal(getattr(trace.options, field.name))}"
@@ -130,21 +151,30 @@ def _fit(trace: Trace) -> str:
 
 
 def lab_report(
-    subject: Subject, results: Sequence[tuple[Tool, Result]], image: Path, model: Path, frame: int | None = None
+    subject: Subject,
+    results: Sequence[tuple[Tool, Result]],
+    image: Path,
+    model: Path,
+    frame: int | None,
+    recorded: Mapping[str, Path],
 ) -> bytes:
     """One self-contained HTML page with what the Lab found."""
+    from clnf_engine.diagnostics.foreign import foreign
     from clnf_engine.diagnostics.investigation import Investigation
     from clnf_engine.reports.diagnosis import report_html
 
     note = ""
+    strange = {name for name in subject.recorded if foreign(subject.runs[name], subject.model)}
     if len(subject.runs) > 1:
         asked = {name: [tool.title for tool, found in results if found.lanes == (name,)] for name in subject.runs}
         note = " ".join(f"Asked of lane {name}: {', '.join(titles)}." for name, titles in asked.items() if titles)
     elif any(tool.compares for tool, _ in results):
-        note = "Where two runs are compared, B is the same fit with another normalization."
-    source = lab_source(subject, image, model, [tool.name for tool, _ in results], frame)
+        own = "the engine's own run from the same start" if strange else "the same fit with another normalization"
+        note = f"Where two runs are compared, B is {own}."
+    source = lab_source(subject, image, model, [tool.name for tool, _ in results], frame, recorded)
     findings = tuple((tool, result.finding) for tool, result in results)
-    verdicts = {name: judge(trace.steps, subject.model, trace.options) for name, trace in subject.runs.items()}
+    own_runs = {name: trace for name, trace in subject.runs.items() if name not in strange}
+    verdicts = {name: judge(trace.steps, subject.model, trace.options) for name, trace in own_runs.items()}
     title = f"Diagnosis of {image.name}"
     found = Investigation(title, source, subject.runs, findings, note, verdicts, subject.truth)
     return report_html(found).encode()

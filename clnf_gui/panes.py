@@ -143,6 +143,7 @@ class Panes(QObject):
         self.tools.run_wanted.connect(session.diagnose)
         self.tools.cancel_wanted.connect(session.lab.cancel)
         self.finding.link_clicked.connect(session.follow)
+        self.finding.cell_clicked.connect(session.look_at)
         self.map_choice.look_chosen.connect(session.set_look)
         self.curve_choice.look_chosen.connect(session.set_look)
         self.frame_bar.command_wanted.connect(self.command_wanted)
@@ -193,7 +194,7 @@ class Panes(QObject):
     def _paint_inspector(self, session: Session) -> None:
         other = None if session.lanes.other is None else session.lanes.other.step
         self.inspector.show_landmark(
-            session.step, session.selection, session.model, session.lane.options, session.scene.truth, other
+            session.step, session.selection, session.model_of(), session.engine_options(), session.scene.truth, other
         )
 
     def _paint_convergence(self, session: Session) -> None:
@@ -249,12 +250,17 @@ class Panes(QObject):
             None if found is None else found.finding,
             () if found is None else found.tables,
             () if found is None else found.plots,
+            () if found is None else found.strips,
             _lab_note(record, record.is_stale(now)),
         )
-        self.finding.show_cursor(session.selection, session.cursor.place)
+        session.evaluate()
+        looked, step = session.evaluations, session.step if found is None else session.lanes[found.lanes[0]].step
+        points = None if step is None else step.landmarks
+        self.finding.show_evaluation(looked.of, looked.found, looked.note, session.selection, points)
+        self.finding.show_cursor(session.selection, session.cursor.place, looked.operation)
 
     def _paint_magnitudes(self, session: Session) -> None:
-        step, model = session.step, session.model
+        step, model = session.step, session.model_of()
         maps = None if step is None else step.responses
         if self._changed("magnitudes", _ref(maps), _ref(model)):
             self.magnitudes.show_magnitudes(None if step is None or model is None else magnitudes(step, model))
@@ -266,7 +272,8 @@ class Panes(QObject):
             self.statistics.show_columns({} if trace is None else statistics_columns(trace))
 
     def _paint_parameters(self, session: Session) -> None:
-        pdm = None if session.model is None else session.model.pdm
+        model = session.model_of()
+        pdm = None if model is None else model.pdm
         self.parameters.show_step(session.step, pdm, session.lane.options.clamp_sigmas)
 
     def _paint_steps(self, session: Session) -> None:

@@ -32,6 +32,8 @@ from clnf_gui.views.readout import apart_line, cell_line, error_line, landmark_l
 _FRAME_SECONDS = 1 / 60
 _TOLD_MS = 6000
 """A sentence in the status bar is shown so long."""
+_LAB_SHARE = 0.42
+"""Of the window's height, for the Lab when it has checked a foreign run: there are as many rows as operations."""
 _EDGE_PX = 8
 _SEPARATOR = "   ·   "
 _OF_RUN = Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LANES
@@ -176,6 +178,9 @@ class MainWindow(QMainWindow):
         self.setWindowTitle(f"{name}CLNF Studio")
         self._zoom_when_fitted = session.video is None
         self.options.show_video(session.video is not None)
+        if session.lanes["A"].foreign:
+            self.docks.raise_("Lab")
+            self.docks.heighten("Lab", _LAB_SHARE)
         if session.video is not None:
             self.docks.raise_("Frames")
             if not self._had_video:
@@ -210,7 +215,7 @@ class MainWindow(QMainWindow):
         given = session.starts.given(session.active) is not None
         self.options.show_initial(start, session.scene.faces, like_a, box, given)
         self.options.setEnabled(session.starts.of("A") is not None or session.video is not None)
-        self.message_bar.show_note(session.note)
+        self.message_bar.show_note(*session.note)
 
     def _paint_options(self) -> None:
         lane = self.session.lane
@@ -275,6 +280,8 @@ class MainWindow(QMainWindow):
             verdict = session.verdict(session.active)
             outcome = verdict.text if verdict.failed else "fitted" if verdict.failed is None else "probably worked"
             state = f"{outcome}{_SEPARATOR}{session.lane.seconds * 1000:.0f} ms{_memory(session.lane.steps)}"
+            if session.lane.recorded is not None:
+                state = "recorded run, foreign" if session.lane.foreign else f"recorded run{_SEPARATOR}{outcome}"
             tip, failed = f"{verdict.sentence}\n{verdict.basis}", verdict.failed is True
         else:
             state = "no fit"

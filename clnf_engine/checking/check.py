@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from clnf_engine.checking.catalogue import CATALOGUE
 from clnf_engine.checking.conventions import Convention, conventions_of
@@ -24,9 +25,15 @@ from clnf_engine.trace import Trace
 TOLERANCE = 1e-4
 """Float32 ports stay below 1e-5; the smallest real fault that was seen is 2e-3."""
 
+Progress = Callable[[int, int], None]
+
 
 def check_trace(
-    trace: Trace, model: Model, tolerance: float = TOLERANCE, mistakes: Iterable[Mistake] = ()
+    trace: Trace,
+    model: Model,
+    tolerance: float = TOLERANCE,
+    mistakes: Iterable[Mistake] = (),
+    progress: Progress = lambda done, total: None,
 ) -> CheckFinding:
     """Recompute every operation of a run from its own inputs, and compare with what it recorded.
 
@@ -40,28 +47,40 @@ def check_trace(
         Largest error that counts as right, in the units of the operations.
     mistakes : iterable of Mistake
         To try before those of the catalogue.
+    progress : callable
+        Told how many operations of how many have been explained; an exception it raises ends the check.
 
     Returns
     -------
     CheckFinding
     """
-    with np.errstate(all="ignore"):  # a trace of another program may hold anything
-        return _checked(trace, model, tolerance, (*mistakes, *CATALOGUE))
+    # A trace of another program may hold anything. Its matrices are small: threads of BLAS only wait for each other.
+    with np.errstate(all="ignore"), threadpool_limits(1, "blas"):
+        return _checked(trace, model, tolerance, (*mistakes, *CATALOGUE), progress)
 
 
-def _checked(trace: Trace, model: Model, tolerance: float, known: Sequence[Mistake]) -> CheckFinding:
+def _checked(
+    trace: Trace, model: Model, tolerance: float, known: Sequence[Mistake], progress: Progress
+) -> CheckFinding:
     if differs := _other_sizes(trace, model):
         nothing = tuple(OperationFinding(name, Status.NOT_RECORDED) for name in OPERATIONS)
         return CheckFinding(model.name, tolerance, nothing, model_differs=differs)
-    trace, conventions = conventions_of(
-        _with_landmarks(trace, model.n_landmarks), lambda other: Evidence.of(other, model, tolerance).failing
-    )
+
+    def failing(other: Trace) -> set[str]:
+        progress(0, len(OPERATIONS))
+        return Evidence.of(other, model, tolerance).failing
+
+    trace, conventions = conventions_of(_with_landmarks(trace, model.n_landmarks), failing)
     evidence = Evidence.of(trace, model, tolerance)
-    causes = {name: _causes(name, evidence, known) for name in OPERATIONS if evidence.wrong(name)}
+    causes = {}
+    for done, name in enumerate(OPERATIONS):
+        progress(done, len(OPERATIONS))
+        if evidence.wrong(name):
+            causes[name] = _causes(name, evidence, known)
     operations = (_operation(name, evidence, causes) for name in OPERATIONS)
     found = tuple(_with_conventions(operation, conventions) for operation in operations)
     repaired = repair(trace, evidence.reference, found)
-    return CheckFinding(model.name, tolerance, found, conventions, _other_model(trace, model), repaired)
+    return CheckFinding(model.name, tolerance, found, conventions, other_model(trace, model), repaired)
 
 
 def _with_landmarks(trace: Trace, count: int) -> Trace:
@@ -78,8 +97,8 @@ def _with_conventions(operation: OperationFinding, conventions: Sequence[Convent
     return replace(operation, mistakes=(*here, *operation.mistakes)) if here else operation
 
 
-def _other_model(trace: Trace, model: Model) -> str:
-    """What says that a trace was made with another model."""
+def other_model(trace: Trace, model: Model) -> str:
+    """What says that a trace was made with another model, a sentence; "" when nothing does."""
     told = trace.fingerprint
     if told and told != model.fingerprint:
         return f"The trace was made with another model than {model.name}: their fingerprints differ."
@@ -167,7 +186,8 @@ def _operation(name: str, evidence: Evidence, causes: Mapping[str, Named]) -> Op
     status = Status.NOT_EXERCISED if reason else Status.CONFORMS
     steps = tuple((row.place, error) for row, error in zip(rows, errors, strict=True))
     right = [error for error in errors if error <= evidence.tolerance]
-    return OperationFinding(name, status, reason, rows=len(rows), error=max(right, default=None), steps=steps)
+    error = max(right, default=None)
+    return OperationFinding(name, status, reason, rows=len(rows), error=error, steps=steps, giver=source)
 
 
 def _primary(found: Named) -> str:
@@ -208,6 +228,7 @@ def _failure(name: str, giver: str, evidence: Evidence, mistakes: tuple[NamedMis
         worst=Worst(
             worst.place, worst.recorded, right, worst_landmark(worst.recorded, right, reference.model.n_landmarks)
         ),
+        giver=giver,
     )
 
 

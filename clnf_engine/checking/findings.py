@@ -10,7 +10,7 @@ from typing import Any
 from clnf_engine.checking.conventions import Convention
 from clnf_engine.checking.evidence import Hypothesis
 from clnf_engine.operations import OPERATIONS
-from clnf_engine.steps import Phase, Place
+from clnf_engine.steps import Place, place_text
 
 VERSION = 1
 """Of the document."""
@@ -94,6 +94,8 @@ class OperationFinding:
     steps : tuple of (Place, float)
         Error of every row, for a strip.
     worst : Worst or None
+    giver : str
+        The operation whose recorded value was compared: this one, or a later one that its chain leads to; "" for none.
     """
 
     name: str
@@ -110,6 +112,7 @@ class OperationFinding:
     factor_left: float | None = None
     steps: tuple[tuple[Place, float], ...] = ()
     worst: Worst | None = None
+    giver: str = ""
 
     @property
     def unit(self) -> str:
@@ -243,14 +246,6 @@ def place_document(place: Place) -> dict[str, Any]:
     """A place as plain values; stages count from 1, as on the screen."""
     stage, phase, iteration = place
     return {"stage": None if stage is None else stage + 1, "phase": str(phase), "iteration": iteration}
-
-
-def place_text(place: Place) -> str:
-    """A place in words, such as "stage 1 rigid 1"."""
-    stage, phase, iteration = place
-    name = {Phase.NONRIGID: "non-rigid"}.get(phase, str(phase))
-    words = ([] if stage is None else [f"stage {stage + 1}"]) + [name]
-    return " ".join([*words, str(iteration)] if iteration is not None else words)
 
 
 def _sentence(text: str) -> str:

@@ -62,7 +62,7 @@ def _check(args: argparse.Namespace) -> int:
     found = check_trace(trace, model, args.tolerance, own)
     if not found.checked:
         raise ClnfError(f"{args.trace}: {found.verdict}")
-    finding = ConformanceFinding(found)
+    finding = ConformanceFinding.of(trace, found)
     if args.report is not None:
         _write_report(args, finding)
     if args.format == "json":
@@ -74,15 +74,9 @@ def _check(args: argparse.Namespace) -> int:
 
 def _write_report(args: argparse.Namespace, finding: ConformanceFinding) -> None:
     from clnf_engine.io.files import write_file
+    from clnf_engine.reports.diagnosis import finding_section
     from clnf_engine.reports.page import Section, page_html
 
-    section = Section(
-        "Conformance",
-        "conformance",
-        finding.question,
-        finding.verdict,
-        tables=finding.tables(),
-        source=finding.provenance,
-    )
+    section = finding_section("Conformance", "conformance", finding)
     origin = Section("To make this report again", code=args.typed)
     write_file(args.report, page_html(f"Check of {args.trace}", [], [section, origin]).encode())

@@ -21,6 +21,7 @@ from pytestqt.qtbot import QtBot
 from clnf_gui.__main__ import main
 from clnf_gui.session import Session
 from clnf_gui.views.finding_plot import FindingPlot
+from clnf_gui.views.strip_view import StripView
 from clnf_gui.window import MainWindow
 from clnf_gui.worker import Worker
 
@@ -81,12 +82,19 @@ def a_tracked_video(qtbot: QtBot, window: MainWindow, files: Files) -> None:
 
 def a_lab_that_ran(qtbot: QtBot, window: MainWindow, files: Files) -> None:
     an_image(qtbot, window, files)
+    session = window.session
     window.dialogs.raise_lab()
-    window.actions_by_id["run_tool"].trigger()
-    qtbot.waitUntil(lambda: not window.session.lab.busy, timeout=TIMEOUT_MS)
-    QApplication.processEvents()
+    for tool, painted in (("magnitudes", FindingPlot), ("conformance", StripView)):
+        session.lab.choose(tool)
+        window.actions_by_id["run_tool"].trigger()
+        qtbot.waitUntil(lambda: not session.lab.busy, timeout=TIMEOUT_MS)
+        QApplication.processEvents()
+        window.repaint_now()
+        assert window.findChildren(painted)
+    session.look_at("raw", session.cursor.place)
     window.repaint_now()
-    assert window.findChildren(FindingPlot)
+    qtbot.waitUntil(lambda: session.evaluations.found is not None, timeout=TIMEOUT_MS)
+    window.repaint_now()
 
 
 def a_lab_that_is_busy(qtbot: QtBot, window: MainWindow, files: Files) -> None:
