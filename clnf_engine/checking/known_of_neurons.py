@@ -183,6 +183,7 @@ for _name, _text, _parts in (
     ("alpha_inverse", "α divides", {"gain": lambda alpha: 2 / alpha}),
     ("alpha_root", "the square root of α is taken", {"gain": lambda alpha: 2 * np.sqrt(np.abs(alpha))}),
     ("linear", "the sigmoid is left out", {"outer": lambda x: x}),
+    ("sigmoid_about_zero", "the sigmoid is less ½: from −1 to 1", {"outer": lambda x: 1 / (1 + np.exp(-x)) - 0.5}),
     ("tanh", "the sigmoid is a tanh", {"outer": np.tanh}),
     ("relu", "the sigmoid is a ramp", {"outer": lambda x: np.maximum(x, 0)}),
     ("exponential", "the sigmoid is an exponential", {"outer": np.exp}),
