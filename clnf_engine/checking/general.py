@@ -167,6 +167,12 @@ def _limited(operation: str, rows: Sequence[Row], reference: Reference) -> Itera
             lambda v: _with_input(v, operation, "clamp_sigmas", sigmas),
         )
         yield Mistake(
+            "clamp_at_another_multiple",
+            operation,
+            f"the modes are held within {factor_text(sigmas)} standard deviations, the angles not at all",
+            lambda v: np.r_[v.out[:1], v.moved[1:4], _with_input(v, operation, "clamp_sigmas", sigmas)[4:]],
+        )
+        yield Mistake(
             "clamp_of_angles_elsewhere",
             operation,
             f"the angles are held within {factor_text(angle)}",

@@ -88,6 +88,7 @@ for _name, _text, _function in (
     ),
 ):
     KNOWN.add("weights", _name, _text, _function)
+    KNOWN.add("weights", _name, _text, lambda v, f=_function: f(v) if v.weight_factor > 0 else v.out)
 
 
 # --- normal equations ------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from clnf_engine.checking.known import Known, right_with
 from clnf_engine.checking.known_of_shifts import Kernels, free, gaussian, held
 from clnf_engine.checking.rows import OfTheMean
 from clnf_engine.deviations import pixel_fraction_positions
-from clnf_engine.mean_shift import LIKELIHOOD_FLOOR, likelihoods_at
+from clnf_engine.mean_shift import LIKELIHOOD_FLOOR, TABLE_STEP, likelihoods_at
 
 KNOWN = Known()
 
@@ -55,6 +55,11 @@ for _name, _text, _function in (
         "likelihood_of_the_table",
         "the likelihood takes the kernel of the table",
         lambda v: np.where(v.visible, v.moment.value("kernel_sum", v.reference) + LIKELIHOOD_FLOOR, 0),
+    ),
+    (
+        "likelihood_of_the_table",
+        "the likelihood takes the kernel at the steps of the table",
+        _likelihood_of_kernels(gaussian(lambda v: v.sigma, lambda p: np.trunc(p / TABLE_STEP + 0.5) * TABLE_STEP)),
     ),
     (
         "likelihood_of_the_table",

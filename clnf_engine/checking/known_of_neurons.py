@@ -119,6 +119,16 @@ KNOWN.add(
     "the patch is divided by its sum of squares",
     lambda v: _correlated(v, norm=lambda p: (p * p).sum(axis=-1)),
 )
+
+
+@KNOWN.at("ncc", "the mean of the whole area is removed instead of the patch's")
+def mean_of_the_area(v: Inputs) -> Array:
+    area = np.asarray(v.area, dtype=np.float64)
+    area = area - area.mean(axis=(1, 2), keepdims=True)
+    more = Inputs(lambda name: getattr(v, name), lambda: v.out, {"area": area})
+    return _correlated(more, patch_mean=False)
+
+
 KNOWN.add("ncc", "clipped", "the correlation is clipped to 0…1", lambda v: np.clip(v.out, 0, 1))
 
 

@@ -318,7 +318,7 @@ def _peak(v: Inputs) -> Array:
 
 
 def _where_visible(v: Inputs, shift: Array) -> Array:
-    return np.where(v.visible[:, None], shift, 0.0)
+    return np.where((v.visible & (v.kernel_sum > 0))[:, None], shift, 0.0)
 
 
 for _name, _text, _function in (

@@ -14,6 +14,7 @@ from clnf_engine.checking.known import ANGLES, Known, on, right_with
 from clnf_engine.checking.known_of_equations import data_term, prior_term, right_hand_side
 from clnf_engine.checking.known_of_shape import small_rotation, updated
 from clnf_engine.checking.known_of_shifts import gaussian, kernel_parts, shift_of, tabled
+from clnf_engine.checking.known_of_updates import angles_not_held
 from clnf_engine.mean_shift import TABLE_STEP
 from clnf_engine.pdm import RIGID, euler_angles, rotation_matrix
 
@@ -130,7 +131,7 @@ for (_name, (_text, _centroid)), (_from, (_less, _start)) in product(_CENTROIDS.
     if _name or _from:
         KNOWN.add(
             "mean_shift", "_".join(filter(None, (_name, _from))), f"the shift is {_text} less {_less}",
-            lambda v, a=_centroid, b=_start: np.where(v.visible[:, None], a(v) - b(v), 0.0),
+            lambda v, a=_centroid, b=_start: np.where((v.visible & (v.kernel_sum > 0))[:, None], a(v) - b(v), 0.0),
         )  # fmt: skip
 
 _TURNS: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
@@ -316,3 +317,7 @@ KNOWN.add(
     "clamp", "clamp_by_root", "the modes are held within the square root of the bound times the variance",
     lambda v: right_with(v, clamp_sigmas=math.sqrt(v.clamp_sigmas)),
 )  # fmt: skip
+
+
+for _mistake in [mistake for mistake in KNOWN if mistake.operation == "clamp"]:
+    KNOWN.append(angles_not_held(_mistake))

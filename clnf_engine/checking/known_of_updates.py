@@ -20,6 +20,7 @@ from clnf_engine.checking.known_of_shape import (
     small_rotation,
     updated,
 )
+from clnf_engine.checking.mistakes import Mistake
 from clnf_engine.deviations import forward_difference_columns, transposed_euler_angles
 from clnf_engine.nu_rlms import without_hidden_rows
 from clnf_engine.pdm import PDM, RIGID, clamp, rotation_matrix, update
@@ -393,3 +394,18 @@ def clamp_above_only(v: Inputs) -> Floats:
     result = _held(v, None)
     result[RIGID:] = np.minimum(result[RIGID:], v.clamp_sigmas * np.sqrt(v.pdm.variances))
     return result
+
+
+def angles_not_held(mistake: Mistake) -> Mistake:
+    """The same mistake at the modes, with angles that are not held at all."""
+
+    def free(v: Inputs) -> Floats:
+        result = np.array(mistake.function(v))
+        result[1:4] = v.moved[1:4]
+        return result
+
+    return replace(mistake, text=f"{mistake.text}, the angles not at all", function=free)
+
+
+for _mistake in [mistake for mistake in KNOWN if mistake.operation == "clamp" and "angles" not in mistake.name]:
+    KNOWN.append(angles_not_held(_mistake))
