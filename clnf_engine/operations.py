@@ -273,7 +273,8 @@ def in_place_of(operation: Operation, function: Function, finite: bool = True) -
         sizes = tuple(np.shape(value) if isinstance(value, np.ndarray) else value for value in arguments)
         if sizes not in shapes:
             shapes[sizes] = _like(operation, arguments)
-        return _fitting(operation, result, *shapes[sizes], finite)
+        shape, dtype = shapes[sizes]
+        return _fitting(operation, result, shape, dtype, finite)
 
     return checked
 

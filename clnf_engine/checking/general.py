@@ -92,7 +92,7 @@ def _fitted(operation: str, rows: Sequence[Row], reference: Reference, what: str
         factor = found[0]
         yield Mistake("scaled", operation, f"{what} times {factor_text(factor)}", lambda v: np.multiply(v.out, factor))
     pair = row_pair(rows[0], reference)
-    if pair is not None and pair[0].size > 2:
+    if pair is not None and pair[0].size > 2 and np.isfinite(pair).all(axis=0).any():
         summand = float(np.nanmedian(pair[1] - pair[0]))
         if summand:
             yield Mistake("offset", operation, f"{what} plus {summand:.6g}", lambda v: np.add(v.out, summand))

@@ -12,7 +12,7 @@ from clnf_engine.arrays import Array, Floats
 from clnf_engine.checking.evidence import Inputs
 from clnf_engine.checking.known import ANGLES, Known, on, right_with
 from clnf_engine.checking.known_of_equations import data_term, prior_term, right_hand_side
-from clnf_engine.checking.known_of_shape import small_rotation, updated
+from clnf_engine.checking.known_of_shape import cross, small_rotation, updated
 from clnf_engine.checking.known_of_shifts import gaussian, kernel_parts, shift_of, tabled
 from clnf_engine.checking.known_of_updates import angles_not_held
 from clnf_engine.mean_shift import TABLE_STEP
@@ -167,7 +167,8 @@ for (_name, (_text, _turn)), (_by, (_words, _length)) in product(_TURNS.items(),
         if _called == "shift_not_turned_not_scaled":
             _called, _text, _words = "shift_not_taken_to_the_image", "", "left in reference px"
         KNOWN.add(
-            "mean_shift_image", _called, f"the shift is {_text}{_words}",
+            "mean_shift_image", _called,
+            f"the shift is {_text}{_words}" if _by else f"the shift is {_text.rstrip(', ')}",
             lambda v, turn=_turn, size=_length: v.mean_shift @ (turn(v.reference_to_image) * size(v)).T,
         )  # fmt: skip
 
@@ -272,6 +273,35 @@ for _order, _signs in product(permutations(range(3)), product((1, -1), repeat=3)
             on("delta", lambda v, order=_order, signs=_signs: np.concatenate(
                 [v.delta[:1], v.delta[1:4][list(order)] * signs, v.delta[4:]]
             )),
+        )  # fmt: skip
+
+
+_STEPS: dict[str, tuple[str, Callable[[Inputs], Floats]]] = {
+    "": ("", small_rotation),
+    "backwards": ("turned the other way", lambda v: small_rotation(v).T),
+    "not_orthogonal": ("not made orthogonal", lambda v: np.eye(3) + cross(v.delta[1:4])),
+    "of_euler_angles": ("of w taken for Euler angles", lambda v: rotation_matrix(v.delta[1:4])),
+}
+_SIDES: dict[str, tuple[str, Callable[[Floats, Floats], Floats]]] = {
+    "": ("", lambda r, small: r @ small),
+    "from_the_left": ("multiplied from the left", lambda r, small: small @ r),
+    "to_the_transposed": ("multiplied with the transposed rotation", lambda r, small: r.T @ small),
+}
+_READ: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
+    "": ("", euler_angles),
+    "read_transposed": ("and the angles are read from the transposed matrix", lambda r: euler_angles(r.T)),
+    "read_negated": ("and the angles are negated", lambda r: -euler_angles(r)),
+}
+for (_step, (_a, _small)), (_side, (_b, _product)), (_from, (_c, _angles)) in product(
+    _STEPS.items(), _SIDES.items(), _READ.items()
+):
+    if sum(map(bool, (_step, _side, _from))) > 1:
+        KNOWN.add(
+            "update", "_".join(filter(None, ("small_rotation", _step, _side, _from))),
+            f"the small rotation is {', '.join(filter(None, (_a, _b, _c)))}",
+            lambda v, small=_small, side=_product, read=_angles: updated(
+                v, side(rotation_matrix(v.params_before[1:4]), small(v)), read
+            ),
         )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from clnf_engine.checking.changes import words
 from clnf_engine.checking.check import TOLERANCE, failure
 from clnf_engine.checking.findings import CheckFinding, OperationFinding, Status
 from clnf_engine.checking.mistakes import Mistake
-from clnf_engine.checking.naming import named
+from clnf_engine.checking.naming import Named, named
 from clnf_engine.checking.rows import Row
 from clnf_engine.errors import FileError, OperationError
 from clnf_engine.io.files import new_folder, read_file
@@ -114,7 +114,12 @@ def _finding(
             return OperationFinding(
                 operation, Status.FAILS, where, rows=len(rows), wrong=len(wrong), error=float(len(wrong))
             )
-        fitting = named(rows, errors, cases.reference, tolerance, known)
+        told = [k for k, row in enumerate(rows) if np.isfinite(row.recorded).all()]
+        if len(told) < len(rows):
+            where += f"; {len(rows) - len(told)} outputs are not finite"
+        fitting: Named = {}
+        if set(told) & set(wrong):
+            fitting = named([rows[k] for k in told], [errors[k] for k in told], cases.reference, tolerance, known)
         found = failure(operation, rows, errors, wrong, cases.reference, tuple(fitting.get(operation, ())))
     return replace(found, first=None, reason=where)
 
