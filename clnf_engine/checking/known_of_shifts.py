@@ -312,11 +312,6 @@ def _guarded(v: Inputs, by: float) -> Array:
     return np.where(v.visible[:, None], moments / (total + by)[:, None] - v.position, 0.0)
 
 
-def _peak(v: Inputs) -> Array:
-    flat = v.final.reshape(len(v.final), -1).argmax(axis=1)
-    return np.stack([flat % v.window, flat // v.window], axis=1).astype(np.float64)
-
-
 def _where_visible(v: Inputs, shift: Array) -> Array:
     return np.where((v.visible & (v.kernel_sum > 0))[:, None], shift, 0.0)
 
@@ -331,16 +326,6 @@ for _name, _text, _function in (
         "whole_position_subtracted",
         "the position that is subtracted is rounded to whole cells",
         lambda v: shift_of(v, _RIGHT, lambda v: np.rint(v.position)),
-    ),
-    (
-        "middle_subtracted",
-        "the shift is that from the middle of the map, not from the position",
-        lambda v: shift_of(v, _RIGHT, lambda v: np.full_like(v.position, (v.window - 1) / 2)),
-    ),
-    (
-        "half_the_window_subtracted",
-        "half the window is subtracted instead of the position",
-        lambda v: shift_of(v, _RIGHT, lambda v: np.full_like(v.position, v.window / 2)),
     ),
     (
         "nothing_subtracted",
@@ -358,7 +343,6 @@ for _name, _text, _function in (
         "the shift is divided by the sum of the map",
         lambda v: _where_visible(v, kernel_parts(v, _RIGHT)[1] / v.final.sum(axis=(1, 2))[:, None] - v.position),
     ),
-    ("peak", "the shift leads to the peak of the map", lambda v: _where_visible(v, _peak(v) - v.position)),
     ("rows_before_columns", "the shift is (dy, dx)", lambda v: v.out[:, ::-1]),
     (
         "hidden_not_masked",

@@ -206,11 +206,6 @@ def not_orthogonalised(v: Inputs) -> Floats:
     return updated(v, rotation_matrix(v.params_before[1:4]) @ (np.eye(3) + cross(v.delta[1:4])))
 
 
-@KNOWN.at("update", "the small rotation is not made orthogonal, and multiplied from the left")
-def not_orthogonalised_from_the_left(v: Inputs) -> Floats:
-    return updated(v, (np.eye(3) + cross(v.delta[1:4])) @ rotation_matrix(v.params_before[1:4]))
-
-
 @KNOWN.at("update", "the rotation is not updated")
 def rotation_kept(v: Inputs) -> Floats:
     return updated(v, rotation_matrix(v.params_before[1:4]))
@@ -229,11 +224,6 @@ def exponential_map(v: Inputs) -> Floats:
 @KNOWN.at("update", "the small rotation is made of w taken for Euler angles")
 def small_rotation_of_euler_angles(v: Inputs) -> Floats:
     return updated(v, rotation_matrix(v.params_before[1:4]) @ rotation_matrix(v.delta[1:4]))
-
-
-@KNOWN.at("update", "the small rotation is made of w taken for Euler angles, and multiplied from the left")
-def small_rotation_of_euler_angles_from_the_left(v: Inputs) -> Floats:
-    return updated(v, rotation_matrix(v.delta[1:4]) @ rotation_matrix(v.params_before[1:4]))
 
 
 def _rodrigues(w: Floats) -> Floats:
