@@ -42,16 +42,15 @@ def fitted(
     what : str
         The value in words.
     """
-    if rows[0].operation == operation:
-        yield from _linear(operation, rows, reference, what)
-        yield from _bounds(operation, rows, reference, what)
-        yield from _elements(operation, rows, samples, what)
-    special = _SPECIAL.get(operation)
-    if special is not None:
-        try:
-            yield from special(operation, rows, reference, samples)
-        except UNFITTING:
-            return
+    try:
+        if rows[0].operation == operation:
+            yield from _linear(operation, rows, reference, what)
+            yield from _bounds(operation, rows, reference, what)
+            yield from _elements(operation, rows, samples, what)
+        if operation in _SPECIAL:
+            yield from _SPECIAL[operation](operation, rows, reference, samples)
+    except UNFITTING:  # a trace of another program may hold anything
+        return
 
 
 def _linear(operation: str, rows: Sequence[Row], reference: Reference, what: str) -> Iterator[Mistake]:
@@ -71,9 +70,12 @@ def _linear(operation: str, rows: Sequence[Row], reference: Reference, what: str
             text = f"{what} is taken through the matrix {_matrix_text(matrix)} and moved by {_numbers(summand)}"
             yield Mistake("linear_map", operation, text, lambda v: _where_told(v.out, v.out @ matrix.T + summand))
         return
-    factor, summand = np.polyfit(right[known], recorded[known], 1) if np.ptp(right[known]) > 0 else (0.0, 0.0)
-    left = np.linalg.norm(factor * right[known] + summand - recorded[known])
-    if factor and left < 1e-2 * np.linalg.norm(recorded[known] - recorded[known].mean()):
+    right, recorded = right[known], recorded[known]
+    spread = right - right.mean()
+    factor = float(spread @ recorded / (spread @ spread))
+    summand = float(recorded.mean() - factor * right.mean())
+    left = np.linalg.norm(factor * right + summand - recorded)
+    if factor and left < 1e-2 * np.linalg.norm(recorded - recorded.mean()):
         text = f"{what} times {factor_text(factor)} plus {summand:.6g}"
         yield Mistake(
             "scaled_and_offset", operation, text, lambda v: _where_told(v.out, np.multiply(v.out, factor) + summand)
