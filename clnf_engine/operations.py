@@ -242,16 +242,18 @@ def _reader(name: str) -> Callable[[Values], Any]:
 # --- a caller's function ----------------------------------------------------------------------------
 
 
-def in_place_of(operation: Operation, function: Function) -> Function:
+def in_place_of(operation: Operation, function: Function, finite: bool = True) -> Function:
     """A caller's function as the table needs it.
 
-    It gets copies of the values that the operation reads, the first ones when it requires fewer. Its result must be
-    finite and have the shape of the operation's own.
+    It gets copies of the values that the operation reads, the first ones when it requires fewer. Its result must have
+    the shape of the operation's own.
 
     Parameters
     ----------
     operation : Operation
     function : callable
+    finite : bool
+        Whether its result must be finite, too.
 
     Raises
     ------
@@ -271,7 +273,8 @@ def in_place_of(operation: Operation, function: Function) -> Function:
         sizes = tuple(np.shape(value) if isinstance(value, np.ndarray) else value for value in arguments)
         if sizes not in shapes:
             shapes[sizes] = _like(operation, arguments)
-        return _fitting(operation, result, *shapes[sizes])
+        shape, dtype = shapes[sizes]
+        return _fitting(operation, result, shape, dtype, finite)
 
     return checked
 
@@ -302,7 +305,7 @@ def _like(operation: Operation, arguments: tuple[Any, ...]) -> tuple[Any, Any]:
     return own.shape, own.dtype
 
 
-def _fitting(operation: Operation, result: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+def _fitting(operation: Operation, result: Any, shape: tuple[int, ...], dtype: Any, finite: bool) -> Any:
     """A caller's result in the form that the loop needs."""
     try:
         array = np.asarray(result)
@@ -313,7 +316,7 @@ def _fitting(operation: Operation, result: Any, shape: tuple[int, ...], dtype: A
         raise OperationError(
             f"operation {operation.name}: the function in its place gave {found}; expected numbers of shape {shape}"
         )
-    if not np.isfinite(array).all():
+    if finite and not np.isfinite(array).all():
         raise OperationError(f"operation {operation.name}: the function in its place gave numbers that are not finite")
     if shape == ():
         return int(array)

@@ -205,7 +205,33 @@ def _judged_with(name: str, evidence: Evidence) -> str:
 
 def _failure(name: str, giver: str, evidence: Evidence, mistakes: tuple[NamedMistake, ...]) -> OperationFinding:
     rows, errors, wrong = evidence.rows[giver], evidence.errors[giver], evidence.wrong(giver)
-    reference = evidence.reference
+    return failure(name, rows, errors, wrong, evidence.reference, mistakes)
+
+
+def failure(
+    name: str,
+    rows: Sequence[Row],
+    errors: Sequence[float],
+    wrong: Sequence[int],
+    reference: Reference,
+    mistakes: tuple[NamedMistake, ...],
+) -> OperationFinding:
+    """What is told of an operation that fails.
+
+    Parameters
+    ----------
+    name : str
+        Of the operation.
+    rows : sequence of Row
+        Of its own value, or of a later one in which the failure is seen.
+    errors : sequence of float
+    wrong : sequence of int
+        The rows that fail.
+    reference : Reference
+    mistakes : tuple of NamedMistake
+        That reproduce the rows.
+    """
+    giver = rows[0].operation
     k = max(wrong, key=lambda k: errors[k])
     worst = rows[k]
     right = worst.right(reference)

@@ -153,6 +153,8 @@ class CheckFinding:
         What says that the trace was made with another model; "" when nothing does.
     repair : tuple of (name, float)
         How far a repaired reference ends from the trace's own landmarks, px; empty when it was not asked for.
+    told_by : str
+        What was checked, and what it does: "the trace records".
     """
 
     model_name: str
@@ -161,6 +163,7 @@ class CheckFinding:
     conventions: tuple[Convention, ...] = ()
     model_differs: str = ""
     repair: tuple[tuple[str, float], ...] = ()
+    told_by: str = "the trace records"
 
     def __getitem__(self, name: str) -> OperationFinding:
         """What was found of an operation."""
@@ -192,7 +195,7 @@ class CheckFinding:
         for convention in self.conventions:
             yield _sentence(convention.text)
         if not self.checked:
-            yield "Nothing could be checked: the trace records no operation with its inputs."
+            yield f"Nothing could be checked: {self.told_by} no operation with its inputs."
             return
         causes = list(self._causes())
         yield from causes[:_SHOWN]
@@ -203,7 +206,7 @@ class CheckFinding:
             yield "Everything else conforms." if right else ""
         else:
             rows = sum(operation.rows for operation in self.checked)
-            yield f"All {right} operations that the trace records conform, in {rows} evaluations."
+            yield f"All {right} operations that {self.told_by} conform, in {rows} evaluations."
         untested = [o.name for o in self.operations if o.status is Status.NOT_EXERCISED]
         if untested:
             yield f"Not exercised: {', '.join(untested)}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,6 +62,29 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary folder beside `path`; filled, it becomes `path`. When the body raises, nothing is left behind.
+
+    Raises
+    ------
+    FileError
+        When there is something at `path`, or it cannot be written.
+    """
+    path = Path(path)
+    if os.path.lexists(path):
+        raise FileError(path, "", "is there already; expected the name of a new folder")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        temporary.mkdir()
+        yield temporary
+        temporary.rename(path)
+    except OSError as problem:
+        raise FileError(path, "", f"cannot be written ({problem.strerror})") from problem
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
