@@ -10,6 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clnf_engine.detection.detect import Detection as Detection
+    from clnf_engine.detection.detect import detect as detect
     from clnf_engine.errors import ClnfError as ClnfError
     from clnf_engine.errors import InitialError as InitialError
     from clnf_engine.errors import ModelFileError as ModelFileError
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from clnf_engine.io.video import open_video as open_video
     from clnf_engine.library import load_model as load_model
     from clnf_engine.model import Model as Model
+    from clnf_engine.options import DetectionOptions as DetectionOptions
     from clnf_engine.options import FitOptions as FitOptions
     from clnf_engine.options import Kernel as Kernel
     from clnf_engine.options import Normalization as Normalization
@@ -50,6 +53,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Detection": "detection.detect",
+    "detect": "detection.detect",
     "ClnfError": "errors",
     "InitialError": "errors",
     "ModelFileError": "errors",
@@ -70,6 +75,7 @@ _HOMES = {
     "open_video": "io.video",
     "load_model": "library",
     "Model": "model",
+    "DetectionOptions": "options",
     "FitOptions": "options",
     "Kernel": "options",
     "Normalization": "options",

@@ -178,7 +178,9 @@ def _model(model: Model) -> dict[str, Any]:
             for part in model.parts
         ],
         "triangulations": [len(triangles) for triangles in model.triangulations],
+        "validator": None if model.validator is None else model.validator.view_centres_degrees.tolist(),
         "unsupported": list(model.unsupported),
+        "problems": list(model.problems),
     }
 
 

@@ -1,4 +1,4 @@
-"""FitOptions and TrackOptions: everything that can be chosen about a fit and about the frames of a video.
+"""FitOptions and its like: everything that can be chosen about a fit, what is around it, and the frames of a video.
 
 Both are validated and have a text form, ``key=value``.
 """
@@ -183,6 +183,35 @@ class FitOptions(_Options):
         if not self.windows:
             raise _bad_window("windows", "nothing")
         _check_windows("windows", self.windows)
+
+
+@dataclass(frozen=True)
+class DetectionOptions(_Options):
+    """Options of what comes around a fit; the defaults are OpenFace's.
+
+    Attributes
+    ----------
+    parts : bool
+        The model's parts refine the fit, except its eyes.
+    eye_parts : bool
+        Parts named ``left_eye_28`` and ``right_eye_28`` do, too, where `parts` is on: OpenFace's ``-gaze``.
+    hypotheses : bool
+        Five rotations are tried, and the likeliest fit is chosen: OpenFace's ``-multi_view``.
+    validate : bool
+        The model's validator, if it has one, says whether the result is a face.
+    mend_slips : bool
+        Do the sensible thing where OpenFace's slip is plain: a part starts in the box around its known landmarks, and
+        is the part of the hypothesis that was chosen. See `clnf_engine.detection`.
+    """
+
+    parts: bool = True
+    eye_parts: bool = False
+    hypotheses: bool = False
+    validate: bool = True
+    mend_slips: bool = False
+
+    def __post_init__(self) -> None:
+        self._check(())
 
 
 @dataclass(frozen=True)

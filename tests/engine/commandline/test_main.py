@@ -328,7 +328,9 @@ def test_model_as_json(capsys: Output, model_file: str) -> None:
         "modes": 4,
         "parts": [],
         "triangulations": [3, 2],
+        "validator": None,
         "unsupported": [],
+        "problems": [],
     }
     assert [scale["patch_scaling"] for scale in scales] == [0.25, 0.35]
     assert scales[0]["sigma_components"] == [{"window": w, "components": 2} for w in (7, 9, 11)]
@@ -342,13 +344,14 @@ def test_model_as_json(capsys: Output, model_file: str) -> None:
 def test_model_as_text(capsys: Output, model_file: str) -> None:
     code, out, err = run(capsys, "model", model_file)
     assert (code, err) == (0, "")
-    assert out.splitlines()[:10] == [
+    assert out.splitlines()[:11] == [
         "model tiny",
         f"  path            {model_file}",
         f"  fingerprint     {tiny_model().fingerprint}",
         "  landmarks       68",
         "  modes           4",
         "  triangulations  2 of 3 2 triangles",
+        "  validator       none",
         "  unsupported     none",
         "  scale 0.25: Sigma components: window 7 x 2, window 9 x 2, window 11 x 2",
         "    view       centre (degrees)  visible  support  neurons  patch confidence",
