@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from clnf_engine.detection.detect import Detection as Detection
     from clnf_engine.detection.detect import detect as detect
+    from clnf_engine.detection.haar import detect_faces as detect_faces
+    from clnf_engine.detection.search import initials_from_detector as initials_from_detector
+    from clnf_engine.detection.search import search as search
     from clnf_engine.errors import ClnfError as ClnfError
     from clnf_engine.errors import InitialError as InitialError
     from clnf_engine.errors import ModelFileError as ModelFileError
@@ -21,11 +24,9 @@ if TYPE_CHECKING:
     from clnf_engine.fitting import fit as fit
     from clnf_engine.fitting import fit_steps as fit_steps
     from clnf_engine.initial import Initial as Initial
-    from clnf_engine.initial import detect_faces as detect_faces
     from clnf_engine.initial import initial_from_box as initial_from_box
     from clnf_engine.initial import initial_from_landmarks as initial_from_landmarks
     from clnf_engine.initial import initial_from_params as initial_from_params
-    from clnf_engine.initial import initials_from_detector as initials_from_detector
     from clnf_engine.initial import perturbed as perturbed
     from clnf_engine.initial import turned as turned
     from clnf_engine.io.video import VideoSource as VideoSource
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from clnf_engine.options import Kernel as Kernel
     from clnf_engine.options import Normalization as Normalization
     from clnf_engine.options import Precision as Precision
+    from clnf_engine.options import SearchOptions as SearchOptions
     from clnf_engine.options import TrackOptions as TrackOptions
     from clnf_engine.presets import preset as preset
     from clnf_engine.recording import Recording as Recording
@@ -55,6 +57,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "Detection": "detection.detect",
     "detect": "detection.detect",
+    "detect_faces": "detection.haar",
+    "initials_from_detector": "detection.search",
+    "search": "detection.search",
     "ClnfError": "errors",
     "InitialError": "errors",
     "ModelFileError": "errors",
@@ -64,11 +69,9 @@ _HOMES = {
     "fit": "fitting",
     "fit_steps": "fitting",
     "Initial": "initial",
-    "detect_faces": "initial",
     "initial_from_box": "initial",
     "initial_from_landmarks": "initial",
     "initial_from_params": "initial",
-    "initials_from_detector": "initial",
     "perturbed": "initial",
     "turned": "initial",
     "VideoSource": "io.video",
@@ -80,6 +83,7 @@ _HOMES = {
     "Kernel": "options",
     "Normalization": "options",
     "Precision": "options",
+    "SearchOptions": "options",
     "TrackOptions": "options",
     "preset": "presets",
     "Recording": "recording",

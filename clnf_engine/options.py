@@ -215,6 +215,33 @@ class DetectionOptions(_Options):
 
 
 @dataclass(frozen=True)
+class SearchOptions(_Options):
+    """Options of the search for faces.
+
+    Attributes
+    ----------
+    search : bool
+        Look for tilted faces where no upright one is certain. Off: one upright pass, as OpenFace's.
+    search_angles : tuple of int
+        Tilts to look for, degrees, clockwise where positive.
+    search_strength : int
+        An upright face to which the cascade answers at so many places needs no closer look.
+    search_min_size : int
+        Side of the smallest face in the cascade's sense, px.
+    """
+
+    search: bool = True
+    search_angles: tuple[int, ...] = (20, -20, 40, -40, 60, -60)
+    search_strength: int = 12
+    search_min_size: int = 50
+
+    def __post_init__(self) -> None:
+        self._check((("search_strength", 0, 1e9), ("search_min_size", 20, 1e6)))
+        if len(self.search_angles) > 36 or any(abs(angle) > 180 for angle in self.search_angles):
+            raise OptionsError("search_angles: expected at most 36 angles from -180 to 180 degrees")
+
+
+@dataclass(frozen=True)
 class TrackOptions(_Options):
     """Options of following a face through a video; the defaults are OpenFace's behaviour.
 

@@ -122,7 +122,8 @@ def starts(
     model: Model, gray: NDArray[np.uint8], args: argparse.Namespace, truth: Floats | None = None
 ) -> list[Initial]:
     """One start per face to fit, the largest first; with true landmarks only the one that overlaps them most."""
-    from clnf_engine.initial import box_around, detected_at, initials_from_detector
+    from clnf_engine.detection.search import detected_at, initials_from_detector
+    from clnf_engine.initial import box_around
 
     given = given_start(model, args)
     if given is not None:

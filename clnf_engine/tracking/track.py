@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine.arrays import Floats
+from clnf_engine.detection.search import initials_from_detector
 from clnf_engine.errors import InitialError
 from clnf_engine.fitting import fit, fit_steps
-from clnf_engine.initial import Initial, initial_from_params, initials_from_detector
+from clnf_engine.initial import Initial, initial_from_params
 from clnf_engine.io.frames import Frame
 from clnf_engine.io.video import VideoSource
 from clnf_engine.model import Model

@@ -8,9 +8,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from clnf_engine import FitOptions, FrameResult, Initial, Model, Step, TrackOptions, VideoSource, fit
+from clnf_engine import (
+    FitOptions,
+    FrameResult,
+    Initial,
+    Model,
+    Step,
+    TrackOptions,
+    VideoSource,
+    fit,
+    initials_from_detector,
+)
 from clnf_engine.errors import FileError, VideoFileError
-from clnf_engine.initial import initials_from_detector
 from clnf_engine.io.images import Image
 from clnf_engine.options import Source
 from clnf_engine.tracking.results import Results

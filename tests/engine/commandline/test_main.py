@@ -25,6 +25,7 @@ from clnf_engine.io.openface import write_model
 from clnf_engine.options import Source
 
 from ..cli_tools import BOX, BOX_TEXT, Output, files, run, save
+from ..detector_tools import FIND_FACES, finds
 from ..tiny_model import start, tiny_image, tiny_model, true_landmarks
 
 
@@ -32,7 +33,7 @@ from ..tiny_model import start, tiny_image, tiny_model, true_landmarks
 def faces(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float, float, float]]:
     """What the face detector finds in every image; the tiny face is none to it."""
     boxes = [start().box]
-    monkeypatch.setattr("clnf_engine.initial.detect_faces", lambda image: list(boxes))
+    monkeypatch.setattr(FIND_FACES, finds(lambda image: list(boxes)))
     return boxes
 
 
@@ -371,9 +372,9 @@ def test_openface_model_is_described_with_its_parts(capsys: Output, shared: Path
     assert "-0" not in text
 
 
-def test_photo_is_fitted_to_the_detected_face(capsys: Output, shared: Path, openface_model: Model) -> None:
+def test_photo_is_fitted_to_the_face_that_openface_detects(capsys: Output, shared: Path, openface_model: Model) -> None:
     image, model_file = str(shared / "samples" / "sample2.jpg"), str(shared / "openface" / "main_clnf_general.txt")
-    code, out, err = run(capsys, "fit", image, "--model", model_file)
+    code, out, err = run(capsys, "fit", image, "--model", model_file, "-O", "search=off")
     (face,) = json.loads(out)["faces"]
     assert (code, err, face["success"]) == (0, "", True)
     with np.load(shared / "golden" / "sample2.npz") as golden:

@@ -36,6 +36,7 @@ from clnf_engine.pdm import rotation_matrix
 from clnf_engine.tracking.pose import head_pose
 from clnf_engine.tracking.track import Past, tracked_windows
 
+from ..detector_tools import FIND_FACES, finds
 from ..tiny_model import micro_model, start, tiny_model, true_landmarks
 from ..video_tools import decoding_threads, face_pictures, shift, write_folder
 
@@ -60,7 +61,7 @@ class Detector:
 def detector(monkeypatch: pytest.MonkeyPatch) -> Detector:
     """Sees the face of the first picture in all of them, a few pixels off."""
     stand_in = Detector([start().box])
-    monkeypatch.setattr("clnf_engine.initial.detect_faces", stand_in)
+    monkeypatch.setattr(FIND_FACES, finds(stand_in))
     return stand_in
 
 
