@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from clnf_engine.steps import Step as Step
     from clnf_engine.trace import Trace as Trace
     from clnf_engine.trace import first_divergence as first_divergence
+    from clnf_engine.tracking.past import State as State
     from clnf_engine.tracking.track import FrameResult as FrameResult
-    from clnf_engine.tracking.track import State as State
     from clnf_engine.tracking.track import frame_trace as frame_trace
     from clnf_engine.tracking.track import track as track
 
@@ -93,7 +93,7 @@ _HOMES = {
     "Trace": "trace",
     "first_divergence": "trace",
     "FrameResult": "tracking.track",
-    "State": "tracking.track",
+    "State": "tracking.past",
     "frame_trace": "tracking.track",
     "track": "tracking.track",
 }

@@ -54,6 +54,13 @@ class Source(StrEnum):
     PREVIOUS = "previous"
 
 
+class Rules(StrEnum):
+    """How a face is followed from frame to frame: our way, or exactly as OpenFace's FeatureExtraction."""
+
+    OWN = "own"
+    OPENFACE = "openface"
+
+
 class _Options:
     """What the dataclasses of options share; every field has a default, and its type is the default's."""
 
@@ -258,15 +265,22 @@ class TrackOptions(_Options):
         The windows (see `FitOptions`) of a frame that starts where the one before succeeded. Empty: the windows of
         the fit without their first, so 11,9,7,5 becomes 0,9,7,5; all of them when no other stage would be run,
         because the model has no further scale or the face is too small for it.
+    rules : Rules
+        ``openface``: a fit starts from the frame before even if that failed; only the fit itself and the validator tell
+        whether it has failed, not its likelihood; the detector is asked in the frame of a failure and every
+        `redetect_interval` failures later. `initialization` is ``previous`` then. See `clnf_engine.tracking.rules`.
     """
 
     initialization: Source = Source.PREVIOUS
     redetect_interval: int = 4
     min_likelihood: float = -0.5
     tracked_windows: tuple[int, ...] = ()
+    rules: Rules = Rules.OWN
 
     def __post_init__(self) -> None:
         self._check((("redetect_interval", 0, 1e9), ("min_likelihood", -1e9, 1e9)))
+        if self.rules is Rules.OPENFACE and self.initialization is not Source.PREVIOUS:
+            raise OptionsError(f"initialization is {self.initialization}; the rules of openface expect previous")
         _check_windows("tracked_windows", self.tracked_windows)
 
 

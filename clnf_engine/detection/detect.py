@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from clnf_engine.arrays import Floats, read_only
 from clnf_engine.detection.known_landmarks import params_from_known
-from clnf_engine.detection.parts import PartFit, fit_parts, merged
+from clnf_engine.detection.parts import EYES, PartFit, fit_parts, merged
 from clnf_engine.fitting import fit
 from clnf_engine.initial import Initial, Rotation, initial_from_box, upright_box
 from clnf_engine.model import Model
@@ -304,3 +304,26 @@ def _judged(validator: Validator | None, image: NDArray[np.uint8], hypothesis: H
         return True, -1.0
     certainty = validator.certainty(image, hypothesis.params[1:4], hypothesis.landmarks)
     return certainty < VALIDATION_BOUNDARY, certainty
+
+
+def confidence(certainty: float) -> float:
+    """From 0 to 1, as in OpenFace's files: the certainty turned about, 1 for what is surely a face."""
+    return (1 - certainty) / 2
+
+
+def certainty_of(confidence: float) -> float:
+    """The certainty that a `confidence` was made of."""
+    return 1 - 2 * confidence
+
+
+def eye_landmarks(detection: Detection) -> Floats:
+    """Landmarks of the left, then of the right eye, (n, 2) image px; none where those parts were not looked at."""
+    eyes = [detection.parts[name].landmarks for name in EYES if name in detection.parts]
+    return np.concatenate(eyes) if eyes else np.zeros((0, 2))
+
+
+def n_eye_landmarks(model: Model, detection: DetectionOptions | None) -> int:
+    """How many `eye_landmarks` a detection has."""
+    if detection is None or not (detection.parts and detection.eye_parts):
+        return 0
+    return sum(part.model.n_landmarks for part in model.parts if part.name in EYES)

@@ -119,8 +119,13 @@ def best_of_faces(candidates: list[Candidate]) -> list[Candidate]:
 
 def detected_at(model: Model, image: NDArray[np.uint8], box: Box) -> Initial | None:
     """The start at the detected face that overlaps a box most, the likelier of equals; None when none does."""
-    found = initials_from_detector(model, image)
-    best = max(found, default=None, key=lambda initial: _overlap(initial.box, box))
+    found = nearest(best_of_faces(search(model, image)), box)
+    return None if found is None else found.initial
+
+
+def nearest(candidates: list[Candidate], box: Box) -> Candidate | None:
+    """The candidate that overlaps a box most, the earlier of equals; None when none does."""
+    best = max(candidates, default=None, key=lambda candidate: _overlap(candidate.box, box))
     return best if best is not None and _overlap(best.box, box) > 0 else None
 
 

@@ -13,7 +13,8 @@ from clnf_engine.model import Model
 from clnf_engine.options import FitOptions, Source
 from clnf_engine.pdm import landmarks
 from clnf_engine.trace import landmark_distance
-from clnf_engine.tracking.track import FrameResult, Past, State
+from clnf_engine.tracking.past import Past, State
+from clnf_engine.tracking.track import FrameResult
 
 _STATES = tuple(State)
 _SOURCES = tuple(Source)
@@ -105,7 +106,7 @@ class Results:
             if self._last is not None:
                 self.jump[k] = landmark_distance(self._last[1], result.landmarks)
             self.found[k], self._last = True, (k, result.landmarks)
-        self.past = self.past.after(k, result.params if result.success else None)
+        self.past = self.past.after(k, result.state, result.params, result.good)
 
     def _number(self, options: FitOptions) -> int:
         if options not in self._options:

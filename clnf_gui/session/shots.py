@@ -22,8 +22,9 @@ from clnf_engine import (
 from clnf_engine.errors import FileError, VideoFileError
 from clnf_engine.io.images import Image
 from clnf_engine.options import Source
+from clnf_engine.tracking.past import Past
 from clnf_engine.tracking.results import Results
-from clnf_engine.tracking.track import Past, check_first, track_frame
+from clnf_engine.tracking.track import check_first, track_frame
 from clnf_gui.session.lanes import Lane, Origin
 
 _BATCH_SECONDS = 0.015
@@ -213,7 +214,7 @@ def track_lanes(
                     result = track_frame(
                         frame, model, task.options, task.tracking, task.first, past, steps if watched else None
                     )
-                    pasts[name] = past.after(result.index, result.params if result.success else None)
+                    pasts[name] = past.after(result.index, result.state, result.params, result.good)
                     batch.append((name, result))
                     seconds = time.perf_counter() - began
                     fits[name] = LaneFit(task.track, result.initial, result.options, Origin.TRACKED, steps, seconds)

@@ -33,8 +33,9 @@ from clnf_engine.initial import Box
 from clnf_engine.io.video import VideoSource
 from clnf_engine.options import Source, option_defaults
 from clnf_engine.pdm import rotation_matrix
+from clnf_engine.tracking.past import Past
 from clnf_engine.tracking.pose import head_pose
-from clnf_engine.tracking.track import Past, tracked_windows
+from clnf_engine.tracking.track import tracked_windows
 
 from ..detector_tools import FIND_FACES, finds
 from ..tiny_model import micro_model, start, tiny_model, true_landmarks
@@ -260,7 +261,7 @@ def test_going_on_is_the_same_as_not_stopping(tmp_path: Path, detector: Detector
         for k, result in enumerate(whole):
             rest = track(source, tiny_model(), None, TRACKING, None, past)
             assert all(same(a, b) for a, b in zip(itertools.islice(rest, 3), whole[k:], strict=False))
-            past = past.after(result.index, result.params if result.success else None)
+            past = past.after(result.index, result.state, result.params)
         assert list(track(source, tiny_model(), None, TRACKING, None, past)) == []
         del rest
     assert decoding_threads() == []
