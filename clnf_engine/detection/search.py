@@ -83,6 +83,8 @@ def search(model: Model, image: NDArray[np.uint8], options: SearchOptions | None
         candidates = _fitted(model, image, candidates)
     if any(candidate.likelihood is not None for candidate in candidates):
         candidates.sort(key=lambda c: -math.inf if c.likelihood is None else c.likelihood, reverse=True)
+    else:
+        candidates = _strongest_of_faces_first(candidates)
     return _numbered(candidates)
 
 
@@ -134,6 +136,14 @@ def _candidate(model: Model, found: Found) -> Candidate:
     if found.angle:
         initial = turned(model, initial, (0.0, 0.0, math.radians(found.angle)))
     return Candidate(initial, found.angle, found.strength, found.sure, None, 0)
+
+
+def _strongest_of_faces_first(candidates: list[Candidate]) -> list[Candidate]:
+    """Faces as their strongest candidates come, the sure ones first; of a face the strongest first."""
+    places = {id(candidate.initial): place for place, candidate in enumerate(candidates)}
+    of_faces = _numbered(sorted(candidates, key=lambda c: -c.strength))
+    lead = {first.face: (not first.sure, places[id(first.initial)]) for first in _firsts(of_faces)}
+    return sorted(of_faces, key=lambda c: (lead[c.face], -c.strength))
 
 
 def _tilted(candidates: list[Candidate]) -> bool:

@@ -125,6 +125,18 @@ def test_two_faces_the_likelier_first_and_no_other(monkeypatch: pytest.MonkeyPat
     assert [c.box for c in best_of_faces(candidates)] == [true]
 
 
+def test_an_upright_face_that_is_also_seen_tilted_starts_upright(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tilted find is larger, but weaker: no fit is needed to choose."""
+    x, y, width, height = start().box
+    small = (0.0, 0.0, 20.0, 20.0)
+    larger = (x - 5, y - 5, width + 10, height + 10)
+    seen = [Found(larger, -20.0, 17, True), Found(start().box, 0.0, 43, True), Found(small, 0.0, 3, False)]
+    monkeypatch.setattr(FIND_FACES, lambda image, options: iter([seen]))
+    candidates = search(tiny_model(), tiny_image())
+    assert [(c.face, c.angle, c.likelihood) for c in candidates] == [(0, 0, None), (0, -20, None), (1, 0, None)]
+    assert [c.box for c in best_of_faces(candidates)] == [start().box]
+
+
 def test_the_start_at_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
     boxes = [(0.0, 0.0, 30.0, 30.0), (40.0, 40.0, 60.0, 60.0)]
     monkeypatch.setattr(FIND_FACES, finds(lambda image: boxes))
