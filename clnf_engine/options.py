@@ -239,7 +239,7 @@ class SearchOptions(_Options):
 
     search: bool = True
     search_angles: tuple[int, ...] = (20, -20, 40, -40, 60, -60)
-    search_strength: int = 14
+    search_strength: int = 12
     search_min_size: int = 50
 
     def __post_init__(self) -> None:

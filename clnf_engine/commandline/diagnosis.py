@@ -114,7 +114,7 @@ def _side(args: argparse.Namespace, texts: Iterable[str]) -> FitOptions:
 
 
 def _fit_and_show(args: argparse.Namespace, title: str, sides: dict[str, FitOptions], tools: Sequence[Tool]) -> int:
-    """Fit the largest face with the options of every side, run the tools and show what they found."""
+    """Fit the first face with the options of every side, run the tools and show what they found."""
     from clnf_engine.calibration import judge
     from clnf_engine.diagnostics.investigation import Investigation
     from clnf_engine.diagnostics.tools import counterpart

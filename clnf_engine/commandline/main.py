@@ -262,7 +262,7 @@ def _trace(args: argparse.Namespace) -> int:
     else:
         gray = read_image(source).gray
         initials = starts(model, gray, args, truth)
-        traces = {"largest face": fit(gray, model, initials[0], options)} if initials else {}
+        traces = {"first face": fit(gray, model, initials[0], options)} if initials else {}
     for trace in traces.values():
         trace.save(_output_path(args, source, "", "npz"))
         if truth is not None:

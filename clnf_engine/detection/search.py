@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,8 @@ class Candidate:
         Of a fit from it with OpenFace's options; None when that was not needed to choose, or no stage was run.
     face : int
         Number of the face, from 0, the likeliest first; candidates of one face overlap.
+    openface : bool
+        Whether OpenFace's detector finds it, too.
     """
 
     initial: Initial
@@ -47,6 +50,7 @@ class Candidate:
     sure: bool
     likelihood: float | None
     face: int
+    openface: bool
 
     @property
     def box(self) -> Box:
@@ -73,13 +77,13 @@ def search(model: Model, image: NDArray[np.uint8], options: SearchOptions | None
         The best first.
     """
     candidates: list[Candidate] = []
-    for found in haar.find_faces(image, options or SearchOptions()):
-        candidates += [_candidate(model, f) for f in found]
+    for number, found in enumerate(haar.find_faces(image, options or SearchOptions())):
+        candidates += [_candidate(model, f, upright_pass=number == 0) for f in found]
         if not any(candidate.sure for candidate in candidates):
             candidates = _fitted(model, image, candidates)
         if any(map(likely, candidates)):
             break
-    if _tilted(candidates):
+    if _in_doubt(candidates):
         candidates = _fitted(model, image, candidates)
     if any(candidate.likelihood is not None for candidate in candidates):
         candidates.sort(key=lambda c: -math.inf if c.likelihood is None else c.likelihood, reverse=True)
@@ -112,11 +116,11 @@ def best_of_faces(candidates: list[Candidate]) -> list[Candidate]:
     """The first candidate of every face, as far as they are likely.
 
     Those whose fits have a likelihood of no face are left out if there are others: a model may have likelihoods of its
-    own. Where nothing is likely it is what was found upright, as OpenFace would have it.
+    own. Where nothing is likely it is what OpenFace's detector finds.
     """
     firsts = _firsts(candidates)
     as_a_fit_says = [c for c in firsts if (c.sure if c.likelihood is None else c.likelihood >= LIKELY)]
-    return as_a_fit_says or list(filter(likely, firsts)) or [c for c in firsts if not c.angle]
+    return as_a_fit_says or list(filter(likely, firsts)) or _firsts([c for c in candidates if c.openface])
 
 
 def detected_at(model: Model, image: NDArray[np.uint8], box: Box) -> Initial | None:
@@ -131,11 +135,11 @@ def nearest(candidates: list[Candidate], box: Box) -> Candidate | None:
     return best if best is not None and _overlap(best.box, box) > 0 else None
 
 
-def _candidate(model: Model, found: Found) -> Candidate:
+def _candidate(model: Model, found: Found, upright_pass: bool) -> Candidate:
     initial = replace(initial_from_box(model, found.box), source=Source.DETECTOR)
     if found.angle:
         initial = turned(model, initial, (0.0, 0.0, math.radians(found.angle)))
-    return Candidate(initial, found.angle, found.strength, found.sure, None, 0)
+    return Candidate(initial, found.angle, found.strength, found.sure, None, 0, upright_pass and not found.angle)
 
 
 def _strongest_of_faces_first(candidates: list[Candidate]) -> list[Candidate]:
@@ -146,10 +150,13 @@ def _strongest_of_faces_first(candidates: list[Candidate]) -> list[Candidate]:
     return sorted(of_faces, key=lambda c: (lead[c.face], -c.strength))
 
 
-def _tilted(candidates: list[Candidate]) -> bool:
-    """Whether the strongest of the sure candidates of a face is tilted; then fits choose."""
-    strongest = sorted(filter(lambda c: c.sure, candidates), key=lambda c: -c.strength)
-    return any(candidate.angle for candidate in _firsts(_numbered(strongest)))
+def _in_doubt(candidates: list[Candidate]) -> bool:
+    """Whether fits must choose: the strongest sure candidate of a face is tilted, or two upright ones overlap."""
+    sure = sorted(filter(lambda c: c.sure, candidates), key=lambda c: -c.strength)
+    upright = [candidate for candidate in sure if not candidate.angle]
+    return any(candidate.angle for candidate in _firsts(_numbered(sure))) or any(
+        _overlap_much(a.box, b.box) for a, b in combinations(upright, 2)
+    )
 
 
 def _fitted(model: Model, image: NDArray[np.uint8], candidates: list[Candidate]) -> list[Candidate]:
@@ -175,12 +182,11 @@ def _numbered(candidates: list[Candidate]) -> list[Candidate]:
     """
     numbered: list[Candidate] = []
     for candidate in candidates:
-        width, height = candidate.box[2:]
         same = (
             other.face
             for other in numbered
             if not (candidate.sure and other.sure and candidate.angle == other.angle == 0)
-            and _overlap(candidate.box, other.box) > 0.5 * min(width * height, other.box[2] * other.box[3])
+            and _overlap_much(candidate.box, other.box)
         )
         face = next(same, 1 + max((other.face for other in numbered), default=-1))
         numbered.append(replace(candidate, face=face))
@@ -193,6 +199,11 @@ def _firsts(candidates: list[Candidate]) -> list[Candidate]:
     for candidate in candidates:
         firsts.setdefault(candidate.face, candidate)
     return list(firsts.values())
+
+
+def _overlap_much(a: Box, b: Box) -> bool:
+    """Whether two boxes share half of the smaller."""
+    return _overlap(a, b) > 0.5 * min(a[2] * a[3], b[2] * b[3])
 
 
 def _overlap(a: Box, b: Box) -> float:

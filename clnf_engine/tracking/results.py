@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from clnf_engine.arrays import Floats, read_only
 from clnf_engine.initial import Initial
 from clnf_engine.model import Model
-from clnf_engine.options import FitOptions, Source
+from clnf_engine.options import FitOptions, Rules, Source
 from clnf_engine.pdm import landmarks
 from clnf_engine.trace import landmark_distance
 from clnf_engine.tracking.past import Past, State
@@ -32,6 +32,8 @@ class Results:
     model : Model
     begin : int
         Number of the frame that tracking begins with.
+    rules : Rules
+        Of the tracking.
 
     Attributes
     ----------
@@ -46,9 +48,9 @@ class Results:
         Whether there is a face.
     """
 
-    def __init__(self, frames: int, model: Model, begin: int = 0) -> None:
+    def __init__(self, frames: int, model: Model, begin: int = 0, rules: Rules = Rules.OWN) -> None:
         m = 6 + model.pdm.n_modes
-        self._pdm = model.pdm
+        self._pdm, self._rules = model.pdm, rules
         self.begin, self.past = begin, Past(begin)
         self.likelihood, self.update_norm, self.shape_change, self.jump = (np.full(frames, np.nan) for _ in range(4))
         self.found = np.zeros(frames, dtype=bool)
@@ -106,7 +108,7 @@ class Results:
             if self._last is not None:
                 self.jump[k] = landmark_distance(self._last[1], result.landmarks)
             self.found[k], self._last = True, (k, result.landmarks)
-        self.past = self.past.after(k, result.state, result.params, result.good)
+        self.past = self.past.after(k, result.state, result.params, result.good, self._rules)
 
     def _number(self, options: FitOptions) -> int:
         if options not in self._options:

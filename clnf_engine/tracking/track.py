@@ -295,13 +295,12 @@ def _fitted(
         if step.iteration is not None:
             last, iterations = step, iterations + 1
     good = bool(step.success) if found is None else found.success
-    eyes = None if found is None else eye_landmarks(found)
     return FrameResult(
         index=frame.index,
         timestamp=frame.timestamp,
         size=(frame.gray.shape[1], frame.gray.shape[0]),
         state=_SUCCESS[initial.source] if good else State.LOST,
-        initial=initial,
+        initial=initial if found is None else found.trace.initial,
         options=options,
         params=step.params if found is None else found.params,
         landmarks=step.landmarks if found is None else found.landmarks,
@@ -311,7 +310,7 @@ def _fitted(
         shape_change=None if last is None else last.shape_change,
         message=step.message if found is None else found.message,
         certainty=None if found is None else found.certainty,
-        eyes=eyes,
+        eyes=None if found is None else eye_landmarks(found),
         good=good,
     )
 

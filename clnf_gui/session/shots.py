@@ -214,7 +214,9 @@ def track_lanes(
                     result = track_frame(
                         frame, model, task.options, task.tracking, task.first, past, steps if watched else None
                     )
-                    pasts[name] = past.after(result.index, result.state, result.params, result.good)
+                    pasts[name] = past.after(
+                        result.index, result.state, result.params, result.good, task.tracking.rules
+                    )
                     batch.append((name, result))
                     seconds = time.perf_counter() - began
                     fits[name] = LaneFit(task.track, result.initial, result.options, Origin.TRACKED, steps, seconds)

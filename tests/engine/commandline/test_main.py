@@ -140,11 +140,15 @@ def test_box_that_begins_left_of_the_image(capsys: Output, photo: str, model_fil
     assert json.loads(out)["faces"][0]["box"] == [-20, 27, 130, 120]
 
 
-def test_one_fit_per_detected_face(capsys: Output, photo: str, model_file: str, faces: list[Any]) -> None:
+def test_one_fit_per_detected_face(capsys: Output, photo: str, model_file: str, model: Model, faces: list[Any]) -> None:
+    """Of two that overlap the likelier comes first."""
     faces.append((20.0, 30.0, 100.0, 90.0))
     code, out, _ = run(capsys, "fit", photo, "--model", model_file)
     assert code == 0
-    assert [face["box"] for face in json.loads(out)["faces"]] == [list(box) for box in faces]
+    found = json.loads(out)["faces"]
+    assert sorted(face["box"] for face in found) == sorted(map(list, faces))
+    likelihoods = [fit(tiny_image(), model, initial_from_box(model, face["box"])).likelihood for face in found]
+    assert [face["likelihood"] for face in found] == likelihoods == sorted(likelihoods, reverse=True)
 
 
 def test_csv_has_the_columns_of_openface(capsys: Output, photo: str, model_file: str, faces: list[Any]) -> None:
@@ -301,11 +305,11 @@ def test_trace_is_the_run_of_the_api(capsys: Output, photo: str, model_file: str
     np.testing.assert_array_equal(loaded.image, tiny_image())
 
 
-def test_trace_takes_the_largest_face_and_keeps_a_failed_fit(
+def test_trace_takes_the_first_face_and_keeps_a_failed_fit(
     capsys: Output, photo: str, model_file: str, faces: list[Any], tmp_path: Path
 ) -> None:
     output = str(tmp_path / "run.npz")
-    faces.append((20.0, 30.0, 100.0, 90.0))
+    faces.append((110.0, 5.0, 30.0, 30.0))
     assert run(capsys, "trace", photo, "--model", model_file, "-o", output) == (0, "", "")
     assert Trace.load(output).initial.box == faces[0]
     faces[:] = [(10.0, 10.0, 5.0, 5.0)]

@@ -137,6 +137,17 @@ def test_an_upright_face_that_is_also_seen_tilted_starts_upright(monkeypatch: py
     assert [c.box for c in best_of_faces(candidates)] == [start().box]
 
 
+def test_where_no_fit_sees_a_face_only_openface_s_finds_are_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What only a search with more care takes for a face is considered, but is no start."""
+    weak, junk = Found(start().box, 0.0, 3, False), Found((0.0, 0.0, 60.0, 60.0), 0.0, 1, False)
+    monkeypatch.setattr("clnf_engine.detection.search.LIKELY", np.inf)
+    monkeypatch.setattr(FIND_FACES, lambda image, options: iter([[], [junk]]))
+    assert [c.box for c in search(tiny_model(), tiny_image())] == [junk.box]
+    assert initials_from_detector(tiny_model(), tiny_image()) == []
+    monkeypatch.setattr(FIND_FACES, lambda image, options: iter([[weak], [junk]]))
+    assert [initial.box for initial in initials_from_detector(tiny_model(), tiny_image())] == [weak.box]
+
+
 def test_the_start_at_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
     boxes = [(0.0, 0.0, 30.0, 30.0), (40.0, 40.0, 60.0, 60.0)]
     monkeypatch.setattr(FIND_FACES, finds(lambda image: boxes))
