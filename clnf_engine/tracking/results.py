@@ -65,6 +65,9 @@ class Results:
         self._option = np.zeros(frames, dtype=np.int16)
         self._options: list[FitOptions] = []
         self._messages: dict[int, str] = {}
+        self._good = np.ones(frames, dtype=bool)
+        self._around: dict[int, tuple[float | None, Floats | None]] = {}
+        """Certainty and eye landmarks, where there are any."""
         self._odd_starts: dict[int, Floats] = {}
         self._odd_landmarks: dict[int, Floats] = {}
         self._last: tuple[int, Floats] | None = None
@@ -85,7 +88,9 @@ class Results:
         self._state[k] = _STATES.index(result.state)
         self._times[k], self._sizes[k], self._iterations[k] = result.timestamp, result.size, result.iterations
         self._option[k] = self._number(result.options)
-        self._messages[k] = result.message
+        self._messages[k], self._good[k] = result.message, result.good
+        if result.certainty is not None or result.eyes is not None:
+            self._around[k] = result.certainty, result.eyes
         for column, value in (
             (self.likelihood, result.likelihood),
             (self.update_norm, result.update_norm),
@@ -137,6 +142,7 @@ class Results:
             )
             params, points = read_only(self._params[index].copy()), self.landmarks(index)
         width, height = self._sizes[index].tolist()
+        certainty, eyes = self._around.get(index, (None, None))
         return FrameResult(
             index=index,
             timestamp=float(self._times[index]),
@@ -151,6 +157,9 @@ class Results:
             update_norm=_known(self.update_norm[index]),
             shape_change=_known(self.shape_change[index]),
             message=self._messages[index],
+            certainty=certainty,
+            eyes=eyes,
+            good=bool(self._good[index]),
         )
 
     def __iter__(self) -> Iterator[FrameResult]:
