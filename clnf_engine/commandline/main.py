@@ -19,9 +19,11 @@ from clnf_engine.commandline.arguments import (
     INTERRUPTED,
     add_fit_choices,
     add_truth,
+    candidates,
     chosen_options,
     complain,
     fit_texts,
+    given_start,
     is_folder,
     prepare_output,
     print_text,
@@ -29,13 +31,16 @@ from clnf_engine.commandline.arguments import (
     starts,
     true_landmarks,
 )
+from clnf_engine.commandline.detecting import add_detection_choices, check_model, chosen_detection
 from clnf_engine.errors import ClnfError, InitialError
+from clnf_engine.options import DetectionOptions, FitOptions, SearchOptions
 from clnf_engine.system_libraries import OPENCV_LIBRARIES, told_what_to_install
 
 if TYPE_CHECKING:
     from clnf_engine.arrays import Floats
+    from clnf_engine.detection.search import Candidate
+    from clnf_engine.documents import Fit
     from clnf_engine.model import Model
-    from clnf_engine.options import FitOptions
     from clnf_engine.trace import Trace
 
 
@@ -99,10 +104,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"clnf {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    command = commands.add_parser("fit", help="fit landmarks to the faces of images", **fit_texts())
+    command = commands.add_parser("fit", help="fit landmarks to the faces of images", **fit_texts(*_KINDS))
     command.set_defaults(run=_fit)
     command.add_argument("images", nargs="+", metavar="IMAGE", help="any image OpenCV can read")
     add_fit_choices(command)
+    add_detection_choices(command)
+    command.add_argument(
+        "--starts",
+        choices=("all", "best"),
+        help="tell of the detector's starts; fit from all, or from the best of a face",
+    )
     add_truth(command)
     command.add_argument("--format", choices=("json", "csv", "pts"), default="json", help="of the result (json)")
     command.add_argument("-o", "--output", metavar="OUT", help="file, or folder (needed for several images)")
@@ -143,6 +154,10 @@ def _joined_numbers(argv: Sequence[str]) -> list[str]:
 # --- clnf fit ---------------------------------------------------------------------------------------
 
 
+_KINDS = (FitOptions, SearchOptions, DetectionOptions)
+"""What -O of ``clnf fit`` takes."""
+
+
 def _fit(args: argparse.Namespace) -> int:
     from clnf_engine.library import load_model
 
@@ -153,53 +168,76 @@ def _fit(args: argparse.Namespace) -> int:
         raise ClnfError(f"--truth belongs to one image, but {len(args.images)} are given")
     if several and args.format != "json" and args.output is None:
         raise ClnfError(f"the {args.format} form of several images needs a folder; give one with -o")
-    options = chosen_options(args)
+    if args.starts and (args.box or args.landmarks):
+        raise ClnfError("--starts tells of the starts that the detector finds; expected no --box or --landmarks")
+    options, detection = chosen_options(args, *_KINDS[1:]), chosen_detection(args, *_KINDS)
     model = load_model(args.model)
+    check_model(model, args, detection)
     truth = true_landmarks(model, args)
     if args.output is not None:
         prepare_output(args.output, args.images)
     worst = DONE
     for image in args.images:
         try:
-            code = _fit_image(image, model, options, args, truth)
+            code = _fit_image(image, model, options, detection, args, truth)
         except ClnfError as error:
             code = complain(str(error))
         worst = max(worst, code)
     return worst
 
 
-def _fit_image(image: str, model: Model, options: FitOptions, args: argparse.Namespace, truth: Floats | None) -> int:
+def _fit_image(
+    image: str,
+    model: Model,
+    options: FitOptions,
+    detection: DetectionOptions | None,
+    args: argparse.Namespace,
+    truth: Floats | None,
+) -> int:
+    from clnf_engine.detection.detect import detect
     from clnf_engine.fitting import fit
     from clnf_engine.io.files import write_file
     from clnf_engine.io.images import read_image
 
     gray = read_image(image).gray
-    initials = starts(model, gray, args, truth)
+    given = given_start(model, args)
+    found = [] if given is not None else candidates(model, gray, args, truth, every=args.starts == "all")
+    initials = [given] if given is not None else [candidate.initial for candidate in found]
     if args.format == "pts" and args.output is None and len(initials) > 1:
         raise ClnfError(f"{image}: {len(initials)} faces found, but a .pts file holds one; give -o")
-    traces = [fit(gray, model, initial, options) for initial in initials]
-    for suffix, text in _results(image, model, traces, args.format, truth):
+    fits: list[Fit] = [
+        fit(gray, model, initial, options) if detection is None else detect(gray, model, initial, options, detection)
+        for initial in initials
+    ]
+    for suffix, text in _results(image, model, fits, args.format, truth, found if args.starts else None):
         if args.output is None:
             sys.stdout.write(text)
             sys.stdout.flush()
         else:
             write_file(_output_path(args, image, suffix, args.format), text.encode())
-    return report_failures(image, {f"face {k} of {len(traces)}": trace for k, trace in enumerate(traces, start=1)})
+    what = "start" if args.starts == "all" else "face"
+    return report_failures(image, {f"{what} {k} of {len(fits)}": fitted for k, fitted in enumerate(fits, start=1)})
 
 
 def _results(
-    image: str, model: Model, traces: Sequence[Trace], form: str, truth: Floats | None
+    image: str,
+    model: Model,
+    fits: Sequence[Fit],
+    form: str,
+    truth: Floats | None,
+    starts: Sequence[Candidate] | None,
 ) -> list[tuple[str, str]]:
     """The suffix to the name and the text of every result file; csv and pts hold no failed fits."""
     from clnf_engine import documents
     from clnf_engine.io.landmarks import pts_text
 
     if form == "json":
-        return [("", documents.json_text(documents.fit_document(image, model, traces, truth)))]
-    fitted = {number: trace for number, trace in enumerate(traces) if trace.success}
+        return [("", documents.json_text(documents.fit_document(image, model, fits, truth, starts or ())))]
+    fitted = {number: trace for number, trace in enumerate(fits) if trace.success}
     if form == "csv":
-        return [("", documents.csv_text(fitted, truth))] if fitted else []
-    several = len(traces) > 1
+        places = None if starts is None else dict(enumerate(starts))
+        return [("", documents.csv_text(fitted, truth, places))] if fitted else []
+    several = len(fits) > 1
     return [(f"_{number + 1}" if several else "", pts_text(trace.landmarks)) for number, trace in fitted.items()]
 
 
@@ -216,7 +254,7 @@ def _trace(args: argparse.Namespace) -> int:
     if (args.image is None) == (args.like is None):
         raise ClnfError("expected either IMAGE or --like T; see clnf trace --help")
     source = args.image or args.like
-    options = None if args.like is not None else chosen_options(args)
+    options = None if args.like is not None else chosen_options(args, SearchOptions)
     model = load_model(args.model)
     truth = true_landmarks(model, args)
     prepare_output(args.output, [source])
@@ -225,7 +263,7 @@ def _trace(args: argparse.Namespace) -> int:
     else:
         gray = read_image(source).gray
         initials = starts(model, gray, args, truth)
-        traces = {"largest face": fit(gray, model, initials[0], options)} if initials else {}
+        traces = {"first face": fit(gray, model, initials[0], options)} if initials else {}
     for trace in traces.values():
         trace.save(_output_path(args, source, "", "npz"))
         if truth is not None:

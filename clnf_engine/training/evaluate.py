@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine.accuracy import Accuracy, accuracy
+from clnf_engine.detection.search import detected_at
 from clnf_engine.fitting import fit
 from clnf_engine.ibug68 import REGIONS
-from clnf_engine.initial import Initial, box_around, detected_at, initial_from_box, perturbed
+from clnf_engine.initial import Initial, box_around, initial_from_box, perturbed
 from clnf_engine.io.files import atomic_write
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions

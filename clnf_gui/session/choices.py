@@ -67,7 +67,7 @@ class LaneChoices:
     ----------
     options : FitOptions
     start : Start or None
-        None starts where the scene offers: at the largest face, like lane A, or as a tracking does.
+        None starts where the scene offers: at the likeliest face, like lane A, or as a tracking does.
     tracking : TrackOptions
         How the lane follows a face through a video.
     begin : int

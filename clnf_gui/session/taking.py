@@ -96,7 +96,7 @@ def _take_faces(session: Session, found: Faces) -> None:
 
 
 def _offer_start(session: Session, image: Image, model: Model, faces: tuple[Initial, ...]) -> bool:
-    """Offer the largest face as a start, else a box in the middle; whether there is a face."""
+    """Offer the likeliest face as a start, else a box in the middle; whether there is a face."""
     session.scene.set_faces(faces, faces[0] if faces else initial_from_box(model, _middle_box(image)))
     return bool(faces)
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from engine.detector_tools import FIND_FACES, finds
 from engine.tiny_model import start
 from engine.video_tools import as_rgb, face_pictures, write_clip
 from PySide6.QtCore import Qt
@@ -41,7 +42,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, model_file: Path, photo: Pat
 
 @pytest.fixture(autouse=True)
 def detector(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clnf_engine.initial.detect_faces", lambda _: [start().box])
+    monkeypatch.setattr(FIND_FACES, finds(lambda _: [start().box]))
 
 
 def nothing(qtbot: QtBot, window: MainWindow, files: Files) -> None:
