@@ -187,6 +187,8 @@ class Functions:
             self._functions[name] = in_place_of(OPERATIONS[name], function)
         self.replaced = frozenset(replace or ())
         self.maps, self.equations, self.move = (self._compiled(part) for part in (MAPS, EQUATIONS, MOVE))
+        self.own_steps = all(self._functions[name] is OPERATIONS[name].function for name in (*EQUATIONS, *MOVE))
+        """Whether every row of an iteration has its own function: then one kernel may run them all."""
 
     def __getitem__(self, name: str) -> Function:
         """The function at a row."""

@@ -68,8 +68,8 @@ def iterate(
     Returns
     -------
     (count, change, norm) : (int, float, float)
-        Iterations run, and of the last one the change of the landmarks, image px, and the norm of the update; NaN when
-        the normal equations had no solution, which leaves everything where it was.
+        Iterations run, and of the last one the change of the landmarks, image px, and the norm of the update; 0 and NaN
+        when the normal equations have no solution, which leaves everything where it was.
     """
     n, window = maps.shape[0], maps.shape[1]
     free, sums = np.empty_like(position), np.empty((n, 3), maps.dtype)
@@ -94,7 +94,9 @@ def iterate(
         equations.hessian(jac, weights, prior, matrix)
         equations.gradient(jac, weights, image_shift, params_before, prior, vector)
         if not equations.solve(matrix, vector, delta):
-            return count, math.nan, math.nan
+            for j in range(params.shape[0]):
+                moved[j] = params[j]
+            return count, 0.0, math.nan
         shape.update(params_before, delta, rotation, small, moved)
         shape.clamp(moved, bounds, params)
         shape.landmarks(params, mean, modes_transposed, rotation, points, landmarks)
