@@ -121,19 +121,17 @@ def _activation(experts: PatchExperts, dtype: DType) -> tuple[Array, Array, Arra
 
 
 @lru_cache(maxsize=2)
-def _exponential(dtype: DType) -> tuple[Array, Array, Array, int]:
-    """What `kernels.neuron_outputs` takes for its exponential: limits, series, powers of 2 and the first of them."""
+def _exponential(dtype: DType) -> tuple[Array, Array, Array]:
+    """What `kernels.neuron_outputs` takes for its exponential: limits, series and the layout of a number."""
+    numbers = np.finfo(dtype)
+    bias, place = numbers.maxexp - 1, numbers.nmant
+    # Beyond the limits 2ᵏ is 0 or inf. The first part of ln 2 has few bits, so that k times it is exact.
+    ln2 = math.log(2)
     single = dtype == np.float32
-    # The last of each limit's power is 0 or inf. The first part of ln 2 has few bits, so that its product is exact.
-    least, greatest = (-104.0, 89.0) if single else (-745.2, 710.0)
-    first_part = 0.693359375 if single else 6.93147180369123816490e-01
-    rest = -2.12194440054690583e-4 if single else 1.90821492927058770002e-10
-    limits = np.array([least, greatest, 1 / math.log(2), first_part, rest], dtype)
-    series = np.array([1 / math.factorial(k) for k in range(7 if single else 13, -1, -1)], dtype)
-    lowest, highest = math.floor(least / math.log(2) + 0.5), math.floor(greatest / math.log(2) + 0.5)
-    with np.errstate(over="ignore"):
-        powers = np.ldexp(np.ones(1, dtype), np.arange(lowest, highest + 1))
-    return limits, series, powers, lowest
+    parts = (0.693359375, -2.1219444005469057e-4) if single else (0.6931471803691238, 1.9082149292705877e-10)
+    limits = np.array([-(bias - 0.1) * ln2, (bias + 0.9) * ln2, 1 / ln2, *parts], dtype)
+    series = np.array([1 / math.factorial(k) for k in range(kernels.TERMS - 1, -1, -1)], dtype)
+    return limits, series, np.array([bias, place], f"i{dtype.itemsize}")
 
 
 def sum_of_neurons(outputs: Array) -> Array:

@@ -31,7 +31,7 @@ COMPILING = "compiling the kernels for this machine, once"
 _log = logging.getLogger(__name__)
 _lock = RLock()
 
-_ARGUMENT = re.compile(r"(F|[a-z]\d)(?:\[([^\]]*)\])?")
+_ARGUMENT = re.compile(r"(F|I|[a-z]\d)(?:\[([^\]]*)\])?")
 _SIZE = re.compile(r"(\d*)([A-Za-z]*)(?:\+(\d+))?")
 _Size = tuple[int, str, int]
 """A size as a factor, a letter and what is added."""
@@ -47,8 +47,8 @@ class Kernel:
     function : callable
         In the part of Python and NumPy that numba knows. It may call other kernels.
     signature : str
-        ``"what it reads -> what it fills"``: NumPy's codes of the types, F for the precision, and the shapes in letters,
-        as in ``"F[n,w,w], f8[m+6] -> F[2n]"``. All arrays are C-contiguous.
+        ``"what it reads -> what it fills"``: NumPy's codes of the types, F for the precision, I for the integers of its
+        size, and the shapes in letters, as in ``"F[n,w,w], f8[m+6] -> F[2n]"``. All arrays are C-contiguous.
     fast : frozenset of str
         The liberties the compiler may take with its arithmetic, by LLVM's names: "contract" to round a product and its
         addition once, "reassoc" to add up in any order. Where it has none, every processor computes the same bits.
@@ -91,7 +91,7 @@ class Kernel:
     ) -> Any:
         if not shape:
             return value
-        dtype = precision if kind == "F" else _dtype(kind)
+        dtype = _dtype(kind, precision)
         if reads and not (value.__class__ is np.ndarray and value.dtype is dtype and value.flags.c_contiguous):
             value = np.ascontiguousarray(value, dtype)
         found = value.shape
@@ -125,7 +125,7 @@ class Kernel:
         signature = tuple(
             ArrayOf(element, len(shape), "C", readonly=reads) if shape else element
             for element, shape, reads in (
-                (from_dtype(precision if kind == "F" else _dtype(kind)), shape, reads)
+                (from_dtype(_dtype(kind, precision)), shape, reads)
                 for kind, shape, reads in self._arguments
             )
         )
@@ -141,13 +141,15 @@ class Kernel:
         dispatcher.disable_compile()
         return dispatcher  # type: ignore[no-any-return]
 
-    def _dispatcher(self, folder: Path | None) -> Any:
+    def _dispatcher(self, folder: Path | None, forceinline: bool = False) -> Any:
         import numba  # noqa: PLC0415
 
         # numba chooses the folder when the function is made.
         before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder or "")
         try:
-            return numba.njit(nogil=True, error_model="numpy", fastmath=set(self._fast), cache=folder is not None)(self._function)
+            return numba.njit(
+                nogil=True, error_model="numpy", fastmath=set(self._fast), cache=folder is not None, forceinline=forceinline
+            )(self._function)
         finally:
             numba.config.CACHE_DIR = before
 
@@ -156,7 +158,7 @@ class Kernel:
         """What numba takes it for where another kernel calls it."""
         with _lock:
             if self._inlined is None:
-                self._inlined = self._dispatcher(None)
+                self._inlined = self._dispatcher(None, forceinline=True)
         return self._inlined._numba_type_
 
 
@@ -171,8 +173,10 @@ def _size(text: str) -> _Size:
 
 
 @lru_cache(maxsize=16)
-def _dtype(kind: str) -> DType:
-    return np.dtype("?" if kind == "b1" else kind)
+def _dtype(kind: str, precision: DType) -> DType:
+    if kind == "F":
+        return precision
+    return np.dtype({"I": f"i{precision.itemsize}", "b1": "?"}.get(kind, kind))
 
 
 @lru_cache(maxsize=2)

@@ -5,9 +5,13 @@ import math
 import numpy as np
 
 from clnf_engine.kernels.compiling import kernel
+from clnf_engine.kernels.products import product, products
 
 TOGETHER = 4
 """Neurons that `correlate` takes together."""
+
+TERMS = 14
+"""Of Taylor's series of the exponential function, up to half of ln 2."""
 
 WHOLE = 16
 """The taps of a neuron are padded to a multiple of it: whole vectors of any processor."""
@@ -72,58 +76,17 @@ def inverse_norms(area, h, w, flat, inverse):
             q -= square[x]
 
 
-@kernel("F[g,4,t], F[u], F[r,c], i8, i8 -> F[k,r,c]", "contract", "reassoc", "nsz")
-def correlate_four(weights, columns, inverse, run, w, ncc):
-    """``Σ weight·patch / |patch|`` of every neuron with every patch of a landmark, (K, window, window).
-
-    The neurons' taps are (K/4, 4, taps), zero beyond h·w; `columns` holds the area unfolded by columns, so that a patch
-    is one run. Four neurons meet three patches at a time: each number is read once for several products.
-    """
-    n_neurons, height, width = ncc.shape
-    taps = weights.shape[2]
-    zero = inverse.dtype.type(0)
-    for group in range(weights.shape[0]):
-        w0, w1, w2, w3 = weights[group, 0], weights[group, 1], weights[group, 2], weights[group, 3]
-        for x in range(width):
-            for y in range(0, height, 3):
-                y1, y2 = min(y + 1, height - 1), min(y + 2, height - 1)
-                start, start1, start2 = x * run + y * w, x * run + y1 * w, x * run + y2 * w
-                p, p1, p2 = columns[start : start + taps], columns[start1 : start1 + taps], columns[start2 : start2 + taps]
-                a0 = a1 = a2 = b0 = b1 = b2 = c0 = c1 = c2 = d0 = d1 = d2 = zero
-                for t in range(taps):
-                    g0, g1, g2 = p[t], p1[t], p2[t]
-                    a0 += w0[t] * g0
-                    a1 += w0[t] * g1
-                    a2 += w0[t] * g2
-                    b0 += w1[t] * g0
-                    b1 += w1[t] * g1
-                    b2 += w1[t] * g2
-                    c0 += w2[t] * g0
-                    c1 += w2[t] * g1
-                    c2 += w2[t] * g2
-                    d0 += w3[t] * g0
-                    d1 += w3[t] * g1
-                    d2 += w3[t] * g2
-                for k in range(4):
-                    neuron = 4 * group + k
-                    if neuron < n_neurons:
-                        s0, s1, s2 = ((a0, a1, a2), (b0, b1, b2), (c0, c1, c2), (d0, d1, d2))[k]
-                        ncc[neuron, y, x] = s0 * inverse[y, x]
-                        ncc[neuron, y1, x] = s1 * inverse[y1, x]
-                        ncc[neuron, y2, x] = s2 * inverse[y2, x]
-
-
 @kernel("f4[n,y,x], F[n,g,4,t], i8, i8, f8 -> F[n,k,r,c]")
 def correlate(areas, weights, h, w, flat, ncc):
     """Normalized cross-correlation of every neuron with every patch of every landmark, (n, K, window, window).
 
-    `weights` have zero mean and unit norm, (n, K/4, 4, taps): four neurons together, zero beyond K and h·w.
+    `weights` have zero mean and unit norm, (n, K/4, 4, taps): zero beyond K and h·w.
     """
     n, size, across = areas.shape
-    height, width, taps = ncc.shape[2], ncc.shape[3], weights.shape[3]
+    neurons, height, width, taps = ncc.shape[1], ncc.shape[2], ncc.shape[3], weights.shape[3]
     run = size * w
     columns = np.zeros(width * run + taps, ncc.dtype)
-    inverse = np.empty((height, width), ncc.dtype)
+    inverse, sums = np.empty((height, width), ncc.dtype), np.empty((4, 3), ncc.dtype)
     for i in range(n):
         area = areas[i]
         inverse_norms(area, h, w, flat, inverse)
@@ -133,29 +96,50 @@ def correlate(areas, weights, h, w, flat, ncc):
                 total += np.float64(area[y, x])
         # The neurons have zero mean, so removing the area's mean changes nothing but the rounding, in float32.
         mean = ncc.dtype.type(total / (size * across))
+        # Unfolded by columns, so that every patch is one run.
         for x in range(width):
             for y in range(size):
                 for v in range(w):
                     columns[x * run + y * w + v] = ncc.dtype.type(area[y, x + v]) - mean
-        correlate_four(weights[i], columns, inverse, run, w, ncc[i])
+        for group in range(weights.shape[1]):
+            a, b, c, d = weights[i, group, 0], weights[i, group, 1], weights[i, group, 2], weights[i, group, 3]
+            for x in range(width):
+                for y in range(0, height, 3):
+                    first = x * run + y * w
+                    second = x * run + min(y + 1, height - 1) * w
+                    third = x * run + min(y + 2, height - 1) * w
+                    products(
+                        a,
+                        b,
+                        c,
+                        d,
+                        columns[first : first + taps],
+                        columns[second : second + taps],
+                        columns[third : third + taps],
+                        sums,
+                    )
+                    for k in range(min(4, neurons - 4 * group)):
+                        for j in range(min(3, height - y)):
+                            ncc[i, 4 * group + k, y + j, x] = sums[k, j] * inverse[y + j, x]
 
 
-@kernel("F[n,k,r,c], F[n,k], F[n,k], F[n,k], F[5], F[s], F[p], i8 -> F[n,k,r,c]", "contract")
-def neuron_outputs(ncc, slopes, offsets, gains, limits, series, powers, first_power, output):
+@kernel("F[n,k,r,c], F[n,k], F[n,k], F[n,k], F[5], F[s], I[2] -> F[n,k,r,c]", "contract")
+def neuron_outputs(ncc, slopes, offsets, gains, limits, series, layout, output):
     """``gain / (1 + exp(slope·NCC + offset))``, (n, K, window, window).
 
     ``exp(x) = 2ᵏ·exp(x − k·ln 2)`` with k the nearest integer: `limits` are the least and greatest x, 1/ln 2 and ln 2
-    in two parts, `series` Taylor's coefficients, the highest first, and `powers` are 2ᵏ from k = `first_power` on.
+    in two parts, `series` Taylor's coefficients, the highest first. 2ᵏ is put together from its bits: `layout` are the
+    bias of a number's exponent and where it stands.
     """
-    n, n_neurons, height, width = ncc.shape
+    n, neurons, height, width = ncc.shape
     cells = height * width
     least, greatest, per_power, ln2, rest = limits[0], limits[1], limits[2], limits[3], limits[4]
-    half = limits.dtype.type(0.5)
-    one = limits.dtype.type(1)
-    remainder = np.empty(cells, ncc.dtype)
-    exponent = np.empty(cells, np.uint32)
+    half, one = limits.dtype.type(0.5), limits.dtype.type(1)
+    bias, place = layout[0], layout[1]
+    remainder, bits = np.empty(cells, limits.dtype), np.empty(cells, layout.dtype)
+    power_of_two = bits.view(limits.dtype)
     for i in range(n):
-        for neuron in range(n_neurons):
+        for neuron in range(neurons):
             x, result = ncc[i, neuron].reshape(-1), output[i, neuron].reshape(-1)
             slope, offset, gain = slopes[i, neuron], offsets[i, neuron], gains[i, neuron]
             for c in range(cells):
@@ -163,15 +147,15 @@ def neuron_outputs(ncc, slopes, offsets, gains, limits, series, powers, first_po
                 value = value if value > least else least
                 value = value if value < greatest else greatest
                 power = np.floor(value * per_power + half)
-                exponent[c] = np.int32(power) - first_power
                 remainder[c] = (value - power * ln2) - power * rest
-                result[c] = series[0]
-            for k in range(1, series.shape[0]):
-                coefficient = series[k]
-                for c in range(cells):
-                    result[c] = result[c] * remainder[c] + coefficient
+                bits[c] = (np.int32(power) + bias) << place
             for c in range(cells):
-                value = gain / (one + result[c] * powers[exponent[c]])
+                exponential = series[0]
+                for k in range(1, TERMS):
+                    exponential = exponential * remainder[c] + series[k]
+                result[c] = exponential
+            for c in range(cells):
+                value = gain / (one + result[c] * power_of_two[c])
                 result[c] = value if x[c] == x[c] else x[c]
 
 
@@ -184,24 +168,6 @@ def add_neurons(output, raw):
             of_neuron = output[i, neuron].reshape(-1)
             for c in range(total.shape[0]):
                 total[c] = of_neuron[c] if neuron == 0 else total[c] + of_neuron[c]
-
-
-@kernel("F[k,j], F[k] -> F[j]", "contract")
-def product(transposed, vector, result):
-    """``Mᵀ·vector`` of a matrix M, four rows at a time."""
-    size = vector.shape[0]
-    for j in range(result.shape[0]):
-        result[j] = 0
-    whole = size - size % 4
-    for k in range(0, whole, 4):
-        a, b, c, d = transposed[k], transposed[k + 1], transposed[k + 2], transposed[k + 3]
-        va, vb, vc, vd = vector[k], vector[k + 1], vector[k + 2], vector[k + 3]
-        for j in range(result.shape[0]):
-            result[j] += (a[j] * va + b[j] * vb) + (c[j] * vc + d[j] * vd)
-    for k in range(whole, size):
-        a, va = transposed[k], vector[k]
-        for j in range(result.shape[0]):
-            result[j] += a[j] * va
 
 
 @kernel("F[n,w,w], F[n,a,a] -> F[n,w,w]")

@@ -42,17 +42,17 @@ def gaussian(position, sigma, kernel_and_moment):
 @kernel("F[w,w], F[2,w], F[2,w] -> F[3]")
 def moments(response, column, row, sums):
     """``Σv, Σv·column, Σv·row`` with ``v = response·kernel``, (3,); the kernels by `gaussian`, (2, w) each."""
-    kind = sums.dtype.type
-    total = first_x = first_y = kind(0)
-    for i in range(response.shape[0]):
-        of_row = moment_of_row = kind(0)
-        for j in range(response.shape[1]):
-            value = response[i, j]
-            of_row += value * column[0, j]
-            moment_of_row += value * column[1, j]
-        total += of_row * row[0, i]
-        first_x += moment_of_row * row[0, i]
-        first_y += of_row * row[1, i]
+    zero = sums.dtype.type(0)
+    of_column, moment_of_column, of_row, moment_of_row = column[0], column[1], row[0], row[1]
+    total = first_x = first_y = zero
+    for j in range(response.shape[1]):
+        down = moment_down = zero
+        for i in range(response.shape[0]):
+            down += response[i, j] * of_row[i]
+            moment_down += response[i, j] * moment_of_row[i]
+        total += down * of_column[j]
+        first_x += down * moment_of_column[j]
+        first_y += moment_down * of_column[j]
     sums[0], sums[1], sums[2] = total, first_x, first_y
 
 
@@ -63,43 +63,39 @@ def gaussians(positions, sigma, table):
         gaussian(positions[k], sigma, table[k])
 
 
-@kernel("F, f8, F[t,2,w] -> F[2,w]")
-def kernel_at(position, sigma, table, kernel_and_moment):
-    """The mean-shift's kernel at a position, (2, w).
-
-    It is the entry of `table` next to the position, of those by `gaussian` at 0, 0.1, …; without entries it is exact.
-    """
-    entries = table.shape[0]
-    if entries == 0:
-        gaussian(position, sigma, kernel_and_moment)
-        return
+@kernel("F, F[t,2,w] ->")
+def entry_at(position, table):
+    """Index of the entry next to a position in a table of the kernels at 0, 0.1, …"""
     kind = table.dtype.type
-    entry = max(0, min(entries - 1, int(position * kind(10) + kind(0.5))))
-    for part in range(2):
-        for j in range(table.shape[2]):
-            kernel_and_moment[part, j] = table[entry, part, j]
+    return max(0, min(table.shape[0] - 1, int(position * kind(10) + kind(0.5))))
 
 
 @kernel("F[n,2], f8, F[t,2,w] -> F[n,2,w]")
 def kernels_at(positions, sigma, table, kernels):
-    """The mean-shift's kernels k_j of the columns and of the rows, (n, 2, w)."""
-    both = np.empty((2, kernels.shape[2]), kernels.dtype)
+    """The mean-shift's kernels k_j of the columns and of the rows, (n, 2, w); exact where the table is empty."""
+    exact = np.empty((2, kernels.shape[2]), kernels.dtype)
     for i in range(positions.shape[0]):
         for axis in range(2):
-            kernel_at(positions[i, axis], sigma, table, both)
-            for j in range(kernels.shape[2]):
-                kernels[i, axis, j] = both[0, j]
+            if table.shape[0] == 0:
+                gaussian(positions[i, axis], sigma, exact)
+                kernels[i, axis] = exact[0]
+            else:
+                kernels[i, axis] = table[entry_at(positions[i, axis], table), 0]
 
 
 @kernel("F[n,w,w], F[n,2], f8, F[t,2,w] -> F[n,3]")
 def kernel_sums(maps, position, sigma, table, sums):
-    """`moments` of every map with the mean-shift's kernels at its position, (n, 3)."""
+    """`moments` of every map with the mean-shift's kernels at its position, (n, 3); exact where the table is empty."""
     window = maps.shape[1]
-    column, row = np.empty((2, window), maps.dtype), np.empty((2, window), maps.dtype)
+    exact = np.empty((2, 2, window), maps.dtype)
     for i in range(maps.shape[0]):
-        kernel_at(position[i, 0], sigma, table, column)
-        kernel_at(position[i, 1], sigma, table, row)
-        moments(maps[i], column, row, sums[i])
+        if table.shape[0] == 0:
+            gaussian(position[i, 0], sigma, exact[0])
+            gaussian(position[i, 1], sigma, exact[1])
+            moments(maps[i], exact[0], exact[1], sums[i])
+        else:
+            column, row = entry_at(position[i, 0], table), entry_at(position[i, 1], table)
+            moments(maps[i], table[column], table[row], sums[i])
 
 
 @kernel("F[n,3], F[n], F[n,2], b1[n] -> F[n,2]")
@@ -127,7 +123,8 @@ def image_shifts(shift, reference_to_image, turned):
 def likelihoods(maps, position, visible, sigma, floor, likelihood):
     """``Σ response·exact kernel + floor`` at every position, (n,); zero where not visible."""
     window = maps.shape[1]
-    exact, sums = np.empty((2, 2, window), maps.dtype), np.empty(3, maps.dtype)
+    exact = np.empty((2, 2, window), maps.dtype)
+    sums = np.empty(3, maps.dtype)
     for i in range(maps.shape[0]):
         gaussian(position[i, 0], sigma, exact[0])
         gaussian(position[i, 1], sigma, exact[1])
