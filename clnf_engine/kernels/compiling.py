@@ -36,6 +36,9 @@ _SIZE = re.compile(r"(\d*)([A-Za-z]*)(?:\+(\d+))?")
 _Size = tuple[int, str, int]
 """A size as a factor, a letter and what is added."""
 
+_SHAPES_KNOWN = 256
+"""How many combinations of shapes a kernel remembers to fit together."""
+
 _PRECISIONS = (np.dtype(np.float64), np.dtype(np.float32))
 
 
@@ -66,6 +69,7 @@ class Kernel:
         self._tells = precise[-1] if precise else None
         self._inlined: Any = None
         self._entries: dict[DType, Callable[..., Any]] = {}
+        self._fit: set[tuple[tuple[int, ...], ...]] = set()
 
     def __call__(self, *arguments: Any) -> Any:
         """Run it on arrays that suit its signature; those it reads are converted.
@@ -75,16 +79,23 @@ class Kernel:
         ValueError
             When the shapes do not fit together.
         """
+        shapes = tuple([argument.shape for argument, kind in zip(arguments, self._arguments, strict=True) if kind[1]])
         precision = FLOAT64
         if self._tells is not None and arguments[self._tells].dtype in _PRECISIONS:
             precision = arguments[self._tells].dtype
+        if shapes in self._fit:
+            try:
+                return self.compiled(precision)(*arguments)
+            except TypeError:  # an array of another type or order
+                pass
         sizes: dict[str, int] = {}
-        return self.compiled(precision)(
-            *(
-                self._fitting(argument, kind, shape, reads, precision, sizes)
-                for argument, (kind, shape, reads) in zip(arguments, self._arguments, strict=True)
-            )
-        )
+        fitting = [
+            self._fitting(argument, kind, shape, reads, precision, sizes)
+            for argument, (kind, shape, reads) in zip(arguments, self._arguments, strict=True)
+        ]
+        if len(self._fit) < _SHAPES_KNOWN:
+            self._fit.add(shapes)
+        return self.compiled(precision)(*fitting)
 
     def _fitting(
         self, value: Any, kind: str, shape: tuple[_Size, ...], reads: bool, precision: DType, sizes: dict[str, int]

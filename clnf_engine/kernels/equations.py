@@ -16,21 +16,22 @@ MAX_UPDATE = 1e9
 def hessian(jac, weights, prior, matrix):
     """``JᵀWJ + reg·Λ⁻¹``, (p, p); `prior` is the diagonal of reg·Λ⁻¹, (m,). Nothing is regularised where p = 6."""
     n, p = weights.shape[0], jac.shape[1]
-    # In groups of columns that `products` takes; what is beyond p repeats the last one.
-    left, right = np.empty((-(-p // 4) * 4, 2 * n), jac.dtype), np.empty((-(-p // 3) * 3, 2 * n), jac.dtype)
+    # Transposed, in the groups of columns that `products` takes; what is beyond p repeats the last one.
+    size = 2 * n
+    left, right = np.empty((-(-p // 4) * 4, size), jac.dtype), np.empty(-(-p // 3) * 3 * size, jac.dtype)
     sums = np.empty((4, 3), jac.dtype)
     for a in range(left.shape[0]):
-        column, from_column = left[a], min(a, p - 1)
+        column = min(a, p - 1)
         for i in range(n):
-            column[i] = weights[i] * jac[i, from_column]
-            column[n + i] = weights[i] * jac[n + i, from_column]
-    for b in range(right.shape[0]):
-        column, from_column = right[b], min(b, p - 1)
-        for i in range(2 * n):
-            column[i] = jac[i, from_column]
+            left[a, i] = weights[i] * jac[i, column]
+            left[a, n + i] = weights[i] * jac[n + i, column]
+    for b in range(right.shape[0] // size):
+        column = min(b, p - 1)
+        for i in range(size):
+            right[b * size + i] = jac[i, column]
     for a in range(0, p, 4):
         for b in range(0, min(a + 4, p), 3):
-            products(left[a], left[a + 1], left[a + 2], left[a + 3], right[b], right[b + 1], right[b + 2], sums)
+            products(left[a : a + 4], right, b * size, (b + 1) * size, (b + 2) * size, sums)
             for i in range(4):
                 for j in range(3):
                     if b + j <= a + i < p:
@@ -46,10 +47,9 @@ def gradient(jac, weights, shift, params, prior, vector):
     for b in range(p):
         vector[b] = 0
     for i in range(n):
-        x, y = jac[i], jac[n + i]
         vx, vy = weights[i] * shift[i, 0], weights[i] * shift[i, 1]
         for b in range(p):
-            vector[b] += vx * x[b] + vy * y[b]
+            vector[b] += vx * jac[i, b] + vy * jac[n + i, b]
     for j in range(p - RIGID):
         vector[RIGID + j] -= prior[j] * vector.dtype.type(params[RIGID + j])
 
@@ -60,26 +60,24 @@ def solve(matrix, vector, solution):
     p = vector.shape[0]
     lower = np.empty((p, p), matrix.dtype)  # with the inverse of its diagonal
     for i in range(p):
-        row = lower[i]
         for j in range(i):
-            other, total = lower[j], matrix[i, j]
+            total = matrix[i, j]
             for k in range(j):
-                total -= row[k] * other[k]
-            row[j] = total * other[j]
+                total -= lower[i, k] * lower[j, k]
+            lower[i, j] = total * lower[j, j]
         pivot, y = matrix[i, i], vector[i]
         for k in range(i):
-            pivot -= row[k] * row[k]
-            y -= row[k] * solution[k]
+            pivot -= lower[i, k] * lower[i, k]
+            y -= lower[i, k] * solution[k]
         if not pivot > 0:
             return False
-        row[i] = 1 / math.sqrt(pivot)
-        solution[i] = y * row[i]
+        lower[i, i] = 1 / math.sqrt(pivot)
+        solution[i] = y * lower[i, i]
     for k in range(p - 1, -1, -1):
-        row = lower[k]
-        x = solution[k] * row[k]
+        x = solution[k] * lower[k, k]
         solution[k] = x
         for j in range(k):
-            solution[j] -= row[j] * x
+            solution[j] -= lower[k, j] * x
     for k in range(p):
         if not abs(solution[k]) < MAX_UPDATE:  # a NaN compares false, too
             return False

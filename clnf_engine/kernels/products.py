@@ -3,24 +3,27 @@
 from clnf_engine.kernels.compiling import kernel
 
 
-@kernel("F[t], F[t], F[t], F[t], F[t], F[t], F[t] -> F[4,3]", "contract", "reassoc", "nsz")
-def products(a, b, c, d, x, y, z, sums):
-    """The products of four rows with three: ``((a·x, a·y, a·z), (b·x, …), …)``, (4, 3)."""
+@kernel("F[4,t], F[r], i8, i8, i8 -> F[4,3]", "contract", "reassoc", "nsz")
+def products(left, right, x, y, z, sums):
+    """The products of four rows with three, (4, 3): those of `right` that begin at x, at y and at z."""
     ax = ay = az = bx = by = bz = cx = cy = cz = dx = dy = dz = sums.dtype.type(0)
-    for t in range(a.shape[0]):
-        p, q, r = x[t], y[t], z[t]
-        ax += a[t] * p
-        ay += a[t] * q
-        az += a[t] * r
-        bx += b[t] * p
-        by += b[t] * q
-        bz += b[t] * r
-        cx += c[t] * p
-        cy += c[t] * q
-        cz += c[t] * r
-        dx += d[t] * p
-        dy += d[t] * q
-        dz += d[t] * r
+    taps = left.shape[1]
+    first, second, third = right[x : x + taps], right[y : y + taps], right[z : z + taps]
+    for t in range(taps):
+        a, b, c, d = left[0, t], left[1, t], left[2, t], left[3, t]
+        p, q, r = first[t], second[t], third[t]
+        ax += a * p
+        ay += a * q
+        az += a * r
+        bx += b * p
+        by += b * q
+        bz += b * r
+        cx += c * p
+        cy += c * q
+        cz += c * r
+        dx += d * p
+        dy += d * q
+        dz += d * r
     sums[0, 0], sums[0, 1], sums[0, 2] = ax, ay, az
     sums[1, 0], sums[1, 1], sums[1, 2] = bx, by, bz
     sums[2, 0], sums[2, 1], sums[2, 2] = cx, cy, cz
@@ -35,11 +38,10 @@ def product(transposed, vector, result):
         result[j] = 0
     whole = size - size % 4
     for k in range(0, whole, 4):
-        a, b, c, d = transposed[k], transposed[k + 1], transposed[k + 2], transposed[k + 3]
-        va, vb, vc, vd = vector[k], vector[k + 1], vector[k + 2], vector[k + 3]
+        a, b, c, d = vector[k], vector[k + 1], vector[k + 2], vector[k + 3]
         for j in range(result.shape[0]):
-            result[j] += (a[j] * va + b[j] * vb) + (c[j] * vc + d[j] * vd)
+            first = transposed[k, j] * a + transposed[k + 1, j] * b
+            result[j] += first + (transposed[k + 2, j] * c + transposed[k + 3, j] * d)
     for k in range(whole, size):
-        a, va = transposed[k], vector[k]
         for j in range(result.shape[0]):
-            result[j] += a[j] * va
+            result[j] += transposed[k, j] * vector[k]

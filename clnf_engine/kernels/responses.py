@@ -102,22 +102,13 @@ def correlate(areas, weights, h, w, flat, ncc):
                 for v in range(w):
                     columns[x * run + y * w + v] = ncc.dtype.type(area[y, x + v]) - mean
         for group in range(weights.shape[1]):
-            a, b, c, d = weights[i, group, 0], weights[i, group, 1], weights[i, group, 2], weights[i, group, 3]
+            four = weights[i, group]
             for x in range(width):
                 for y in range(0, height, 3):
                     first = x * run + y * w
                     second = x * run + min(y + 1, height - 1) * w
                     third = x * run + min(y + 2, height - 1) * w
-                    products(
-                        a,
-                        b,
-                        c,
-                        d,
-                        columns[first : first + taps],
-                        columns[second : second + taps],
-                        columns[third : third + taps],
-                        sums,
-                    )
+                    products(four, columns, first, second, third, sums)
                     for k in range(min(4, neurons - 4 * group)):
                         for j in range(min(3, height - y)):
                             ncc[i, 4 * group + k, y + j, x] = sums[k, j] * inverse[y + j, x]

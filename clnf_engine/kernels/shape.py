@@ -33,14 +33,12 @@ def unposed_shape(params, mean, modes, shape):
     """``X = mean + Φ·q``, (3, n); `modes` is Φᵀ, (m, 3n)."""
     n = shape.shape[1]
     for axis in range(3):
-        x = shape[axis]
         for i in range(n):
-            x[i] = mean[axis * n + i]
+            shape[axis, i] = mean[axis * n + i]
         for j in range(modes.shape[0]):
             q = params[RIGID + j]
-            mode = modes[j]
             for i in range(n):
-                x[i] += q * mode[axis * n + i]
+                shape[axis, i] += q * modes[j, axis * n + i]
 
 
 @kernel("f8[p], f8[3,3], f8[3,n] -> f8[n,2]")
@@ -69,28 +67,27 @@ def jacobian(params, rotation, shape, modes, visible, jac):
 
     Rows of landmarks that are not visible are zero. `modes` is Φ, (3n, m).
     """
-    n = shape.shape[1]
+    n, columns = shape.shape[1], jac.shape[1]
     s = params[0]
     for axis in range(2):
         a, b, c = rotation[axis, 0], rotation[axis, 1], rotation[axis, 2]
         sa, sb, sc = s * a, s * b, s * c
         for i in range(n):
-            row = jac[axis * n + i]
+            row = axis * n + i
             if not visible[i]:
-                for j in range(row.shape[0]):
-                    row[j] = 0
+                for j in range(columns):
+                    jac[row, j] = 0
                 continue
             x, y, z = shape[0, i], shape[1, i], shape[2, i]
-            row[0] = a * x + b * y + c * z
+            jac[row, 0] = a * x + b * y + c * z
             # The small rotation w moves X by w × X, so a row r of s·R gives r·(w × X) = w·(X × r).
-            row[1] = sc * y - sb * z
-            row[2] = sa * z - sc * x
-            row[3] = sb * x - sa * y
-            row[4] = 1.0 - axis
-            row[5] = 0.0 + axis
-            of_x, of_y, of_z = modes[i], modes[n + i], modes[2 * n + i]
-            for j in range(row.shape[0] - RIGID):
-                row[RIGID + j] = sa * of_x[j] + sb * of_y[j] + sc * of_z[j]
+            jac[row, 1] = sc * y - sb * z
+            jac[row, 2] = sa * z - sc * x
+            jac[row, 3] = sb * x - sa * y
+            jac[row, 4] = 1 - axis
+            jac[row, 5] = axis
+            for j in range(columns - RIGID):
+                jac[row, RIGID + j] = sa * modes[i, j] + sb * modes[n + i, j] + sc * modes[2 * n + i, j]
 
 
 @kernel("f8[p], F[q] -> f8[3,3], f8[3,3], f8[p]")

@@ -43,16 +43,15 @@ def gaussian(position, sigma, kernel_and_moment):
 def moments(response, column, row, sums):
     """``Σv, Σv·column, Σv·row`` with ``v = response·kernel``, (3,); the kernels by `gaussian`, (2, w) each."""
     zero = sums.dtype.type(0)
-    of_column, moment_of_column, of_row, moment_of_row = column[0], column[1], row[0], row[1]
     total = first_x = first_y = zero
     for j in range(response.shape[1]):
         down = moment_down = zero
         for i in range(response.shape[0]):
-            down += response[i, j] * of_row[i]
-            moment_down += response[i, j] * moment_of_row[i]
-        total += down * of_column[j]
-        first_x += down * moment_of_column[j]
-        first_y += moment_down * of_column[j]
+            down += response[i, j] * row[0, i]
+            moment_down += response[i, j] * row[1, i]
+        total += down * column[0, j]
+        first_x += down * column[1, j]
+        first_y += moment_down * column[0, j]
     sums[0], sums[1], sums[2] = total, first_x, first_y
 
 
