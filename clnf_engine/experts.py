@@ -82,7 +82,7 @@ def correlate(areas: NDArray[np.float32], experts: PatchExperts, dtype: DTypeLik
 
 @cached_with_owner(maxsize=2)
 def _unit_weights(experts: PatchExperts, dtype: DType) -> Array:
-    """Neuron weights with zero mean and unit norm, as `kernels.correlate` takes them; a constant neuron becomes zero."""
+    """Neuron weights of zero mean and unit norm, as `kernels.correlate` takes them; a constant neuron becomes zero."""
     n, k, h, w = experts.weights.shape
     flat = experts.weights.reshape(n, k, h * w).astype(np.float64)
     flat -= flat.mean(axis=2, keepdims=True)

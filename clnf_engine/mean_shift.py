@@ -52,8 +52,9 @@ def _with_moments(positions: Array, window: int, sigma: float) -> Array:
 
 @lru_cache(maxsize=64)
 def kernel_table(window: int, sigma: float, kernel: Kernel, dtype: DType) -> Array:
-    """The 1-D kernels with their moments at positions 0, 0.1, … window − 0.1, (10·window, 2, window); for the exact
-    kernel, which has no table, it is empty.
+    """The 1-D kernels with their moments at positions 0, 0.1, … window − 0.1, (10·window, 2, window).
+
+    It is empty for the exact kernel, which has no table.
     """
     positions = np.arange(0 if kernel is Kernel.EXACT else round(window / TABLE_STEP)) * TABLE_STEP
     return read_only(_with_moments(positions.astype(dtype), window, sigma))

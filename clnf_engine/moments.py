@@ -31,6 +31,7 @@ def moment(
     phase: Phase,
     iteration: int | None = None,
     fresh_maps: bool = False,
+    path: list[Floats] | None = None,
 ) -> Step:
     """The moment of a stage that follows another; the same arguments give the same bits.
 
@@ -50,6 +51,9 @@ def moment(
         Within the phase, from 1 (rigid, nonrigid).
     fresh_maps : bool
         Of the schedule.
+    path : list, optional
+        Is given the landmarks after the iteration, and after those that follow in its phase: then the last one is what
+        is returned.
 
     Returns
     -------
@@ -62,7 +66,7 @@ def moment(
     if phase is Phase.RESPONSES:
         return Step(phase, before.params, before.landmarks, stage=stage, responses=responses)
     assert iteration is not None
-    return iterate(model, functions, stage, responses, before, phase, iteration)
+    return iterate(model, functions, stage, responses, before, phase, iteration, path, fresh_maps)
 
 
 def computes_maps(fresh_maps: bool, before: Step, phase: Phase) -> bool:
@@ -128,6 +132,8 @@ def iterate(
     before: Step,
     phase: Phase,
     iteration: int,
+    path: list[Floats] | None = None,
+    fresh_maps: bool = False,
 ) -> Step:
     """One iteration: mean-shift, weights, normal equations, update, clamp.
 
@@ -143,6 +149,9 @@ def iterate(
         RIGID moves the six global parameters, NONRIGID all.
     iteration : int
         To record.
+    path : list, optional
+    fresh_maps : bool
+        As for `moment`.
 
     Returns
     -------
@@ -153,10 +162,15 @@ def iterate(
     values = stage_values(model, functions, stage) | vars(responses)
     values["rigid"], values["dtype"] = phase is Phase.RIGID, responses.final.dtype
     if functions.own_steps:
-        _, shape_change, update_norm = run_iterations(functions, values, before.params, before.landmarks, 1)
+        together = 1 if path is None or fresh_maps else options.max_iterations - iteration + 1
+        ends, change, norm = run_iterations(functions, values, before.params, before.landmarks, together)
+        iteration += len(ends) - 1
     else:
-        shape_change, update_norm = _row_by_row(functions, values, before)
-    converged = shape_change < options.convergence_px or update_norm < options.convergence_update
+        change, norm = _row_by_row(functions, values, before)
+        ends = values["landmarks"][None]
+    if path is not None:
+        path.extend(ends)
+    converged = change < options.convergence_px or norm < options.convergence_update
     failed = values["delta"] is None
     likelihoods = likelihood = None
     if converged or failed or iteration == options.max_iterations:
@@ -170,15 +184,15 @@ def iterate(
             stage=stage,
             iteration=iteration,
             responses=responses,
-            landmarks_before=before.landmarks,
+            landmarks_before=values["landmarks_before"],
             mean_shift=_mean_shift(values),
             weights=values["weights"],
             jacobian=values["jacobian"],
             hessian=values["hessian"],
             gradient=values["gradient"],
             delta=values["delta"],
-            update_norm=None if failed else update_norm,
-            shape_change=shape_change,
+            update_norm=None if failed else norm,
+            shape_change=change,
             clamped=values["params"] != values["moved"],
             likelihoods=likelihoods,
             likelihood=likelihood,
@@ -207,7 +221,7 @@ def _row_by_row(functions: Functions, values: Values, before: Step) -> tuple[flo
 
 def run_iterations(
     functions: Functions, values: Values, params: Floats, landmarks: Floats, most: int
-) -> tuple[int, float, float]:
+) -> tuple[Floats, float, float]:
     """The same by the one kernel that calls those of all rows, at most so many times.
 
     Parameters
@@ -224,8 +238,9 @@ def run_iterations(
 
     Returns
     -------
-    (count, shape_change, update_norm) : (int, float, float)
-        As for `kernels.iteration.iterate`; `delta` is None when the equations have no solution.
+    (ends, shape_change, update_norm) : ((k, n, 2) float64, float, float)
+        The landmarks after each, and of the last what `kernels.iteration.iterate` returns; `delta` is None when the
+        equations have no solution.
     """
     options, pdm, maps = functions.options, values["pdm"], values["final"]
     n, dtype, window, rigid = landmarks.shape[0], maps.dtype, maps.shape[-1], values["rigid"]
@@ -246,6 +261,7 @@ def run_iterations(
         "params": params.copy(),
         "landmarks": landmarks.copy(),
     }
+    ends = np.empty((most, n, 2))
     count, change, norm = kernels.iterate.compiled(dtype)(
         maps,
         values["base_shape"],
@@ -261,15 +277,15 @@ def run_iterations(
         pdm.modes,
         transposed_modes(pdm),
         mode_bounds(pdm, options.clamp_sigmas),
-        most,
         options.convergence_px,
         options.convergence_update,
         *filled.values(),
+        ends,
     )
     values.update(filled, weights=weights)
     if math.isnan(norm):
         values["delta"] = None
-    return count, change, norm
+    return ends[:count], change, norm
 
 
 def _mean_shift(values: Values) -> MeanShift:

@@ -14,6 +14,7 @@ from clnf_engine.kernels import equations as kernels
 from clnf_engine.model import PatchExperts
 from clnf_engine.pdm import PDM, jacobian
 
+
 @cached_with_owner(maxsize=8)
 def landmark_weights(experts: PatchExperts, weight_factor: float, dtype: DType) -> Array:
     """Diagonal of W: ``weight_factor·patch_confidence`` per landmark, or ones unless the factor is positive.

@@ -149,7 +149,8 @@ def _roots(window: int) -> tuple[Array, Array, Array]:
     """√ of how many cells a folded cell stands for, of the three blocks; with it they are symmetric."""
     of_axis = np.full(window // 2 + 1, math.sqrt(2.0))
     of_axis[-1] = 1.0
-    return tuple(np.outer(y, x).ravel() for y, x in ((of_axis, of_axis), (of_axis, of_axis[:-1]), (of_axis[:-1],) * 2))
+    odd = of_axis[:-1]
+    return np.outer(of_axis, of_axis).ravel(), np.outer(of_axis, odd).ravel(), np.outer(odd, odd).ravel()
 
 
 def _weighted(matrices: Array, root: Array) -> Array:

@@ -11,8 +11,7 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from threading import RLock
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from clnf_engine.arrays import FLOAT64, Array, DType
+from clnf_engine.arrays import FLOAT64, DType
 
 CACHE_FOLDER = "CLNF_KERNEL_CACHE"
 """Environment variable that names another folder for compiled kernels."""
@@ -113,7 +112,10 @@ class Kernel:
                     break
             else:
                 return value
-        wanted = ", ".join(str(factor * sizes.get(name, 0) + more) if name in sizes or not name else name for factor, name, more in shape)
+        wanted = ", ".join(
+            str(factor * sizes.get(name, 0) + more) if name in sizes or not name else name
+            for factor, name, more in shape
+        )
         raise ValueError(f"{self.__name__}: found an array of shape {found}; expected ({wanted})")
 
     def compiled(self, precision: DType) -> Callable[..., Any]:
@@ -129,15 +131,14 @@ class Kernel:
     def _compile(self, precision: DType) -> Callable[..., Any]:
         if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
             return self._function
-        from numba.core import event  # noqa: PLC0415
-        from numba.core.types import Array as ArrayOf  # noqa: PLC0415
-        from numba.np.numpy_support import from_dtype  # noqa: PLC0415
+        from numba.core import event
+        from numba.core.types import Array as ArrayOf
+        from numba.np.numpy_support import from_dtype
 
         signature = tuple(
             ArrayOf(element, len(shape), "C", readonly=reads) if shape else element
             for element, shape, reads in (
-                (from_dtype(_dtype(kind, precision)), shape, reads)
-                for kind, shape, reads in self._arguments
+                (from_dtype(_dtype(kind, precision)), shape, reads) for kind, shape, reads in self._arguments
             )
         )
         dispatcher = self._dispatcher(_cache_folder(str(precision)))
@@ -153,16 +154,21 @@ class Kernel:
         return dispatcher  # type: ignore[no-any-return]
 
     def _dispatcher(self, folder: Path | None, forceinline: bool = False) -> Any:
-        import numba  # noqa: PLC0415
+        import numba
 
         # numba chooses the folder when the function is made.
-        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder or "")
+        config: Any = numba.config
+        before, config.CACHE_DIR = config.CACHE_DIR, str(folder or "")
         try:
             return numba.njit(
-                nogil=True, error_model="numpy", fastmath=set(self._fast), cache=folder is not None, forceinline=forceinline
+                nogil=True,
+                error_model="numpy",
+                fastmath=set(self._fast),
+                cache=folder is not None,
+                forceinline=forceinline,
             )(self._function)
         finally:
-            numba.config.CACHE_DIR = before
+            config.CACHE_DIR = before
 
     @property
     def _numba_type_(self) -> Any:
@@ -193,15 +199,17 @@ def _dtype(kind: str, precision: DType) -> DType:
 @lru_cache(maxsize=2)
 def _cache_folder(precision: str) -> Path | None:
     """Where compiled kernels are kept; None, and said once, where that cannot be."""
-    import llvmlite.binding  # noqa: PLC0415
-    import numba  # noqa: PLC0415
-    from platformdirs import user_cache_path  # noqa: PLC0415
+    import llvmlite.binding
+    import numba
+    from platformdirs import user_cache_path
 
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.binding.get_host_cpu_name()}".encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     named = os.environ.get(CACHE_FOLDER)
-    folder = (Path(named) if named else user_cache_path("clnf-studio") / "kernels") / digest.hexdigest()[:16] / precision
+    folder = (
+        (Path(named) if named else user_cache_path("clnf-studio") / "kernels") / digest.hexdigest()[:16] / precision
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -215,9 +223,9 @@ def _cache_folder(precision: str) -> Path | None:
 @lru_cache(maxsize=1)
 def _announcer() -> Any:
     """A listener of numba's that says once that something is compiled."""
-    from numba.core.event import Listener  # noqa: PLC0415
+    from numba.core.event import Listener
 
-    class Announcer(Listener):  # type: ignore[misc]
+    class Announcer(Listener):
         def on_start(self, _: Any) -> None:
             _say_compiling()
 

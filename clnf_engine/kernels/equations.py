@@ -78,7 +78,7 @@ def solve(matrix, vector, solution):
         solution[k] = x
         for j in range(k):
             solution[j] -= lower[k, j] * x
+    bounded = True
     for k in range(p):
-        if not abs(solution[k]) < MAX_UPDATE:  # a NaN compares false, too
-            return False
-    return True
+        bounded = bounded and abs(solution[k]) < MAX_UPDATE  # a NaN compares false, too
+    return bounded

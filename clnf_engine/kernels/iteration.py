@@ -29,7 +29,8 @@ def update_norm(delta):
 
 @kernel(
     "F[n,w,w], f8[n,2], f8[2,2], f8[2,2], b1[n], f8, f8, F[t,2,w], F[n], F[m], f8[3n], f8[3n,m], f8[m,3n], f8[m], "
-    "i8, f8, f8 -> F[n,2], F[n], F[n,2], F[n,2], F[2n,p], F[p,p], F[p], F[p], f8[m+6], f8[m+6], f8[n,2], f8[m+6], f8[n,2]"
+    "f8, f8 -> "
+    "F[n,2], F[n], F[n,2], F[n,2], F[2n,p], F[p,p], F[p], F[p], f8[m+6], f8[m+6], f8[n,2], f8[m+6], f8[n,2], f8[k,n,2]"
 )
 def iterate(
     maps,
@@ -46,7 +47,6 @@ def iterate(
     modes,
     modes_transposed,
     bounds,
-    most,
     convergence_px,
     convergence_update,
     position,
@@ -62,8 +62,11 @@ def iterate(
     landmarks_before,
     params,
     landmarks,
+    ends,
 ):
-    """At most so many iterations from `params` and `landmarks`, which move; the other arrays are those of the last one.
+    """Iterations from `params` and `landmarks`, which move, until they converge or `ends` is full.
+
+    `ends` gets the landmarks after each, (k, n, 2); the other arrays are those of the last one.
 
     Returns
     -------
@@ -75,7 +78,7 @@ def iterate(
     free, sums = np.empty_like(position), np.empty((n, 3), maps.dtype)
     rotation, small, points = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, n))
     count, change, norm = 0, math.nan, math.nan
-    while count < most:
+    while count < ends.shape[0]:
         count += 1
         for j in range(params.shape[0]):
             params_before[j] = params[j]
@@ -96,10 +99,14 @@ def iterate(
         if not equations.solve(matrix, vector, delta):
             for j in range(params.shape[0]):
                 moved[j] = params[j]
+            for i in range(n):
+                ends[count - 1, i, 0], ends[count - 1, i, 1] = landmarks[i, 0], landmarks[i, 1]
             return count, 0.0, math.nan
         shape.update(params_before, delta, rotation, small, moved)
         shape.clamp(moved, bounds, params)
         shape.landmarks(params, mean, modes_transposed, rotation, points, landmarks)
+        for i in range(n):
+            ends[count - 1, i, 0], ends[count - 1, i, 1] = landmarks[i, 0], landmarks[i, 1]
         change, norm = shape_change(landmarks, landmarks_before), float(update_norm(delta))
         if change < convergence_px or norm < convergence_update:
             break

@@ -179,7 +179,12 @@ def folded_sigma(raw, even, mixed, odd, transformed):
     window = raw.shape[1]
     last, middle, half = window - 1, window // 2, window // 2 + 1
     dtype = raw.dtype
-    ee, eo, oe, oo = (np.empty(half * half, dtype), np.empty(half * middle, dtype), np.empty(half * middle, dtype), np.empty(middle * middle, dtype))
+    ee, eo, oe, oo = (
+        np.empty(half * half, dtype),
+        np.empty(half * middle, dtype),
+        np.empty(half * middle, dtype),
+        np.empty(middle * middle, dtype),
+    )
     see, seo, soe, soo = np.empty_like(ee), np.empty_like(eo), np.empty_like(oe), np.empty_like(oo)
     quarter = raw.dtype.type(0.25)
     for i in range(raw.shape[0]):

@@ -64,7 +64,7 @@ def gaussians(positions, sigma, table):
 
 @kernel("F, F[t,2,w] ->")
 def entry_at(position, table):
-    """Index of the entry next to a position in a table of the kernels at 0, 0.1, …"""
+    """Index of the entry next to a position, in a table of the kernels at 0, 0.1, 0.2 and so on."""
     kind = table.dtype.type
     return max(0, min(table.shape[0] - 1, int(position * kind(10) + kind(0.5))))
 

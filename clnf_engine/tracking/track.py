@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from clnf_engine.arrays import Floats
 from clnf_engine.errors import InitialError
-from clnf_engine.fitting import fit, fit_steps
+from clnf_engine.fitting import FitRow, fit, fit_many, fit_steps, row_of
 from clnf_engine.initial import Initial, initial_from_params, initials_from_detector
 from clnf_engine.io.frames import Frame
 from clnf_engine.io.video import VideoSource
@@ -225,14 +225,12 @@ def track_frame(
         return FrameResult(frame.index, frame.timestamp, size, State.NO_FACE, None, options)
     if initial.source is Source.PREVIOUS and not past.failures:
         options = replace(options, windows=tracked_windows(model, options, tracking, float(initial.params[0])))
-    last: Step | None = None
-    iterations = 0
-    for step in fit_steps(frame.gray, model, initial, options):
-        if steps is not None:
-            steps.append(step)
-        if step.iteration is not None:
-            last, iterations = step, iterations + 1
-    reason = _why_lost(model, step, tracking)
+    if steps is None:
+        row = next(fit_many([frame.gray], model, [initial], options))
+    else:
+        steps += fit_steps(frame.gray, model, initial, options)
+        row = row_of(steps)
+    reason = _why_lost(model, row, tracking)
     return FrameResult(
         index=frame.index,
         timestamp=frame.timestamp,
@@ -240,13 +238,13 @@ def track_frame(
         state=State.LOST if reason else _SUCCESS[initial.source],
         initial=initial,
         options=options,
-        params=step.params,
-        landmarks=step.landmarks,
-        likelihood=step.likelihood,
-        iterations=iterations,
-        update_norm=None if last is None else last.update_norm,
-        shape_change=None if last is None else last.shape_change,
-        message=reason or step.message,
+        params=row.params,
+        landmarks=row.landmarks,
+        likelihood=row.likelihood,
+        iterations=row.iterations,
+        update_norm=None if math.isnan(row.update_norm) else row.update_norm,
+        shape_change=None if math.isnan(row.shape_change) else row.shape_change,
+        message=reason or row.message,
     )
 
 
@@ -305,15 +303,15 @@ def _detection_due(tracking: TrackOptions, past: Past) -> bool:
     return tracking.redetect_interval > 0 and past.failures % tracking.redetect_interval == 0
 
 
-def _why_lost(model: Model, step: Step, tracking: TrackOptions) -> str:
+def _why_lost(model: Model, row: FitRow, tracking: TrackOptions) -> str:
     """What is wrong with the end of a fit; "" when nothing is."""
-    if not step.success:
-        return step.message
-    likelihood = -math.inf if step.likelihood is None else step.likelihood  # None: no landmark is visible
+    if not row.success:
+        return row.message
+    likelihood = -math.inf if row.likelihood is None else row.likelihood  # None: no landmark is visible
     if likelihood < tracking.min_likelihood:
         return f"the likelihood {likelihood:.3g} is below {tracking.min_likelihood:g}"
     try:
-        initial_from_params(model, step.params)
+        initial_from_params(model, row.params)
     except InitialError as error:
         return str(error)
     return ""
