@@ -155,7 +155,7 @@ def _warm_up(args: argparse.Namespace) -> int:
     from clnf_engine.kernels.ready import OF_A_FIT, make_ready
 
     with tqdm(total=len(OF_A_FIT), desc="kernels", unit="", disable=None, leave=False) as bar:
-        make_ready(np.dtype(args.precision), lambda done, _: bar.update(done - bar.n))
+        make_ready(np.dtype(args.precision), progress=lambda done, _: bar.update(done - bar.n))
     print_text(f"The kernels of a fit are ready ({args.precision}).\n")
     return DONE
 

@@ -226,7 +226,7 @@ def _once(make: Callable[[], Opened]) -> Iterator[Opened]:
 
 
 def _model(path: str | Path) -> Model:
-    """A model, and the kernels of its fits: here, where nobody waits for the thread, and not when one is first called."""
+    """A model; the kernels of its fits are made ready here, where no view waits for one."""
     model = load_model(path)
     make_ready(FLOAT64)
     return model

@@ -22,16 +22,26 @@ from clnf_engine.sigma import sigma_matrices, sigma_transform
 
 from .tiny_model import start, tiny_image, tiny_model
 
-OF_A_STEP = ("landmarks", "params", "jacobian", "hessian", "gradient", "delta", "weights", "landmarks_before", "clamped")
+OF_A_STEP = (
+    "landmarks",
+    "params",
+    "jacobian",
+    "hessian",
+    "gradient",
+    "delta",
+    "weights",
+    "landmarks_before",
+    "clamped",
+)
 
 
 @pytest.mark.parametrize("precision", Precision)
 @pytest.mark.parametrize("kernel", Kernel)
 def test_the_rows_one_by_one_give_the_bits_of_one_kernel_for_all(precision: Precision, kernel: Kernel) -> None:
     options = FitOptions(precision=precision, kernel=kernel, weight_factor=2.5)
-    position: Function = OPERATIONS["position"].function
+    weights: Function = OPERATIONS["weights"].function
     whole = fit(tiny_image(), tiny_model(), start(), options)
-    by_rows = fit(tiny_image(), tiny_model(), start(), options, replace={"position": lambda *values: position(*values)})
+    by_rows = fit(tiny_image(), tiny_model(), start(), options, replace={"weights": weights})
     assert len(whole.steps) == len(by_rows.steps) > 10
     for one, other in zip(whole.steps, by_rows.steps, strict=True):
         for name in OF_A_STEP:
@@ -149,7 +159,8 @@ print("numba" in sys.modules, shifts.gaussians.compiled(table.dtype))
 
 def _python(code: str, cache: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, CACHE_FOLDER: str(cache), **environment}
-    return subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment, capture_output=True, text=True)
+    words = [sys.executable, "-W", "error", "-c", code]
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_a_kernel_is_compiled_once_and_read_from_the_cache_thereafter(tmp_path: Path) -> None:
