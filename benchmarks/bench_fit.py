@@ -78,7 +78,7 @@ def main() -> None:
             + f", recording {max(total - sum(parts.values()), 0.0):.2f} ms"
         )
         many = median_cpu_ms(lambda options=options: list(fit_many(repeat(image), model, [initial] * 10, options))) / 10
-        wild = replace(preset("wild"), precision=precision)
+        wild = replace(preset("openface-wild"), precision=precision)
         wild_ms = median_cpu_ms(lambda options=wild: fit(image, model, initial, options), _REPEATS)
         print(f"  without Steps {many:.2f} ms = {many / total:.2f} of it; wild {wild_ms / unit:.1f} units")
         if oracle:

@@ -170,8 +170,8 @@ def iterate(
         ends = values["landmarks"][None]
     if path is not None:
         path.extend(ends)
-    converged = change < options.convergence_px or norm < options.convergence_update
     failed = values["delta"] is None
+    converged = not failed and (change < options.convergence_px or norm < options.convergence_update)
     likelihoods = likelihood = None
     if converged or failed or iteration == options.max_iterations:
         likelihoods = functions.apply("likelihood", values)

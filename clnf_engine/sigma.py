@@ -140,7 +140,7 @@ def _folded(matrices: Array, window: int) -> tuple[Array, ...]:
             folded = near.copy()
             folded[(slice(None),) * axis + (slice(middle),)] += (-1 if odd else 1) * np.flip(far, axis)
             part = np.delete(folded, middle, axis) if odd else folded
-        blocks.append(_weighted(part.reshape(len(q), rows * columns, -1), root))
+        blocks.append(_weighted(part.reshape(len(q), rows * columns, rows * columns), root))
     return tuple(blocks)
 
 
