@@ -18,18 +18,18 @@ OF_A_FIT = (
     iteration.iterate,
     shifts.free_positions,
     shifts.likelihoods,
-)
-"""The kernels of a fit with OpenFace's options, in the order it calls them."""
-
-OF_ROWS = (
     shape.rotation_matrix,
     shape.euler_angles,
     shape.unposed_shape,
+    shifts.kernels_at,
+)
+"""The kernels of a fit with OpenFace's options, in the order it calls them; then what placing and showing it needs."""
+
+OF_ROWS = (
     shape.jacobian,
     shape.update,
     shape.clamp,
     shifts.hold_in_map,
-    shifts.kernels_at,
     shifts.kernel_sums,
     shifts.shifts,
     shifts.image_shifts,

@@ -85,7 +85,8 @@ def correlate(areas, weights, h, w, flat, ncc):
     n, size, across = areas.shape
     neurons, height, width, taps = ncc.shape[1], ncc.shape[2], ncc.shape[3], weights.shape[3]
     run = size * w
-    columns = np.zeros(width * run + taps, ncc.dtype)
+    columns = np.zeros(width * run + taps, ncc.dtype)  # a last patch is read beyond its end
+    unfolded = columns[: width * run].reshape(width, size, w)
     inverse, sums = np.empty((height, width), ncc.dtype), np.empty((4, 3), ncc.dtype)
     for i in range(n):
         area = areas[i]
@@ -100,7 +101,7 @@ def correlate(areas, weights, h, w, flat, ncc):
         for x in range(width):
             for y in range(size):
                 for v in range(w):
-                    columns[x * run + y * w + v] = ncc.dtype.type(area[y, x + v]) - mean
+                    unfolded[x, y, v] = ncc.dtype.type(area[y, x + v]) - mean
         for group in range(weights.shape[1]):
             four = weights[i, group]
             for x in range(width):
