@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from clnf_engine.errors import OptionsError as OptionsError
     from clnf_engine.errors import TraceFileError as TraceFileError
     from clnf_engine.errors import VideoFileError as VideoFileError
+    from clnf_engine.fitting import FitRow as FitRow
     from clnf_engine.fitting import fit as fit
+    from clnf_engine.fitting import fit_many as fit_many
     from clnf_engine.fitting import fit_steps as fit_steps
     from clnf_engine.initial import Initial as Initial
     from clnf_engine.initial import initial_from_box as initial_from_box
@@ -66,7 +68,9 @@ _HOMES = {
     "OptionsError": "errors",
     "TraceFileError": "errors",
     "VideoFileError": "errors",
+    "FitRow": "fitting",
     "fit": "fitting",
+    "fit_many": "fitting",
     "fit_steps": "fitting",
     "Initial": "initial",
     "initial_from_box": "initial",

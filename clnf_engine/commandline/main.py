@@ -131,6 +131,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("model", metavar="MODEL", help="main file, folder, or name of a shipped model")
     command.add_argument("--format", choices=("text", "json"), default="text", help="of the description (text)")
 
+    command = commands.add_parser(
+        "warm-up", help="compile the kernels of a fit ahead, once per machine", allow_abbrev=False
+    )
+    command.set_defaults(run=_warm_up)
+    command.add_argument("--precision", choices=("float64", "float32"), default="float64", help="of the fits (float64)")
+
     validation.add_commands(commands)
     diagnosis.add_commands(commands)
     checking.add_commands(commands)
@@ -149,6 +155,21 @@ def _joined_numbers(argv: Sequence[str]) -> list[str]:
         else:
             joined.append(word)
     return joined
+
+
+# --- clnf warm-up -----------------------------------------------------------------------------------
+
+
+def _warm_up(args: argparse.Namespace) -> int:
+    import numpy as np
+    from tqdm import tqdm
+
+    from clnf_engine.kernels.ready import OF_A_FIT, make_ready
+
+    with tqdm(total=len(OF_A_FIT), desc="kernels", unit="", disable=None, leave=False) as bar:
+        make_ready(np.dtype(args.precision), progress=lambda done, _: bar.update(done - bar.n))
+    print_text(f"The kernels of a fit are ready ({args.precision}).\n")
+    return DONE
 
 
 # --- clnf fit ---------------------------------------------------------------------------------------

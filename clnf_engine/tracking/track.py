@@ -18,7 +18,7 @@ of the response maps: another normalization, gain, `sigma` or `sigma_off` needs 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,7 +28,7 @@ from clnf_engine.arrays import Floats
 from clnf_engine.detection.detect import Detection, detect, eye_landmarks
 from clnf_engine.detection.search import initials_from_detector
 from clnf_engine.errors import InitialError
-from clnf_engine.fitting import fit, fit_steps
+from clnf_engine.fitting import fit, fit_many, fit_steps, row_of
 from clnf_engine.initial import Initial, initial_from_params
 from clnf_engine.io.frames import Frame
 from clnf_engine.io.video import VideoSource
@@ -279,22 +279,16 @@ def _fitted(
 ) -> FrameResult:
     """A frame with its fit and what is around that: found if the fit succeeded, else lost."""
     found: Detection | None = None
-    stream: Iterable[Step]
-    if detection is None:
-        stream = fit_steps(frame.gray, model, initial, options)
-    else:
+    if detection is not None:
         around = replace(detection, hypotheses=detection.hypotheses and initial.source is not Source.PREVIOUS)
         budget = _NUMBERS_ONLY if steps is None else DEFAULT_BUDGET
         found = detect(frame.gray, model, initial, options, around, budget)
-        stream = found.trace.numbers if steps is None else found.trace.steps
-    last: Step | None = None
-    iterations = 0
-    for step in stream:
-        if steps is not None:
-            steps.append(step)
-        if step.iteration is not None:
-            last, iterations = step, iterations + 1
-    good = bool(step.success) if found is None else found.success
+    if steps is None:
+        row = next(fit_many([frame.gray], model, [initial], options)) if found is None else row_of(found.trace.numbers)
+    else:
+        steps += fit_steps(frame.gray, model, initial, options) if found is None else found.trace.steps
+        row = row_of(steps)
+    good = row.success if found is None else found.success
     return FrameResult(
         index=frame.index,
         timestamp=frame.timestamp,
@@ -302,13 +296,13 @@ def _fitted(
         state=_SUCCESS[initial.source] if good else State.LOST,
         initial=initial if found is None else found.trace.initial,
         options=options,
-        params=step.params if found is None else found.params,
-        landmarks=step.landmarks if found is None else found.landmarks,
-        likelihood=step.likelihood,
-        iterations=iterations,
-        update_norm=None if last is None else last.update_norm,
-        shape_change=None if last is None else last.shape_change,
-        message=step.message if found is None else found.message,
+        params=row.params if found is None else found.params,
+        landmarks=row.landmarks if found is None else found.landmarks,
+        likelihood=row.likelihood,
+        iterations=row.iterations,
+        update_norm=None if math.isnan(row.update_norm) else row.update_norm,
+        shape_change=None if math.isnan(row.shape_change) else row.shape_change,
+        message=row.message if found is None else found.message,
         certainty=None if found is None else found.certainty,
         eyes=None if found is None else eye_landmarks(found),
         good=good,

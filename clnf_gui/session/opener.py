@@ -22,12 +22,14 @@ from clnf_engine import (
     load_model,
     open_video,
 )
+from clnf_engine.arrays import FLOAT64
 from clnf_engine.diagnostics.completed import completed_steps
 from clnf_engine.diagnostics.foreign import foreign
 from clnf_engine.imports.sources import import_trace
 from clnf_engine.io.frames import Frame
 from clnf_engine.io.images import Image, read_image
 from clnf_engine.io.landmarks import read_pts
+from clnf_engine.kernels.ready import make_ready
 from clnf_gui.session.aspect import Aspect
 from clnf_gui.session.choices import Choices, Recorded
 from clnf_gui.session.document import SessionDocument, read_session
@@ -126,7 +128,7 @@ class Opener(QObject):
 
     def open_model(self, path: str | Path) -> None:
         """Load a model."""
-        self._open(f"opening model {Path(path).name}", _Brings.MODEL, lambda: _once(lambda: load_model(path)))
+        self._open(f"opening model {Path(path).name}", _Brings.MODEL, lambda: _once(lambda: _model(path)))
 
     def open_image(self, path: str | Path) -> None:
         """Read an image."""
@@ -231,6 +233,13 @@ def _once(make: Callable[[], Opened]) -> Iterator[Opened]:
     yield make()
 
 
+def _model(path: str | Path) -> Model:
+    """A model; the kernels of its fits are made ready here, where no view waits for one."""
+    model = load_model(path)
+    make_ready(FLOAT64)
+    return model
+
+
 def _clips(path: str | Path) -> Iterator[Clip]:
     source = open_video(path)
     source.keep_frames(_KEPT_FRAMES)
@@ -243,7 +252,7 @@ def _clips(path: str | Path) -> Iterator[Clip]:
 
 def _restored(path: Path) -> Iterator[Restored]:
     document = read_session(path)
-    model = load_model(document.model)
+    model = _model(document.model)
     for initial in document.initials():
         initial_from_params(model, initial.params)
     truth = None if document.truth is None else read_pts(document.truth)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +56,20 @@ CONFORMANCE = "conformance"
 
 PARTING_PX = 1.0
 """Two trackings part where a landmark is farther apart."""
+
+
+_ENGINE_LOG = logging.getLogger("clnf_engine")
+
+
+class _Announcements(logging.Handler):
+    """What the engine says while it works, from whichever thread."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell(record.getMessage())
 
 
 class Session(QObject):
@@ -119,9 +134,12 @@ class Session(QObject):
         self.tracker.arrived.connect(self.frames.show_tracked)
         self.cursor.playback.exclude(self.frames.playback)
         self.frames.playback.exclude(self.cursor.playback)
+        self._announcements = _Announcements(self.told.emit)
+        _ENGINE_LOG.addHandler(self._announcements)
 
     def shut_down(self) -> None:
         """Stop playing and end the threads; the Session cannot be used afterwards."""
+        _ENGINE_LOG.removeHandler(self._announcements)
         self.cursor.playback.stop()
         for part in (self.lab, self.evaluations, self.opener, self.tracker, self.fits, self.frames):
             part.shut_down()

@@ -515,7 +515,7 @@ def test_help_loads_no_library(root: Path, words: list[str]) -> None:
         root,
         "-c",
         f"import sys; from clnf_engine.commandline.main import main; code = main({words!r})\n"
-        "print(code, sorted({'numpy', 'cv2', 'scipy', 'matplotlib'} & set(sys.modules)))",
+        "print(code, sorted({'numpy', 'cv2', 'scipy', 'matplotlib', 'numba'} & set(sys.modules)))",
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "0 []"
