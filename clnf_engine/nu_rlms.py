@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack
 
 from clnf_engine.arrays import Array, DType, Floats, all_of, read_only, remembering_last
 from clnf_engine.caches import cached_with_owner
+from clnf_engine.lapack import dposv, sposv
 from clnf_engine.model import PatchExperts
 from clnf_engine.pdm import PDM, RIGID, jacobian
 
@@ -70,7 +70,7 @@ def gradient(
 
 def solve(hessian: Array, gradient: Array) -> Array | None:
     """Solution of ``hessian·x = gradient`` by Cholesky; None when the matrix is not positive definite."""
-    posv = lapack.sposv if hessian.dtype == np.float32 else lapack.dposv
+    posv = sposv if hessian.dtype == np.float32 else dposv
     _, solution, info = posv(hessian, gradient)
     # A NaN compares false, too.
     return solution if info == 0 and np.abs(solution).max() < _MAX_UPDATE else None
