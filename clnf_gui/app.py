@@ -66,13 +66,13 @@ def run(arguments: Namespace) -> int:
 
 
 def _window(session: Session, theme: str) -> MainWindow:
-    """The window of a Session that is opening files already; what these have to say meanwhile is said when it is there."""
+    """The window of a Session that opens files already; what is said about them meanwhile is said when it is there."""
     said: list[tuple[SignalInstance, tuple[str, ...]]] = []
     signals = (session.told, session.failed)
     heard = [signal.connect(lambda *words, signal=signal: said.append((signal, words))) for signal in signals]
+    make_application(theme)
     from clnf_gui.window import MainWindow
 
-    make_application(theme)
     QApplication.processEvents()  # what has been read: faces are looked for while the window is made
     window = MainWindow(session)
     for connection in heard:

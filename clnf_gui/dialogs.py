@@ -145,7 +145,7 @@ class WindowDialogs:
         if chosen:
             for pane in self._panes.all:
                 if pane.title == name:
-                    pane.paint(self._session)
+                    pane.show(self._session)
             self._save("Export picture", ".png", "PNG (*.png)", _writer(lambda: png_bytes(views[name])))
 
     def ask_report_path(self) -> None:
@@ -169,7 +169,7 @@ class WindowDialogs:
         pictures = {f"Image, lane {name}": png_bytes(self._views[name]) for name in session.shown}
         for pane in self._panes.all:
             if pane.title in ("Response maps", "Landmark", "Convergence", "Magnitudes"):
-                pane.paint(session)
+                pane.show(session)
                 pictures[pane.title] = png_bytes(pane.widget)
         name = "" if session.image is None else session.image.path.name
         verdict = session.verdict(session.active)

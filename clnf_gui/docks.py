@@ -6,7 +6,7 @@ from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QDockWidget, QMainWindow, QScrollArea, QTabWidget, QWidget
 
 from clnf_gui.panels.options import OptionsPanel
-from clnf_gui.panes import Pane
+from clnf_gui.panes import Pane, Room
 
 _FRONT = ("Response maps", "Convergence")
 _RIGHT_SHARE, _BOTTOM_SHARE = 0.29, 0.30
@@ -81,8 +81,11 @@ class Docks:
 
     def raise_(self, name: str) -> None:
         """Bring a dock to the front."""
-        self._by_name[name].show()
-        self._by_name[name].raise_()
+        dock = self._by_name[name]
+        if isinstance(room := dock.widget(), Room):
+            room.fill()
+        dock.show()
+        dock.raise_()
 
     def heighten(self, name: str, share: float) -> None:
         """Give a dock at least a share of the window's height."""
