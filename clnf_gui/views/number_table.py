@@ -11,6 +11,11 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelInd
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
+_DISPLAY, _SORT = Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.UserRole
+_TOOL_TIP, _ALIGNMENT = Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.TextAlignmentRole
+_ROLES = frozenset((_DISPLAY, _SORT, _TOOL_TIP, _ALIGNMENT))
+"""Qt asks for twice as many of every cell that it paints."""
+_RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 _MEASURED = 16
 """So many of the longest texts of a column are measured."""
 _Index = QModelIndex | QPersistentModelIndex
@@ -35,15 +40,15 @@ class _Columns(QAbstractTableModel):
         return self.titles[section] if horizontal and role == Qt.ItemDataRole.DisplayRole else None
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if role not in _ROLES:
+            return None
         value = self.columns[index.column()][index.row()]
-        if role == Qt.ItemDataRole.DisplayRole or (role == Qt.ItemDataRole.ToolTipRole and isinstance(value, str)):
+        if role == _DISPLAY or (role == _TOOL_TIP and isinstance(value, str)):
             return _text(value)
-        if role == Qt.ItemDataRole.UserRole:
+        if role == _SORT:
             missing = value is None or (not isinstance(value, str) and math.isnan(value))
             return -math.inf if missing else value if isinstance(value, str) else float(value)
-        if role == Qt.ItemDataRole.TextAlignmentRole and not isinstance(value, str):
-            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        return None
+        return _RIGHT if role == _ALIGNMENT and not isinstance(value, str) else None
 
 
 def _text(value: Any) -> str:
@@ -77,7 +82,7 @@ class NumberTable(QTableView):
         self._model = _Columns()
         self._sorted = QSortFilterProxyModel()
         self._sorted.setSourceModel(self._model)
-        self._sorted.setSortRole(Qt.ItemDataRole.UserRole)
+        self._sorted.setSortRole(_SORT)
         self.setModel(self._sorted)
         self.setSortingEnabled(True)
         self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
@@ -105,10 +110,10 @@ class NumberTable(QTableView):
         fresh = titles != self._model.titles
         rows = len(values[0]) if values else 0
         if not fresh and rows == self._model.rowCount():
-            self._model.columns = values
-            if rows:
-                last = self._model.index(rows - 1, len(values) - 1)
-                self._model.dataChanged.emit(self._model.index(0, 0), last)
+            before, self._model.columns = self._model.columns, values
+            for k, (old, new) in enumerate(zip(before, values, strict=True)):
+                if rows and list(old) != list(new):
+                    self._model.dataChanged.emit(self._model.index(0, k), self._model.index(rows - 1, k))
             return
         self._model.beginResetModel()
         self._model.titles, self._model.columns = titles, values

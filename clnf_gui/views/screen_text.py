@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import ceil
 
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QPainter, QStaticText
+from PySide6.QtGui import QFont, QFontMetricsF, QImage, QPainter
+
+_EDGE_PX = 0.8
 
 
 class ScreenText(pg.GraphicsObject):
@@ -40,18 +43,27 @@ class ScreenText(pg.GraphicsObject):
 
 
 def draw_outlined(painter: QPainter, texts: Sequence[tuple[QPointF, str]]) -> None:
-    """Draw texts in white with a dark edge, to be read on any photo or map."""
-    rise = QPointF(0.0, -painter.fontMetrics().ascent())  # static texts are placed by their top
-    known = [(at + rise, _static(text, painter.font().pixelSize())) for at, text in texts]
-    for colour, aside in ((Qt.GlobalColor.black, QPointF(0.8, 0.8)), (Qt.GlobalColor.white, QPointF())):
-        painter.setPen(colour)
-        for at, text in known:
-            painter.drawStaticText(at + aside, text)
+    """Draw texts in white with a dark edge, to be read on any photo or map; a place is where the line begins."""
+    font, device = painter.font().toString(), painter.device()
+    ratio, rise = device.devicePixelRatio(), QPointF(0.0, painter.fontMetrics().ascent())
+    for at, text in texts:
+        painter.drawImage(at - rise, _outlined(text, font, ratio))
 
 
 @lru_cache(maxsize=1024)
-def _static(text: str, _: int) -> QStaticText:
-    """A text whose layout is kept, of which there is one for every size of the font."""
-    static = QStaticText(text)
-    static.setTextFormat(Qt.TextFormat.PlainText)
-    return static
+def _outlined(text: str, font: str, ratio: float) -> QImage:
+    """The picture of a text; the views draw hundreds with every step, and the same ones."""
+    described = QFont()
+    described.fromString(font)
+    metrics = QFontMetricsF(described)
+    width, height = metrics.horizontalAdvance(text) + 2 * _EDGE_PX, metrics.height() + _EDGE_PX
+    picture = QImage(ceil(width * ratio), ceil(height * ratio), QImage.Format.Format_ARGB32_Premultiplied)
+    picture.setDevicePixelRatio(ratio)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    painter.setFont(described)
+    for colour, aside in ((Qt.GlobalColor.black, _EDGE_PX), (Qt.GlobalColor.white, 0.0)):
+        painter.setPen(colour)
+        painter.drawText(QPointF(aside, painter.fontMetrics().ascent() + aside), text)
+    painter.end()
+    return picture
