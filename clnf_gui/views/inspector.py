@@ -337,15 +337,9 @@ class _Titles(ScreenText):
 
     def show_titles(self, titles: list[tuple[str, int, int]], tile: int) -> None:
         """Paint (text, x, y) above panels of a tile's size."""
-        self.prepareGeometryChange()
         self._titles, self._tile = titles, tile
-        self.update()
-
-    def places(self) -> QRectF:
-        if not self._titles:
-            return QRectF()
-        right, bottom = max(x for _, x, _ in self._titles), max(y for _, _, y in self._titles)
-        return QRectF(0, 0, right + self._tile, bottom + self._tile)
+        right, bottom = (max((entry[k] + tile for entry in titles), default=0) for k in (1, 2))
+        self.show_places(QRectF(0, 0, right, bottom))
 
     def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
         transform = painter.transform()

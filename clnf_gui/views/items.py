@@ -1,4 +1,7 @@
-"""Giving items of a plot what they show: an item that gets what it has already is not painted anew."""
+"""Giving items of a plot what they show.
+
+An item that gets what it has already is not painted anew, and of one that has nothing the scene asks nothing.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ def set_points(item: pg.ScatterPlotItem, points: NDArray[np.floating]) -> None:
     """Give a scatter item its points, (n, 2)."""
     if not _same(item.data["x"], item.data["y"], points):
         item.setData(pos=points)
+    item.setVisible(len(points) > 0)
 
 
 def set_pairs(item: pg.PlotCurveItem, segments: NDArray[np.float64] | None) -> None:
@@ -19,6 +23,7 @@ def set_pairs(item: pg.PlotCurveItem, segments: NDArray[np.float64] | None) -> N
     points = np.zeros((0, 2)) if known is None else known.reshape(-1, 2)
     if item.xData is None or not _same(item.xData, item.yData, points):
         item.setData(points[:, 0], points[:, 1], connect="pairs")
+    item.setVisible(len(points) > 0)
 
 
 def fit_y(plot: pg.PlotItem) -> None:

@@ -25,15 +25,9 @@ class MapNumbers(ScreenText):
 
     def show_numbers(self, numbers: list[tuple[int, int, int]], side: int) -> None:
         """Paint (landmark, x, y) for maps of `side` cells whose first cell is at x, y."""
-        self.prepareGeometryChange()
         self._numbers, self._side = numbers, side
-        self.update()
-
-    def places(self) -> QRectF:
-        if not self._numbers:
-            return QRectF()
-        right, bottom = (max(entry[k] for entry in self._numbers) + self._side for k in (1, 2))
-        return QRectF(0, 0, right, bottom)
+        right, bottom = (max((entry[k] + side for entry in numbers), default=0) for k in (1, 2))
+        self.show_places(QRectF(0, 0, right, bottom))
 
     def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
         transform = painter.transform()

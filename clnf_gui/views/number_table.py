@@ -111,9 +111,10 @@ class NumberTable(QTableView):
         rows = len(values[0]) if values else 0
         if not fresh and rows == self._model.rowCount():
             before, self._model.columns = self._model.columns, values
-            for k, (old, new) in enumerate(zip(before, values, strict=True)):
-                if rows and list(old) != list(new):
-                    self._model.dataChanged.emit(self._model.index(0, k), self._model.index(rows - 1, k))
+            pairs = enumerate(zip(before, values, strict=True))
+            if changed := [k for k, (old, new) in pairs if rows and list(old) != list(new)]:
+                last = self._model.index(rows - 1, changed[-1])
+                self._model.dataChanged.emit(self._model.index(0, changed[0]), last)
             return
         self._model.beginResetModel()
         self._model.titles, self._model.columns = titles, values

@@ -23,13 +23,20 @@ class ScreenText(pg.GraphicsObject):
     def __init__(self, room_px: float) -> None:
         super().__init__()
         self._room_px = room_px
+        self._places = QRectF()
+
+    def show_places(self, places: QRectF) -> None:
+        """Paint anew, at other places."""
+        self.prepareGeometryChange()
+        self._places = places
+        self.update()
 
     def places(self) -> QRectF:
         """The rectangle of all places, in the picture; empty when nothing is painted, as before there is anything."""
-        return QRectF()
+        return self._places
 
     def boundingRect(self) -> QRectF:
-        places, box = self.places(), self.getViewBox()
+        places, box = self._places, self.getViewBox()
         if places.isNull() or box is None:
             return places
         view = box.viewRect()  # pyqtgraph's own viewPixelSize is kept from before while the range is being set
