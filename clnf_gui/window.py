@@ -8,7 +8,7 @@ from functools import partial
 
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Slot
-from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent
+from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QMainWindow, QToolBar, QVBoxLayout, QWidget
 
 from clnf_engine import Recording, Step
@@ -67,6 +67,8 @@ class MainWindow(QMainWindow):
         self._painted_at = 0.0
         self._repaint_timer = QTimer(self, singleShot=True)
         self._repaint_timer.timeout.connect(self.repaint_now)
+        self._layout_timer = QTimer(self, singleShot=True)
+        self._layout_timer.timeout.connect(self.docks.follow_size)
         self._zoom_timer = QTimer(self, singleShot=True)
         self._zoom_timer.timeout.connect(self._zoom_to_face)
         self._mark_dirty(ALL_ASPECTS)
@@ -389,6 +391,10 @@ class MainWindow(QMainWindow):
                 frames.follow_palette(self.palette())
             self.timeline.repaint_strips()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._layout_timer.start(0)  # when Qt is through with its own layout
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if any(url.isLocalFile() for url in event.mimeData().urls()):
             event.acceptProposedAction()
@@ -399,8 +405,8 @@ class MainWindow(QMainWindow):
                 self.dialogs.open_file(url.toLocalFile())
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        self._repaint_timer.stop()
-        self._zoom_timer.stop()
+        for timer in (self._repaint_timer, self._zoom_timer, self._layout_timer):
+            timer.stop()
         self.hide()  # at once; a tool of the Lab may take a moment to end
         self.session.shut_down()
         super().closeEvent(event)

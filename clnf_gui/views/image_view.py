@@ -184,9 +184,7 @@ class ImageView(pg.GraphicsLayoutWidget):
         which = None if maps is None else maps.visible.copy()
         if which is not None and selected is not None and not look.windows_all:
             which[np.arange(len(which)) != selected] = False
-        set_pairs(
-            self.window_item, _windows(maps, which) if maps and which is not None and look.show_windows else None
-        )
+        set_pairs(self.window_item, _windows(maps, which) if maps and which is not None and look.show_windows else None)
         if maps is None or selected is None or not look.show_map or not maps.visible[selected]:
             self.map_item.clear()
             return
@@ -200,9 +198,9 @@ class ImageView(pg.GraphicsLayoutWidget):
 
     def show_truth(self, points: NDArray[np.float64] | None, look: Look) -> None:
         """Paint the true landmarks, image px, and lines from where the landmarks are to where they should be."""
-        shown = points is not None and look.show_truth
-        set_points(self.truth_item, points if shown else _EMPTY)
-        set_pairs(self.error_item, _between(self._landmarks, points) if shown else None)
+        shown = points if look.show_truth else None
+        set_points(self.truth_item, _EMPTY if shown is None else shown)
+        set_pairs(self.error_item, _between(self._landmarks, shown))
 
     def show_other(self, points: NDArray[np.float64] | None, look: Look) -> None:
         """Paint lines from every landmark to itself in the other lane, image px; None where there is none."""

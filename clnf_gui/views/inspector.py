@@ -338,8 +338,8 @@ class _Titles(ScreenText):
     def show_titles(self, titles: list[tuple[str, int, int]], tile: int) -> None:
         """Paint (text, x, y) above panels of a tile's size."""
         self._titles, self._tile = titles, tile
-        right, bottom = (max((entry[k] + tile for entry in titles), default=0) for k in (1, 2))
-        self.show_places(QRectF(0, 0, right, bottom))
+        right, bottom = (max(sides, default=-tile) for sides in ([x for _, x, _ in titles], [y for _, _, y in titles]))
+        self.show_places(QRectF(0, 0, right + tile, bottom + tile))
 
     def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
         transform = painter.transform()

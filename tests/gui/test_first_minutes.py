@@ -171,6 +171,21 @@ def test_the_photo_has_the_most_of_the_window(window: MainWindow, width: int, he
     assert (not window.panes.inspector.visibleRegion().isEmpty()) is roomy, "what a large window has room for is there"
 
 
+def test_the_layout_follows_the_size_until_a_person_has_moved_docks(window: MainWindow) -> None:
+    def beside(width: int, name: str) -> bool:
+        window.resize(width, 900)
+        for _ in range(2):  # the layout follows when Qt is through with its own
+            QApplication.processEvents()
+        return not window.tabifiedDockWidgets(window.docks[name])
+
+    window.docks.raise_("Lab")
+    assert [beside(width, "Lab") for width in (1280, 1920, 1280)] == [False, True, False]
+    window.docks["Magnitudes"].setFloating(True)
+    assert not beside(1920, "Lab")
+    window.docks.reset()
+    assert [beside(width, "Lab") for width in (1920, 1280)] == [True, False]
+
+
 def test_a_key_after_enter_in_an_option_steps(qtbot: QtBot, window: MainWindow) -> None:
     session, field = window.session, window.options.box[0]
     field.setFocus()
