@@ -89,7 +89,7 @@ class Docks:
         if (self._window.width() >= _ROOMY_PX) is not self._roomy and self._arrangement() == self._own:
             seen = [name for name, dock in self._by_name.items() if in_sight(dock)]
             self.reset()
-            for name in seen:
+            for name in sorted(seen, key=lambda name: name in _FRONT):
                 self._by_name[name].raise_()
 
     def _arrangement(self) -> dict[str, tuple[object, ...]]:

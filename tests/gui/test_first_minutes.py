@@ -18,6 +18,7 @@ from clnf_engine import FitOptions
 from clnf_engine.calibration import Verdict
 from clnf_gui import settings
 from clnf_gui import window as window_module
+from clnf_gui.panes import in_sight
 from clnf_gui.session import Session
 from clnf_gui.window import MainWindow
 
@@ -180,6 +181,7 @@ def test_the_layout_follows_the_size_until_a_person_has_moved_docks(window: Main
 
     window.docks.raise_("Lab")
     assert [beside(width, "Lab") for width in (1280, 1920, 1280)] == [False, True, False]
+    assert in_sight(window.panes.convergence), "it was in front, and the Lab is behind it again"
     window.docks["Magnitudes"].setFloating(True)
     assert not beside(1920, "Lab")
     window.docks.reset()
