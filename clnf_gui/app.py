@@ -77,10 +77,14 @@ def _window(session: Session, theme: str) -> MainWindow:
     window = MainWindow(session)
     for connection in heard:
         QObject.disconnect(connection)
-    if said:
+
+    def say() -> None:
         window.repaint_now()  # which ends what was said of an earlier photo
-    for signal, words in said:
-        signal.emit(*words)
+        for signal, words in said:
+            signal.emit(*words)
+
+    if said:
+        QTimer.singleShot(0, window, say)
     return window
 
 
@@ -101,6 +105,7 @@ def _screenshot(window: MainWindow, session: Session, path: str) -> int:
 
     session.failed.connect(lambda message, _: sys.stderr.write(f"clnf-gui: {message}\n"))
     session.changed.connect(go_on)
+    QTimer.singleShot(0, window, lambda: go_on(Aspect.BUSY))  # nothing may be under way any more
     QTimer.singleShot(_SCREENSHOT_TIMEOUT_MS, loop.quit)
     loop.exec()
     session.changed.disconnect(go_on)  # which would keep the session
