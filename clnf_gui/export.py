@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, Qt
-from PySide6.QtGui import QPixmap
+from PySide6.QtGui import QImage, QImageWriter
 from PySide6.QtWidgets import QWidget
 
 from clnf_engine import FitOptions, Initial, Model, Trace, VideoSource
@@ -35,21 +35,21 @@ _HEAD = (
 )
 
 
-def picture(widget: QWidget) -> QPixmap:
+def picture(widget: QWidget) -> QImage:
     """A widget as a picture at twice its size."""
-    pixmap = QPixmap(widget.size() * _SCALE)
-    pixmap.setDevicePixelRatio(_SCALE)
-    pixmap.fill(Qt.GlobalColor.transparent)
-    QWidget.render(widget, pixmap)  # QGraphicsView has a render of its own
-    return pixmap
+    image = QImage(widget.size() * _SCALE, QImage.Format.Format_ARGB32_Premultiplied)
+    image.setDevicePixelRatio(_SCALE)
+    image.fill(Qt.GlobalColor.transparent)
+    QWidget.render(widget, image)  # QGraphicsView has a render of its own
+    return image
 
 
-def png_bytes(widget: QWidget) -> bytes:
-    """A widget as the bytes of a PNG file at twice its size."""
+def png_bytes(image: QImage) -> bytes:
+    """A picture as the bytes of a PNG file; any thread may ask for them."""
     data = QByteArray()
     buffer = QBuffer(data)
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-    picture(widget).save(buffer, "PNG")
+    QImageWriter(buffer, QByteArray(b"png")).write(image)
     return bytes(data.data())
 
 
@@ -192,11 +192,11 @@ def step_report(
     trace: Trace,
     step: Step,
     title: str,
-    pictures: Mapping[str, bytes],
+    pictures: Mapping[str, QImage],
     verdict: Verdict,
     truth: Floats | None = None,
 ) -> str:
-    """One self-contained HTML page about a Step: where it is, the pictures given as PNG bytes, and the tables."""
+    """One self-contained HTML page about a Step: where it is, the pictures by name, and the tables."""
     from clnf_engine.reports.page import Figure, Section, page_html
 
     outcome = trace.message if trace.complete else "still running"
@@ -208,7 +208,7 @@ def step_report(
         _table("Response maps of every stage", statistics_columns(trace)),
         _table("Options", {"option": list(options), "value": list(options.values())}),
     )
-    figures = tuple(Figure(name, png) for name, png in pictures.items())
+    figures = tuple(Figure(name, png_bytes(image)) for name, image in pictures.items())
     sections = [Section("Pictures", figures=figures), Section("Numbers", tables=tables)]
     return page_html(title, [where, f"{verdict.sentence} {verdict.basis}"], sections, here=step.place)
 

@@ -69,6 +69,7 @@ def _processors() -> int:
 def _in_processes(image: NDArray[np.uint8], model: Model, jobs: Sequence[Job], progress: Progress) -> list[FitRow]:
     # A process that is not forked knows nothing of Qt's threads, on any platform.
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(min(_processors(), len(jobs)), context, _begin, (image, model))
     try:
         futures = [pool.submit(_fit_here, *job) for job in jobs]
@@ -78,6 +79,10 @@ def _in_processes(image: NDArray[np.uint8], model: Model, jobs: Sequence[Job], p
             _, waiting = wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
         progress(len(jobs), len(jobs))
         return [future.result() for future in futures]
+    except BaseException:  # nobody waits for the fits any more: those that run need not end, nor processes begin
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

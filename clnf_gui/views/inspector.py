@@ -20,6 +20,7 @@ from clnf_engine.model import PatchExperts
 from clnf_engine.sigma import sigma_matrices
 from clnf_gui.theme import BACKDROP, SELECTION
 from clnf_gui.views.hint import Hint, without_maps
+from clnf_gui.views.items import set_points
 from clnf_gui.views.number_table import NumberTable
 from clnf_gui.views.pens import Pens
 from clnf_gui.views.readout import apart_line, error_line, wanted_line
@@ -288,7 +289,7 @@ class InspectorView(QSplitter):
         count = len(self.panels)
         if not count:
             self.image_item.clear()
-            self.mark_item.setData(pos=np.zeros((0, 2)))
+            set_points(self.mark_item, np.zeros((0, 2)))
             self.titles.show_titles([], 0)
             self.box.setRange(QRectF(0, 0, 100, 100), padding=0)
             return
@@ -309,7 +310,7 @@ class InspectorView(QSplitter):
             if panel.is_map and self._position is not None and np.isfinite(self._position).all():
                 marks.append(np.array([left, top]) + self._position * scale)
         self.image_item.setImage(canvas, autoLevels=False, levels=None)
-        self.mark_item.setData(pos=np.array(marks) if marks else np.zeros((0, 2)))
+        set_points(self.mark_item, np.array(marks) if marks else np.zeros((0, 2)))
         self.titles.show_titles(titles, _TILE)
         self.box.setRange(QRectF(0, 0, canvas.shape[1], canvas.shape[0]), padding=0.01)
 
@@ -343,15 +344,9 @@ class _Titles(ScreenText):
 
     def show_titles(self, titles: list[tuple[str, int, int]], tile: int) -> None:
         """Paint (text, x, y) above panels of a tile's size."""
-        self.prepareGeometryChange()
         self._titles, self._tile = titles, tile
-        self.update()
-
-    def places(self) -> QRectF:
-        if not self._titles:
-            return QRectF()
-        right, bottom = max(x for _, x, _ in self._titles), max(y for _, _, y in self._titles)
-        return QRectF(0, 0, right + self._tile, bottom + self._tile)
+        right, bottom = (max(sides, default=-tile) for sides in ([x for _, x, _ in titles], [y for _, _, y in titles]))
+        self.show_places(QRectF(0, 0, right + tile, bottom + tile))
 
     def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
         transform = painter.transform()
