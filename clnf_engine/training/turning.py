@@ -58,8 +58,10 @@ _MARGIN = 100
 """How far beyond the image the surface goes on, px."""
 
 _CLOSE_ENOUGH = 0.05
-_MOST_STEPS = 80
-"""A ray is at the surface when it is nearer than this, px; one that only grazes it is left after so many steps."""
+_MOST_STEPS = 200
+"""A ray is at the surface when it is nearer than this, px; the few that only graze it are left after so many steps."""
+
+_ROW = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,21 +221,26 @@ def cast(
     rows, cols = (np.arange(length, dtype=np.float32) for length in size)
     before = [turn[0, k] * (cols - pivot[0]) + turn[1, k] * (rows - pivot[1])[:, None] + pivot[k] for k in range(3)]
     along = turn[2].astype(np.float32)  # the ray in the frame before the turn, per px of depth
-    x0, y0, z0 = (part.astype(np.float32) for part in before)
+    x0, y0, z0 = (part.astype(np.float32).ravel() for part in before)
     dy, dx = np.gradient(depths)
-    steepest = float(np.hypot(dx, dy).max())
-    stride = 1 / (along[2] + steepest * math.hypot(along[0], along[1]))
+    stride = 1 / (along[2] + float(np.hypot(dx, dy).max()) * math.hypot(along[0], along[1]))
     t = (depths.min() - z0) / along[2]
+    under_way = np.arange(t.size)
     for _ in range(_MOST_STEPS):
-        met = cv2.remap(
-            depths,
-            x0 + along[0] * t + np.float32(_MARGIN),
-            y0 + along[1] * t + np.float32(_MARGIN),
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        gap = met - (z0 + along[2] * t)
-        if float(np.abs(gap).max()) < _CLOSE_ENOUGH:
+        here = t[under_way]
+        met = _depths_at(depths, x0[under_way] + along[0] * here, y0[under_way] + along[1] * here)
+        gap = met - (z0[under_way] + along[2] * here)
+        t[under_way] += stride * gap
+        under_way = under_way[np.abs(gap) > _CLOSE_ENOUGH]
+        if not under_way.size:
             break
-        t += stride * gap
-    return x0 + along[0] * t, y0 + along[1] * t, t + np.float32(pivot[2])
+    x, y, depth = (part.reshape(size) for part in (x0 + along[0] * t, y0 + along[1] * t, t + np.float32(pivot[2])))
+    return x, y, depth
+
+
+def _depths_at(depths: NDArray[np.float32], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Depth of the surface at places in the image, (n,)."""
+    shape = (-(-x.size // _ROW), _ROW)  # OpenCV takes rows and columns below 32768 only
+    columns, rows = (np.resize(part + np.float32(_MARGIN), shape) for part in (x, y))
+    met = cv2.remap(depths, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(met, np.float32).ravel()[: x.size]
