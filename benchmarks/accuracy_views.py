@@ -42,6 +42,9 @@ INNER = slice(17, 68)
 AGREE = 0.03
 """Two fits agree that end nearer than this share of the eye distance."""
 
+ELSEWHERE = 50.0
+"""Two tracks farther apart than this, % of the eye distance, follow different heads."""
+
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
@@ -68,6 +71,8 @@ def error(found: Floats, truth: Floats, eyes: float, part: slice = slice(None)) 
 
 
 def line(name: str, errors: Sequence[float]) -> None:
+    if not errors:
+        return
     row = statistics(errors)
     print(
         f"{name:<44}{len(errors):5d}{row.mean:8.2f}{row.median:8.2f}{row.p90:8.2f}"
@@ -192,21 +197,25 @@ def draw(folder: Path, found: Reference, image: Image, trace: Trace) -> None:
 
 
 def tracking(model: Model, path: str, reference: Model) -> None:
-    """The track of a head against the reference model's, both from the reference's first landmarks."""
-    start, _ = next(iter(references(path, reference, 1)))
+    """The track of a head against the reference model's own; both begin at the largest face that is found."""
     errors: list[tuple[float, float]] = []
+    elsewhere = lost = 0
     with open_video(path) as one, open_video(path) as other:
-        theirs = track(one, reference, first=None)
-        ours = track(other, model, first=None)
-        for a, b in zip(theirs, ours, strict=True):
-            if a.success and b.success and a.params is not None:
-                yaw = abs(math.degrees(a.params[2]))
-                errors.append((yaw, error(b.landmarks, a.landmarks, eye_distance(reference, a.params), INNER)))
+        for theirs, ours in zip(track(one, reference), track(other, model), strict=True):
+            if theirs.params is None or theirs.landmarks is None or not theirs.success:
+                continue
+            if ours.landmarks is None or not ours.success:
+                lost += 1
+                continue
+            value = error(ours.landmarks, theirs.landmarks, eye_distance(reference, theirs.params), INNER)
+            if value > ELSEWHERE:
+                elsewhere += 1
+            else:
+                errors.append((abs(math.degrees(theirs.params[2])), value))
     head(f"{Path(path).name}, tracked, inner")
     for least, most in ((0, 8), (8, 15), (15, 20), (20, 30), (30, 90)):
-        values = [value for yaw, value in errors if least <= yaw < most]
-        if values:
-            line(f"yaw {least} to {most}°", values)
+        line(f"yaw {least} to {most}°", [value for yaw, value in errors if least <= yaw < most])
+    print(f"lost in {lost} frames, and at another head in {elsewhere}")
 
 
 def main() -> None:

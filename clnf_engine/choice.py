@@ -20,8 +20,8 @@ def choose(likelihoods: Sequence[float | None], margin: float = MARGIN) -> int |
     Parameters
     ----------
     likelihoods : sequence of float or None
-        Log-likelihoods at the end of the fits, with equal options and an equal last stage. First that of the start to be
-        preferred, such as the one that is not turned. None for fits that failed: one of them is never chosen.
+        Log-likelihoods at the end of the fits, with equal options and an equal last stage. First that of the start to
+        be preferred, such as the one that is not turned. None for fits that failed: one of them is never chosen.
     margin : float
         0 is OpenFace's choice among its hypotheses: the highest, of equals the first.
 

@@ -23,10 +23,11 @@ _MAX_PROCESSES = 61
 _THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def run_tasks(
-    work: Callable[..., None], common: object, tasks: Sequence[Task], processes: int | None, bar: tqdm[None]
-) -> None:
-    """Call ``work(common, *task)`` for every task; an interruption lets those under way finish.
+@contextmanager
+def worker_processes(
+    work: Callable[..., None], common: object, processes: int | None, bar: tqdm[None]
+) -> Iterator[Callable[[Sequence[Task]], None]]:
+    """Processes that do tasks, each by a call of ``work(common, *task)``.
 
     Parameters
     ----------
@@ -34,34 +35,35 @@ def run_tasks(
         Of a module, so that processes find it; leaves its results in files.
     common : object
         The same object in all tasks of a process, so that a cache may go by it.
-    tasks : sequence of tuple
-        Begun in this order.
     processes : int, optional
         All cores by default.
     bar : tqdm
         Advanced by one for every finished task.
 
-    Raises
+    Yields
     ------
-    ClnfError
-        When a process dies.
+    callable
+        Takes a sequence of tasks, begins them in this order, and returns when all are done. It raises a `ClnfError`
+        when a process dies; an interruption lets tasks under way finish.
     """
-    if not tasks:
-        return
-    workers = min(processes or os.cpu_count() or 1, len(tasks), _MAX_PROCESSES)
+    workers = min(processes or os.cpu_count() or 1, _MAX_PROCESSES)
     with _single_threaded(), ProcessPoolExecutor(workers, get_context("spawn"), _begin, (work, common)) as pool:
-        futures: list[Future[None]] = [pool.submit(_do, task) for task in tasks]
-        try:
-            for future in as_completed(futures):
-                future.result()
-                bar.update()
-        except BrokenProcessPool:
-            raise ClnfError(
-                "a training process died, perhaps for lack of memory; the same command goes on from here"
-            ) from None
-        except BaseException:  # also an interruption; tasks under way are finished and kept
-            pool.shutdown(cancel_futures=True)
-            raise
+
+        def run(tasks: Sequence[Task]) -> None:
+            futures: list[Future[None]] = [pool.submit(_do, task) for task in tasks]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+                    bar.update()
+            except BrokenProcessPool:
+                raise ClnfError(
+                    "a training process died, perhaps for lack of memory; the same command goes on from here"
+                ) from None
+            except BaseException:  # also an interruption; tasks under way are finished and kept
+                pool.shutdown(cancel_futures=True)
+                raise
+
+        yield run
 
 
 @contextmanager

@@ -33,9 +33,9 @@ from clnf_engine.training.assemble import Experts, assemble
 from clnf_engine.training.ccnf import Expert, confidence, train_expert
 from clnf_engine.training.crops import sample_crops
 from clnf_engine.training.pdm import train_pdm
-from clnf_engine.training.processes import run_tasks
+from clnf_engine.training.processes import worker_processes
 from clnf_engine.training.recipe import FRONTAL, Recipe, View
-from clnf_engine.training.views import can_be_turned, copy_names, landmarks_seen, read_copies, write_copies
+from clnf_engine.training.views import can_be_turned, has_copies, landmarks_seen, read_copies, write_copies
 
 SPLIT, ALL = "split", "all"
 """Folders, in the work folder, of the experts trained without and with the held-out faces."""
@@ -115,10 +115,7 @@ def train(
         if recipe.views:
             turnable = _with_copies(work / COPIES, faces, held_out, pdms[SPLIT], recipe, processes, quiet)
         jobs = _jobs(work, faces, held_out, turnable, pdms, recipe)
-        everything = [job for views in jobs.values() for job in views.values()]
-        with tqdm(total=sum(len(job.everything) for job in everything), unit="expert", disable=quiet) as bar:
-            for job in everything:
-                _run(job, processes, bar)
+        _train_all([job for views in jobs.values() for job in views.values()], processes, quiet)
         models = {
             name: assemble(
                 f"main_{folder.name}",
@@ -311,10 +308,12 @@ def _with_copies(
             f"{recipe.most_yaw_to_turn:g}°; views need some to train on and some to hold out"
         )
     folder.mkdir(exist_ok=True)
-    last = recipe.views[-1]
-    left = [(folder, face) for face in turnable if not (folder / f"{copy_names(face, last)[-1]}.npz").is_file()]
-    with tqdm(total=len(turnable), initial=len(turnable) - len(left), unit="face turned", disable=quiet) as bar:
-        run_tasks(_make_copies, (pdm, recipe), left, processes, bar)
+    left = [(folder, face) for face in turnable if not has_copies(folder, face, recipe)]
+    with (
+        tqdm(total=len(turnable), initial=len(turnable) - len(left), unit="face turned", disable=quiet) as bar,
+        worker_processes(_make_copies, (pdm, recipe), processes, bar) as run,
+    ):
+        run(left)
     return turnable
 
 
@@ -322,12 +321,17 @@ def _make_copies(common: tuple[PDM, Recipe], folder: Path, face: Face) -> None:
     write_copies(folder, face, *common)
 
 
-def _run(job: _Job, processes: int | None, bar: tqdm[None]) -> None:
+def _train_all(jobs: Sequence[_Job], processes: int | None, quiet: bool) -> None:
     """Train every expert that has no file yet."""
-    job.folder.mkdir(exist_ok=True)
-    left = [task for task in job.everything if not _expert_file(job.folder, *task).is_file()]
-    bar.update(len(job.everything) - len(left))
-    run_tasks(_train_one, job, left, processes, bar)
+    with (
+        tqdm(total=sum(len(job.everything) for job in jobs), unit="expert", disable=quiet) as bar,
+        worker_processes(_train_one, jobs, processes, bar) as run,
+    ):
+        for k, job in enumerate(jobs):
+            job.folder.mkdir(exist_ok=True)
+            left = [(k, *task) for task in job.everything if not _expert_file(job.folder, *task).is_file()]
+            bar.update(len(job.everything) - len(left))
+            run(left)
 
 
 _Crops = tuple[NDArray[np.float32], Floats]
@@ -343,7 +347,8 @@ def _crops(job: _Job, scale: int) -> tuple[_Crops, _Crops]:
     )
 
 
-def _train_one(job: _Job, scale: int, landmark: int) -> None:
+def _train_one(jobs: Sequence[_Job], k: int, scale: int, landmark: int) -> None:
+    job = jobs[k]
     (crops, truth), (other_crops, other_truth) = _crops(job, scale)
     row = job.landmarks.index(landmark)
     start = None if job.start is None else _start(job.start, scale, landmark)

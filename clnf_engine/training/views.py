@@ -54,6 +54,11 @@ def copy_names(face: Face, view: View) -> tuple[str, ...]:
     return (name,) if view.mirrors_itself else (name, f"{name}_mirrored")
 
 
+def has_copies(folder: Path, face: Face, recipe: Recipe) -> bool:
+    """Whether a folder has all copies of a face."""
+    return all((folder / f"{name}.npz").is_file() for view in recipe.views for name in copy_names(face, view))
+
+
 def write_copies(folder: Path, face: Face, pdm: PDM, recipe: Recipe) -> None:
     """Make the copies of a face for all views that are not in the folder yet.
 
