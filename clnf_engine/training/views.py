@@ -16,12 +16,19 @@ from clnf_engine.errors import ClnfError
 from clnf_engine.ibug68 import MIRROR, N_LANDMARKS, TRAINED, mirrored
 from clnf_engine.io.files import atomic_write
 from clnf_engine.pdm import PDM, euler_angles, rotation_matrix
-from clnf_engine.training.annotations import Face
+from clnf_engine.training.annotations import Face, resized
 from clnf_engine.training.recipe import Recipe, View
 from clnf_engine.training.turning import pose_of, turned
 
 _SEEN_SHARE = 0.5
 """A view has experts for the landmarks that are seen in at least this share of its copies."""
+
+
+_SURROUNDINGS = 300.0
+"""How much of a photograph around the landmarks is turned with them, model units."""
+
+_FINEST = 2.0
+"""Most px per model unit of a copy; a larger photograph is shrunk."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -73,7 +80,7 @@ def write_copies(folder: Path, face: Face, pdm: PDM, recipe: Recipe) -> None:
     pdm : PDM
     recipe : Recipe
     """
-    photo, points = face.gray(), _with_depth(face)
+    photo, points = _portrait(face.gray(), _with_depth(face), pdm)
     for view in recipe.views:
         rng = np.random.default_rng([recipe.seed, *face.name.encode(), *view.name.encode()])
         for flip, name in enumerate(copy_names(face, view)):
@@ -114,6 +121,15 @@ def _rotation(view: View, recipe: Recipe, rng: np.random.Generator) -> Floats:
     else:
         pitch = np.sign(view.pitch) * angle
     return rotation_matrix(np.radians([pitch, yaw, roll]))
+
+
+def _portrait(photo: NDArray[np.uint8], points: Floats, pdm: PDM) -> tuple[NDArray[np.uint8], Floats]:
+    """Of a photograph what crops can come from, no finer than they need; the image and the landmarks in it."""
+    around = _SURROUNDINGS * pose_of(points, pdm).scale
+    (left, top), (right, bottom) = points[:, :2].min(axis=0) - around, points[:, :2].max(axis=0) + around
+    left, top = max(int(left), 0), max(int(top), 0)
+    part = photo[top : int(bottom) + 1, left : int(right) + 1]
+    return resized(part, points - (left, top, 0), min(1.0, _FINEST * _SURROUNDINGS / around))
 
 
 def _with_depth(face: Face) -> Floats:
