@@ -21,10 +21,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine import Initial, Model, Trace, fit, initial_from_box, load_model, open_video, track
+from clnf_engine import Model, Trace, fit, initial_from_box, load_model, open_video, track
 from clnf_engine.choice import choose
 from clnf_engine.ibug68 import OUTER_EYE_CORNERS
-from clnf_engine.initial import box_around, detect_faces, perturbed, turned
+from clnf_engine.initial import box_around, detect_faces, perturbed
 from clnf_engine.pdm import rotation_matrix, unposed_shape
 from clnf_engine.training.annotations import Face, read_annotations, select
 from clnf_engine.training.evaluate import Start, evaluate, statistics
@@ -47,11 +47,12 @@ ELSEWHERE = 50.0
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float64]
+Box = tuple[float, float, float, float]
 
 
-def five(image: Image, model: Model, initial: Initial) -> list[Trace]:
-    """Fits from a start turned to every side."""
-    return [fit(image, model, turned(model, initial, tuple(map(math.radians, angles)))) for angles in ROTATIONS]
+def five(image: Image, model: Model, box: Box) -> list[Trace]:
+    """Fits from a box with the mean shape turned to every side in it."""
+    return [fit(image, model, initial_from_box(model, box, tuple(map(math.radians, angles)))) for angles in ROTATIONS]
 
 
 def chosen(traces: Sequence[Trace], margin: float) -> Trace:
@@ -60,9 +61,9 @@ def chosen(traces: Sequence[Trace], margin: float) -> Trace:
     return traces[found or 0]
 
 
-def jittered(model: Model, points: Floats, name: str) -> Initial:
+def jittered(model: Model, points: Floats, name: str) -> Box:
     """The box around landmarks, shifted and scaled by up to 10 %, by a name."""
-    return perturbed(model, initial_from_box(model, box_around(points)), zlib.crc32(name.encode()), 0.1)
+    return perturbed(model, initial_from_box(model, box_around(points)), zlib.crc32(name.encode()), 0.1).box
 
 
 def error(found: Floats, truth: Floats, eyes: float, part: slice = slice(None)) -> float:
@@ -135,7 +136,7 @@ class Reference:
 
 def references(video: str, model: Model, every: int) -> Iterator[tuple[Reference, Image]]:
     """Faces of every `every`-th frame on which at least two of five starts agree; found by Haar, then carried on."""
-    known: list[tuple[float, float, float, float]] = []
+    known: list[Box] = []
     with open_video(video) as source:
         for frame in source.frames():
             if frame.index % every:
@@ -143,7 +144,7 @@ def references(video: str, model: Model, every: int) -> Iterator[tuple[Reference
             image, boxes, known = frame.gray, known, []
             boxes += [box for box in detect_faces(image) if not any(_same(box, other) for other in boxes)]
             for box in boxes:
-                traces = five(image, model, initial_from_box(model, box))
+                traces = five(image, model, box)
                 best = chosen(traces, 0.0)
                 eyes = eye_distance(model, best.params)
                 near = [error(t.landmarks, best.landmarks, eyes) < 100 * AGREE for t in traces]
@@ -158,7 +159,7 @@ def eye_distance(model: Model, params: Floats) -> float:
     return float(params[0] * np.linalg.norm(right - left))
 
 
-def _same(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+def _same(a: Box, b: Box) -> bool:
     """Whether the centre of one box is near that of another."""
     return math.hypot(a[0] - b[0] + (a[2] - b[2]) / 2, a[1] - b[1] + (a[3] - b[3]) / 2) < 0.5 * max(a[2], b[2])
 
