@@ -45,7 +45,7 @@ bench: $(READY) libraries ## measure the engine's speed on one thread
 	done
 
 train: $(READY) libraries ## train models/portrait68 anew: make train [FACES=folder of annotated faces]
-	@$(BIN)/clnf train "$(FACES)" -o models/portrait68
+	@$(BIN)/clnf train "$(FACES)" --views -o models/portrait68
 
 screenshots: $(READY) libraries ## make the pictures of the documentation: docs/images
 	@QT_QPA_PLATFORM=offscreen $(BIN)/python scripts/screenshots.py
