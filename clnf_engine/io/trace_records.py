@@ -81,15 +81,17 @@ class Contents:
         for key in sorted(set(header) - _HEADER_KEYS):
             said.say(f"{short(key)} in the header is not known and left out")
         if records.image.dtype != np.uint8 or records.image.ndim != 2 or records.image.size == 0:
-            raise ValueError(f"image is {short(records.image.dtype)} {short(records.image.shape)}; expected uint8 any×any")
+            raise ValueError(
+                f"image is {short(records.image.dtype)} {short(records.image.shape)}; expected uint8 any×any"
+            )
         if not 0 < len(records.steps) <= MAX_STEPS:
             raise ValueError(f"it has {len(records.steps)} steps; expected 1 to {MAX_STEPS}")
         told = any(name in record.values for record in records.steps for name in ("params", "landmarks"))
         if not told and not any(maps for _, maps in records.maps.values()):
             raise KeyError("params or landmarks, or a response map, at least one of them,")
         sizes = self._sizes_of(records)
-        for key in records.maps.keys() - self._maps.keys():
-            self._maps[key] = _maps(*records.maps[key], sizes, said)
+        for number in sorted(records.maps.keys() - self._maps.keys()):
+            self._maps[number] = _maps(*records.maps[number], sizes, said)
         self._make_steps(records, sizes)
         if self._start is None or self._start[0] is not self._steps[0]:
             self._start = self._steps[0], _initial(records, self._steps[0], sizes, said)
