@@ -228,7 +228,7 @@ class WindowDialogs:
         if live.address:
             dialog = FollowDialog(live.address, self._window)
             if not live.connected:
-                live.arrived.connect(dialog.accept)
+                live.arrived.connect(dialog.leave)
             dialog.show()
 
     def show_palette(self) -> None:

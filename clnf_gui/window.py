@@ -344,6 +344,7 @@ class MainWindow(QMainWindow):
 
     @Slot(str)
     def _trigger(self, command: str) -> None:
+        self.menus.update()  # what can be done may have changed since it was painted
         self.actions_by_id[command].trigger()
 
     def _drag_box(self, name: str, box: tuple[float, float, float, float]) -> None:

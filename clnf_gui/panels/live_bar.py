@@ -76,4 +76,4 @@ def port_line(live: Live) -> str:
         doing = "computing a step" if state.held else "to be held after its next step"
     steps = state.steps if shown is None or live.waiting is not None else max(state.steps, len(shown.steps))
     waits = "   ·   newer than what is shown: To the end shows it" if live.waiting is not None else ""
-    return f"Port: {name}   ·   {steps} steps   ·   {doing}{waits}"
+    return f"Port: {name}   ·   {steps} {'step' if steps == 1 else 'steps'}   ·   {doing}{waits}"

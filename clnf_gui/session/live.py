@@ -96,6 +96,8 @@ class Live(QObject):
         self._place: _Place | None = None
         self._reading: _Reading | None = None
         self._read_for = LiveState(connected=False)
+        self._problem: tuple[str, str] | None = None
+        """What is wrong with the folder, unless it is just being begun anew."""
         self._went: LiveState | None = None
         """The state in which the port was last told to go on; there is no answer while it is the newest."""
         self._unread = self._busy = self._holding = False
@@ -232,8 +234,10 @@ class Live(QObject):
 
     @Slot()
     def _look_for_end(self) -> None:
-        """Nothing has come for a while: say so of a run to which nothing more will be added."""
-        shown = self.shown
+        """Nothing has come for a while: say so of a run to which nothing more will be added, and of what is wrong."""
+        shown, problem, self._problem = self.shown, self._problem, None
+        if problem is not None:
+            self.failed.emit(*problem)
         if shown is None or not shown.live:
             return
         if shown.trace.complete or not self.connected:
@@ -263,9 +267,11 @@ class Live(QObject):
         if not state.folder:
             self.changed.emit(Aspect.LIVE)
             return
-        place, readings = _Place(state.port, state.folder), [self._reading]
-        if place != self._place:
-            self._place, self._reading = place, _Reading(state.folder, self._scene.model)
+        place, before, readings = _Place(state.port, state.folder), self._place, [self._reading]
+        if place != before:
+            if before is not None and before.folder == place.folder:  # it was begun anew
+                readings = []
+            self._place, self._reading, self._problem = place, _Reading(state.folder, self._scene.model), None
             readings.append(self._reading)
         self._busy, self._read_for = True, state
         self._worker.submit(
@@ -300,10 +306,8 @@ class Live(QObject):
         if not self._is_current(kind, epoch):
             return
         self._busy, self._reading, self.running = False, None, False
-        state = self.state
-        if _Place(state.port, state.folder) == self._place:  # else it was begun anew meanwhile
-            self.failed.emit(message, details)
-            self._quiet.start()
+        self._problem = message, details
+        self._quiet.start()
         self._read_soon()
 
 

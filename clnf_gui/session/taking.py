@@ -169,6 +169,7 @@ def take_live(session: Session, recorded: Recorded) -> None:
         if live.waiting is None:
             session.told.emit(f"the port has begun {recorded.path.name}; To the end shows it")
             live.ended.emit(shown)
+        live.pause()
         live.waiting = recorded
 
 

@@ -100,7 +100,10 @@ def text_boxes(
 
 
 def apart(boxes: NDArray[np.float64], points: NDArray[np.float64]) -> list[int]:
-    """Which of the boxes, (n, 4), can be painted with none over another or over a point; the first come first."""
+    """Which of the boxes, (n, 4), can be painted with none over another or over a point; the first come first.
+
+    Those of points that are not recorded, NaN, cannot: Qt would read anything there.
+    """
     overlap = np.ones((len(boxes), len(boxes)), dtype=bool)
     covers = np.ones((len(boxes), len(points)), dtype=bool)
     for axis in (0, 1):
@@ -108,6 +111,7 @@ def apart(boxes: NDArray[np.float64], points: NDArray[np.float64]) -> list[int]:
         overlap &= (low[:, None] < high[None]) & (low[None] < high[:, None])
         covers &= (low[:, None] < points[None, :, axis]) & (points[None, :, axis] < high[:, None])
     free = np.logical_not(covers.any(axis=1))
+    free &= np.isfinite(boxes).all(axis=1)
     chosen = []
     for k in range(len(boxes)):
         if free[k]:
