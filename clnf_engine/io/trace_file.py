@@ -72,7 +72,7 @@ def write_trace(path: str | os.PathLike[str], content: TraceContent, steps: Sequ
     for phase in ITERATION_PHASES:
         arrays |= _phase_arrays(phase, [step for step in numbers if step.phase is phase])
     try:
-        with replacing(path) as temporary, zipfile.ZipFile(temporary, "x") as archive:
+        with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             for name, array in arrays.items():
                 _write_array(path, archive, name, array.dtype, array.shape, [array])
             for k, index in enumerate(_firsts(map_numbers)):

@@ -41,7 +41,7 @@ def write_json(
     head = {"version": VERSION, "video": str(video), "model": model.name}
     head |= {"options": options.to_json(), "tracking": tracking.to_json()}
     try:
-        with replacing(path) as temporary, open(temporary, "x", encoding="ascii") as file:
+        with replacing(path) as temporary, open(temporary, "w", encoding="ascii") as file:
             file.write(json_text(head).removesuffix("}\n") + ',"frames":[')
             for number, row in enumerate(read_rows(journal, model)):
                 file.write((",\n" if number else "\n") + json_text(_document(row, model)).removesuffix("\n"))
