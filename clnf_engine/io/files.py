@@ -51,7 +51,7 @@ def read_file(path: str | os.PathLike[str], expected: str, max_bytes: int, error
     with open_file(path, expected, error) as file:
         try:
             size = os.fstat(file.fileno()).st_size
-            chunks = [file.read(min(size, max_bytes) + 1)]
+            chunks = [file.read(size + 1)] if size <= max_bytes else [b""]
             while chunks[-1] and (size := sum(map(len, chunks))) <= max_bytes:  # in /proc, sizes are 0
                 chunks.append(file.read(min(_CHUNK, max_bytes + 1 - size)))
         except OSError as problem:
@@ -219,7 +219,7 @@ def write_new_file(names: Iterable[Path], data: bytes) -> Path:
                 return name
 
 
-def reason(problem: OSError | ValueError) -> str:
+def reason(problem: Exception) -> str:
     """What went wrong, without the name of the file."""
     return getattr(problem, "strerror", None) or str(problem)
 
