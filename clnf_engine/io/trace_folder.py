@@ -15,6 +15,7 @@ import numpy as np
 
 from clnf_engine.arrays import Array, read_only
 from clnf_engine.errors import ClnfError, TraceFileError
+from clnf_engine.io.files import open_file, read_file
 from clnf_engine.io.images import read_image
 from clnf_engine.io.trace_arrays import ENTRY_KEYS, MAPS, ROWS, Record, Records, as_float, last_name, short
 from clnf_engine.io.trace_parts import MAX_BYTES, MAX_STEPS, NUMBERS, TraceContent, checked_header, optional
@@ -109,7 +110,7 @@ class _Reader:
         """The JSON objects of the lines, and whether each is the last that is whole."""
         self._torn = ""
         before: tuple[str, dict[str, Any]] | None = None
-        with open(self._folder / LINES, "rb") as file:
+        with open_file(self._folder / LINES, "the lines of a trace", TraceFileError) as file:
             for number in range(1, MAX_STEPS + 3):
                 raw = file.readline(_MAX_LINE + 1)
                 if len(raw) > _MAX_LINE:
@@ -252,7 +253,7 @@ class _Reader:
         size = path.stat().st_size
         if size > self._left:
             raise ValueError(f"{self._place[0]}: {name} holds {size} bytes; expected at most {MAX_BYTES} in all")
-        return path.read_bytes()
+        return read_file(path, "a part of a trace", self._left, TraceFileError)
 
     def _npy(self, name: str, file: str) -> Array:
         data = self._bytes(file)
