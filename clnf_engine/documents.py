@@ -132,6 +132,14 @@ def csv_text(faces: Mapping[int, Trace], truth: Floats | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def csv_cell(text: str) -> str:
+    """A text as a cell that no spreadsheet takes for a formula: those that begin like one get an apostrophe in front.
+
+    OWASP, "CSV Injection".
+    """
+    return f"'{text}" if text[:1] in tuple("=+-@\t\r") else text
+
+
 def _error_columns(n: int) -> list[str]:
     regions = (f"error_{name}_percent" for name in REGIONS)
     return ["error_px", "error_percent", *regions, *(f"error_{i}" for i in range(n))]

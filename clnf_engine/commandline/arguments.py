@@ -185,6 +185,8 @@ def prepare_file(path: str, sources: Sequence[str]) -> None:
         raise FileError(file, "", f"cannot be written, there is no folder {file.parent}")
     if file.is_dir():
         raise FileError(file, "", "is a folder; expected a file for the result")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise FileError(file, "", "cannot be written (Permission denied)")
     for source in map(Path, sources):
         if file.exists() and source.exists() and file.samefile(source):
             raise FileError(file, "", "is the input itself; expected another file for the result")
@@ -209,5 +211,7 @@ def prepare_output(output: str, sources: Sequence[str]) -> None:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileError(path, "", f"cannot be made a folder for the results ({error.strerror})") from error
+        if not os.access(path, os.W_OK):
+            raise FileError(path, "", "cannot be written into (Permission denied)")
     else:
         prepare_file(output, sources)

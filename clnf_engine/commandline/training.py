@@ -9,7 +9,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clnf_engine.commandline.arguments import add_model_and_options, chosen_options, prepare_file
+from clnf_engine.commandline.arguments import (
+    add_model_and_options,
+    chosen_options,
+    prepare_file,
+    prepare_output,
+    print_text,
+)
 from clnf_engine.errors import ClnfError, FileError
 from clnf_engine.training.recipe import Recipe
 
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 
 _STARTS = ("box", "detector", "perturbed")
 _OUTPUT = "evaluation"
+_MAX_NAMES_BYTES = 1 << 24
 
 
 def add_commands(commands: Any) -> None:
@@ -196,21 +203,21 @@ def _evaluate(args: argparse.Namespace) -> int:
     model = load_model(args.model)
     if args.calibration is not None:
         prepare_file(args.calibration, [])
+    prepare_output(f"{args.output}/", [])
     faces = _faces(args.faces)
     if args.only is not None:
         faces = select(faces, _names(Path(args.only)))
     evaluation = evaluate(faces, model, options, Start(args.init), args.seed)
-    sys.stdout.write(table_text(evaluation))
+    print_text(table_text(evaluation))
     folder = Path(args.output)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         atomic_write(folder / "errors.csv", csv_text(evaluation).encode())
         save_curve(evaluation, folder / "cumulative_error.png", f"{model.name}, init {args.init}")
     except OSError as error:
         raise FileError(folder, "", f"cannot be written ({error.strerror})") from error
-    print(f"{folder / 'errors.csv'}, {folder / 'cumulative_error.png'}")
+    print_text(f"{folder / 'errors.csv'}, {folder / 'cumulative_error.png'}\n")
     if args.calibrate or args.calibration is not None:
-        print(_calibrate(args, faces, model, options))
+        print_text(_calibrate(args, faces, model, options) + "\n")
     return 0
 
 
@@ -248,12 +255,10 @@ def _keep(calibration: Calibration, model: Model, chosen: str | None) -> Path:
 
 
 def _names(file: Path) -> list[str]:
-    try:
-        return file.read_text("utf-8").split()
-    except OSError as error:
-        raise FileError(file, "", f"cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError:
-        raise FileError(file, "", "expected a text file of names, one per line") from None
+    from clnf_engine.io.files import read_text
+
+    text = read_text(file, "a text file of names, one per line", _MAX_NAMES_BYTES)
+    return [name for line in text.splitlines() if (name := line.strip())]
 
 
 # --- clnf models ------------------------------------------------------------------------------------

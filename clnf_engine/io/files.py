@@ -10,6 +10,7 @@ was killed leaves its temporary without a lock; the next one that writes into th
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -219,6 +220,41 @@ def write_new_file(names: Iterable[Path], data: bytes) -> Path:
                 return name
 
 
+@contextmanager
+def exclusive(path: str | os.PathLike[str], error: type[FileError] = FileError) -> Iterator[None]:
+    """Keep other processes that ask for the same from writing `path` meanwhile.
+
+    Raises
+    ------
+    FileError
+        Of the type `error`, when another process writes it, or when its folder cannot be written.
+    """
+    try:
+        target = _followed(Path(path))
+        name = hashlib.blake2b(os.fsencode(target.name), digest_size=16).hexdigest()
+        _sweep(os.path.abspath(target.parent))
+        file = target.parent / f".clnf-{name}.tmp"
+        descriptor, mine = -1, False
+        while descriptor < 0:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+            mine = lock(descriptor)
+            if mine and not _is_at(descriptor, file):  # its last owner had just removed it
+                os.close(descriptor)
+                descriptor = -1
+    except (OSError, ValueError) as problem:
+        raise error(path, "", f"cannot be written ({reason(problem)})") from problem
+    try:
+        if not mine:
+            raise error(path, "", "another process is writing it; wait for that, or choose another name")
+        yield
+    finally:
+        if mine:
+            _let_go_on_windows(descriptor)
+            file.unlink(missing_ok=True)
+        with suppress(OSError):
+            os.close(descriptor)
+
+
 def reason(problem: Exception) -> str:
     """What went wrong, without the name of the file."""
     return getattr(problem, "strerror", None) or str(problem)
@@ -292,9 +328,17 @@ def _created(folder: Path, mode: int) -> tuple[Path, int]:
     while True:
         path = folder / f".clnf-{uuid.uuid4().hex}.tmp"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
-        if lock(descriptor) and path.exists():  # another process may have swept it away before it was locked
+        if lock(descriptor) and _is_at(descriptor, path):  # not swept away by another process before it was locked
             return path, descriptor
         os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether a file that is open still has its name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _let_go_on_windows(descriptor: int) -> None:

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine.accuracy import Accuracy, accuracy
+from clnf_engine.documents import csv_cell
+from clnf_engine.errors import one_line
 from clnf_engine.fitting import fit
 from clnf_engine.ibug68 import REGIONS
 from clnf_engine.initial import Initial, box_around, detected_at, initial_from_box, perturbed
@@ -197,7 +199,7 @@ def csv_text(evaluation: Evaluation) -> str:
     for face in evaluation.faces:
         values = [face.mean, *(face.region(name) for name in REGIONS)]
         numbers = ["" if face.accuracy is None else f"{value:.4f}" for value in values]
-        writer.writerow([face.name, *numbers, face.message])
+        writer.writerow([csv_cell(one_line(face.name)), *numbers, csv_cell(face.message)])
     return stream.getvalue()
 
 
@@ -214,7 +216,8 @@ def save_curve(evaluation: Evaluation, path: Path, title: str) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, and only needed here
 
     figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot(xlim=(0, 10), ylim=(0, 101), title=title)
+    axes = figure.add_subplot(xlim=(0, 10), ylim=(0, 101))
+    axes.set_title(one_line(title, 60), parse_math=False)  # a name may hold $ and ^
     axes.set_xlabel("mean error of a face, % of the outer-eye distance")
     axes.set_ylabel("faces, %")
     share = 100 * np.arange(1, len(evaluation.faces) + 1) / len(evaluation.faces)
