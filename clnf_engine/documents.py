@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -21,7 +21,7 @@ VERSION = 1
 """Of the JSON documents."""
 
 
-def fit_document(image: str, model: Model, traces: Sequence[Trace], truth: Floats | None = None) -> dict[str, Any]:
+def fit_document(image: str, model: Model, traces: Iterable[Trace], truth: Floats | None = None) -> dict[str, Any]:
     """The fitted faces of one image, as plain values for JSON.
 
     Parameters
@@ -30,8 +30,8 @@ def fit_document(image: str, model: Model, traces: Sequence[Trace], truth: Float
         The image's path, as given.
     model : Model
         The one that made them.
-    traces : sequence of Trace
-        One per face; none when no face was found.
+    traces : iterable of Trace
+        One per face, of which one at a time is kept; none when no face was found.
     truth : (n, 2) float64, optional
         True landmarks of the one face, image px.
 
@@ -107,29 +107,30 @@ def _strict(value: Any) -> Any:
     return value
 
 
-def csv_text(faces: Mapping[int, Trace], truth: Floats | None = None) -> str:
+def csv_text(faces: Iterable[tuple[int, Trace]], truth: Floats | None = None) -> str:
     """Fitted faces as CSV, a row each, under the column names of OpenFace's FaceLandmarkImg.
 
     Parameters
     ----------
-    faces : mapping of face number to Trace
-        At least one; all fitted with the same model.
+    faces : iterable of (int, Trace)
+        Face numbers and fits, all with the same model, of which one at a time is kept.
     truth : (n, 2) float64, optional
         True landmarks, image px; with them columns with the errors follow.
 
     Returns
     -------
     str
-        Numbers are written so that they read back exactly.
+        Numbers are written so that they read back exactly; "" when there is no face.
     """
-    first = next(iter(faces.values()))
-    n, m = len(first.landmarks), len(first.params_local)
-    lines = [",".join(["face", *fit_columns(n, m), *(() if truth is None else _error_columns(n))])]
-    for number, trace in faces.items():
+    lines: list[str] = []
+    for number, trace in faces:
+        if not lines:
+            n, m = len(trace.landmarks), len(trace.params_local)
+            lines.append(",".join(["face", *fit_columns(n, m), *(() if truth is None else _error_columns(n))]))
         values = np.concatenate([trace.landmarks.T.ravel(), trace.params_global, trace.params_local]).tolist()
         errors = () if truth is None else _error_values(accuracy(trace.landmarks, truth))
         lines.append(",".join([str(number), *("" if value is None else repr(value) for value in (*values, *errors))]))
-    return "\n".join(lines) + "\n"
+    return "".join(f"{line}\n" for line in lines)
 
 
 def csv_cell(text: str) -> str:

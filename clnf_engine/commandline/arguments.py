@@ -7,10 +7,11 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from clnf_engine.errors import FileError, InitialError, LandmarkFileError
+from clnf_engine.errors import FileError, InitialError, LandmarkFileError, one_line
 from clnf_engine.options import FitOptions, option_defaults
 from clnf_engine.presets import PRESETS, preset
 
@@ -33,18 +34,32 @@ INTERRUPTED, BROKEN_PIPE = 130, 141
 
 def complain(sentence: str, code: int = BAD_INPUT, program: str = "clnf") -> int:
     """Say what went wrong, in one line on standard error; the exit code."""
-    print(f"{program}:", " ".join(sentence.splitlines()), file=sys.stderr)
+    try:
+        print(f"{program}:", one_line(sentence), file=sys.stderr, flush=True)
+    except OSError:  # nobody can be told
+        abandon(sys.stderr)
     return code
 
 
-def report_failures(image: str, traces: Mapping[str, Trace]) -> int:
-    """Say which fits of an image have no result, by name when there are several; the exit code."""
-    code = DONE if traces else complain(f"{image}: no face found", FAILED)
-    for name, trace in traces.items():
-        if not trace.success:
-            where = f"{image}, {name}" if len(traces) > 1 else image
-            code = complain(f"{where}: the fit failed: {trace.message}", FAILED)
+def abandon(stream: TextIO) -> None:
+    """Let what is still buffered go nowhere; Python would try again at exit and complain."""
+    with suppress(OSError, ValueError):  # a stream without a descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def report_failures(image: str, failures: Mapping[str, str | None]) -> int:
+    """Say which fits of an image failed, by name when there are several, with their messages; the exit code."""
+    code = DONE if failures else complain(f"{image}: no face found", FAILED)
+    for name, message in failures.items():
+        if message is not None:
+            where = f"{image}, {name}" if len(failures) > 1 else image
+            code = complain(f"{where}: the fit failed: {message}", FAILED)
     return code
+
+
+def failure(trace: Trace) -> str | None:
+    """The message of a fit that failed; None of one that did not."""
+    return None if trace.success else trace.message
 
 
 def print_text(text: str) -> None:

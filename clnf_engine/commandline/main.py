@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -17,10 +16,12 @@ from clnf_engine.commandline.arguments import (
     BROKEN_PIPE,
     DONE,
     INTERRUPTED,
+    abandon,
     add_fit_choices,
     add_truth,
     chosen_options,
     complain,
+    failure,
     fit_texts,
     is_folder,
     prepare_output,
@@ -29,7 +30,7 @@ from clnf_engine.commandline.arguments import (
     starts,
     true_landmarks,
 )
-from clnf_engine.errors import ClnfError, InitialError
+from clnf_engine.errors import ClnfError, FileError, InitialError
 from clnf_engine.system_libraries import OPENCV_LIBRARIES, told_what_to_install
 
 if TYPE_CHECKING:
@@ -53,14 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0 done; 1 no face found or a fit failed; 2 bad input; 130 interrupted; 141 broken pipe.
     """
     try:
-        words = sys.argv[1:] if argv is None else argv
-        args = _parser().parse_args(_joined_numbers(words))
-        args.typed = shlex.join(["clnf", *words])
-        with told_what_to_install(OPENCV_LIBRARIES):
-            code: int = args.run(args)
+        code = _run(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()  # so that a failure to write shows here, not at exit
-    except SystemExit as stop:  # argparse, after --help and --version
-        return int(stop.code or DONE)
     except ClnfError as error:
         return complain(str(error))
     except MemoryError:
@@ -68,18 +63,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        _abandon_stdout()
+        abandon(sys.stdout)
         return BROKEN_PIPE
     except OSError as error:  # a full disk behind standard output, or a path no file can have
-        _abandon_stdout()
+        abandon(sys.stdout)
         return complain(f"{error.filename or 'standard output'}: {error.strerror}")
     return code
 
 
-def _abandon_stdout() -> None:
-    """Let what is still buffered go nowhere; Python would try again at exit and complain."""
-    with suppress(OSError):  # a stdout without a descriptor
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _run(words: Sequence[str]) -> int:
+    try:
+        args = _parser().parse_args(_joined_numbers(words))
+    except SystemExit as stop:  # after --help and --version
+        return int(stop.code or DONE)
+    args.typed = shlex.join(["clnf", *words])
+    with told_what_to_install(OPENCV_LIBRARIES):
+        code: int = args.run(args)
+    return code
 
 
 # --- arguments --------------------------------------------------------------------------------------
@@ -169,37 +169,47 @@ def _fit(args: argparse.Namespace) -> int:
 
 def _fit_image(image: str, model: Model, options: FitOptions, args: argparse.Namespace, truth: Floats | None) -> int:
     from clnf_engine.fitting import fit
-    from clnf_engine.io.files import write_file
     from clnf_engine.io.images import read_image
 
     gray = read_image(image).gray
     initials = starts(model, gray, args, truth)
     if args.format == "pts" and args.output is None and len(initials) > 1:
         raise ClnfError(f"{image}: {len(initials)} faces found, but a .pts file holds one; give -o")
-    traces = [fit(gray, model, initial, options) for initial in initials]
-    for suffix, text in _results(image, model, traces, args.format, truth):
+    failures: dict[str, str | None] = {}
+
+    def traces() -> Iterator[Trace]:
+        """One after the other, as each holds megabytes and an image may have hundreds of faces."""
+        for number, initial in enumerate(initials, start=1):
+            trace = fit(gray, model, initial, options)
+            failures[f"face {number} of {len(initials)}"] = failure(trace)
+            yield trace
+
+    for suffix, text in _results(image, model, traces(), len(initials) > 1, args.format, truth):
         if args.output is None:
             sys.stdout.write(text)
             sys.stdout.flush()
         else:
-            write_file(_output_path(args, image, suffix, args.format), text.encode())
-    return report_failures(image, {f"face {k} of {len(traces)}": trace for k, trace in enumerate(traces, start=1)})
+            _write_result(args, image, suffix, text.encode())
+    return report_failures(image, failures)
 
 
 def _results(
-    image: str, model: Model, traces: Sequence[Trace], form: str, truth: Floats | None
-) -> list[tuple[str, str]]:
+    image: str, model: Model, traces: Iterable[Trace], several: bool, form: str, truth: Floats | None
+) -> Iterator[tuple[str, str]]:
     """The suffix to the name and the text of every result file; csv and pts hold no failed fits."""
     from clnf_engine import documents
     from clnf_engine.io.landmarks import pts_text
 
+    fitted = ((number, trace) for number, trace in enumerate(traces) if form == "json" or trace.success)
     if form == "json":
-        return [("", documents.json_text(documents.fit_document(image, model, traces, truth)))]
-    fitted = {number: trace for number, trace in enumerate(traces) if trace.success}
-    if form == "csv":
-        return [("", documents.csv_text(fitted, truth))] if fitted else []
-    several = len(traces) > 1
-    return [(f"_{number + 1}" if several else "", pts_text(trace.landmarks)) for number, trace in fitted.items()]
+        yield "", documents.json_text(documents.fit_document(image, model, (trace for _, trace in fitted), truth))
+    elif form == "csv":
+        text = documents.csv_text(fitted, truth)
+        if text:
+            yield "", text
+    else:
+        for number, trace in fitted:
+            yield f"_{number + 1}" if several else "", pts_text(trace.landmarks)
 
 
 # --- clnf trace, clnf model -------------------------------------------------------------------------
@@ -226,10 +236,10 @@ def _trace(args: argparse.Namespace) -> int:
         initials = starts(model, gray, args, truth)
         traces = {"largest face": fit(gray, model, initials[0], options)} if initials else {}
     for trace in traces.values():
-        trace.save(_output_path(args, source, "", "npz"))
+        trace.save(_output_path(args, source))
         if truth is not None:
             print_text(table_text(error_table({"": trace}, truth)) + "\n")
-    return report_failures(source, traces)
+    return report_failures(source, {name: failure(trace) for name, trace in traces.items()})
 
 
 def _counterpart(args: argparse.Namespace, model: Model) -> Trace:
@@ -266,14 +276,28 @@ def _model(args: argparse.Namespace) -> int:
 # --- where results go -------------------------------------------------------------------------------
 
 
-def _output_path(args: argparse.Namespace, image: str, suffix: str, extension: str) -> Path:
-    """Where a result goes: the file that was named, or a file of its image's name in the folder that was."""
+def _output_path(args: argparse.Namespace, image: str) -> Path:
+    """Where a trace goes: the file that was named, or a new file of its image's name in the folder that was."""
+    if not is_folder(args.output, [image]):
+        return Path(args.output)
+    return next(path for path in _names_in_folder(args.output, Path(image).stem, "npz") if not path.exists())
+
+
+def _write_result(args: argparse.Namespace, image: str, suffix: str, data: bytes) -> None:
+    """Write the file that was named, or a new file of its image's name in the folder that was."""
+    from clnf_engine.io.files import reason, write_file, write_new_file
+
     output = Path(args.output)
-    if not is_folder(args.output, getattr(args, "images", [image])):
-        return output.with_name(f"{output.stem}{suffix}{output.suffix}")
-    stem = f"{Path(image).stem}{suffix}"
-    path, number = output / f"{stem}.{extension}", 1
-    while path.exists():  # another image of this name, or someone's labels: never overwritten
-        number += 1
-        path = output / f"{stem}_{number}.{extension}"
-    return path
+    if not is_folder(args.output, args.images):
+        write_file(output.with_name(f"{output.stem}{suffix}{output.suffix}"), data)
+        return
+    try:
+        write_new_file(_names_in_folder(args.output, f"{Path(image).stem}{suffix}", args.format), data)
+    except OSError as error:
+        raise FileError(output, "", f"cannot be written into ({reason(error)})") from error
+
+
+def _names_in_folder(folder: str, stem: str, extension: str) -> Iterator[Path]:
+    """Names to try: another image may have this one, or someone's labels, which are never overwritten."""
+    yield Path(folder) / f"{stem}.{extension}"
+    yield from (Path(folder) / f"{stem}_{number}.{extension}" for number in count(2))
