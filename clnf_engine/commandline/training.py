@@ -203,10 +203,10 @@ def _evaluate(args: argparse.Namespace) -> int:
     model = load_model(args.model)
     if args.calibration is not None:
         prepare_file(args.calibration, [])
-    prepare_output(f"{args.output}/", [])
     faces = _faces(args.faces)
     if args.only is not None:
         faces = select(faces, _names(Path(args.only)))
+    prepare_output(f"{args.output}/", [])
     evaluation = evaluate(faces, model, options, Start(args.init), args.seed)
     print_text(table_text(evaluation))
     folder = Path(args.output)

@@ -18,6 +18,7 @@ from clnf_engine.fitting import fit_steps
 from clnf_engine.initial import Initial
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
+from clnf_engine.processes import end_with_parent
 from clnf_engine.steps import Stage
 
 Job = tuple[Initial, FitOptions]
@@ -121,6 +122,7 @@ _face: tuple[NDArray[np.uint8], Model] | None = None
 def _begin(image: NDArray[np.uint8], model: Model) -> None:
     global _face  # noqa: PLW0603  # how a process pool hands its processes what all jobs need
     _face = image, model
+    end_with_parent()
     threadpool_limits(1)  # a BLAS thread per processor in every process would only wait for the others
     if hasattr(os, "nice"):
         os.nice(_NICE)

@@ -158,12 +158,13 @@ def _read_face(file: Path) -> Face:
 
 
 def _read_depth(file: Path) -> Floats:
-    text = read_text(file, "depths of landmarks", _MAX_DEPTH_BYTES, LandmarkFileError)
+    expected = f"{N_LANDMARKS} lines of three finite numbers x y z"
+    text = read_text(file, expected, _MAX_DEPTH_BYTES, LandmarkFileError)
     try:
         values = np.array([line.split() for line in text.splitlines() if line.strip()], dtype=np.float64)
         good = values.shape == (N_LANDMARKS, 3) and bool(np.isfinite(values).all())
     except ValueError:
         good = False
     if not good:
-        raise LandmarkFileError(file, "", f"expected {N_LANDMARKS} lines of three finite numbers x y z")
+        raise LandmarkFileError(file, "", f"expected {expected}")
     return read_only(values[:, 2].copy())
