@@ -161,7 +161,8 @@ def _to_8_bits(pixels: Array) -> NDArray[np.uint8]:
     whites = (values.max(initial=1.0, where=np.isfinite(values)) for values in map(pixels.__getitem__, bands))
     white = np.float64(max(whites))
     for band in bands:
-        shares = np.nan_to_num(pixels[band].astype(np.float64) / white, nan=0.0, posinf=1.0, neginf=0.0)
+        with np.errstate(invalid="ignore"):  # signalling NaNs
+            shares = np.nan_to_num(pixels[band].astype(np.float64) / white, nan=0.0, posinf=1.0, neginf=0.0)
         levels[band] = np.rint(255 * np.clip(shares, 0.0, 1.0))
     return levels
 

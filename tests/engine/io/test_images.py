@@ -98,6 +98,7 @@ def test_16_bit_levels_are_rounded(tmp_path: Path) -> None:
         (np.float32([-3, 0, 51, 255]), [0, 0, 51, 255]),
         (np.float32([0, 1, 2, 5]), [0, 51, 102, 255]),
         (np.float32([np.nan, -np.inf, np.inf, 0.2]), [0, 0, 255, 51]),
+        (np.array([0, 0x7F800001, 0x3E4CCCCD, 0x3F800000], np.uint32).view(np.float32), [0, 0, 51, 255]),
         (np.float64([0, 0.2, 0.6, 1]), [0, 51, 153, 255]),
         (np.int16([-500, 0, 200, 1000]), [0, 0, 51, 255]),
         (np.int32([0, 0, 20_000, 100_000]), [0, 0, 51, 255]),
