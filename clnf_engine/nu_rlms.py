@@ -78,8 +78,10 @@ def solve(hessian: Array, gradient: Array) -> Array | None:
 
 @cached_with_owner(maxsize=8)
 def _prior(pdm: PDM, reg_factor: float, dtype: DType) -> Array:
-    """``reg·Λ⁻¹`` of the modes, (m,)."""
-    return read_only((reg_factor / pdm.variances).astype(dtype))
+    """``reg·Λ⁻¹`` of the modes, (m,); of variances too small for their inverse the largest number there is."""
+    with np.errstate(over="ignore"):
+        inverse = reg_factor / pdm.variances
+    return read_only(np.minimum(inverse, np.finfo(dtype).max).astype(dtype))
 
 
 # The Hessian and the gradient of an iteration share the product, all iterations of a stage the two questions.

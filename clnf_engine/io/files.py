@@ -17,14 +17,13 @@ import shutil
 import stat
 import sys
 import tempfile
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 from clnf_engine.errors import FileError
+from clnf_engine.io.temporaries import ASIDE, FOLDER, is_at, let_go_on_windows, lock, sweep, temporary_file
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 """Without waiting, should a pipe take the place of the file that was checked."""
@@ -97,10 +96,6 @@ def require_file(path: str | os.PathLike[str], expected: str, error: type[FileEr
 
 # --- writing ----------------------------------------------------------------------------------------
 
-_TEMPORARY = re.compile(r"\.clnf-[0-9a-f]{32}\.tmp")
-_FOLDER, _ASIDE = ".new", ".old"
-"""What the folders of a temporary that stands for a folder end with: the one that is written, the one it replaces."""
-
 _DESCRIPTORS = re.compile(r"/proc/[^/]+/(task/[^/]+/)?fd")
 _MAX_LINKS = 40
 """Links that are followed; as many as Linux does."""
@@ -127,13 +122,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-    with _temporary(Path(tempfile.gettempdir()) if through else target.parent, older) as (temporary, descriptor):
+    with temporary_file(Path(tempfile.gettempdir()) if through else target.parent, older) as (temporary, descriptor):
         yield temporary
         if through:
             _copy_to(temporary, target)
         else:
             os.fsync(descriptor)
-            _let_go_on_windows(descriptor)
+            let_go_on_windows(descriptor)
             os.replace(temporary, target)
 
 
@@ -153,9 +148,9 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     older = _status(target)
     if older is not None and not stat.S_ISDIR(older.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
-    with _temporary(target.parent, None) as (temporary, descriptor):
-        os.write(descriptor, os.fsencode(target.name))  # for `_sweep`
-        folder, aside = temporary.with_suffix(_FOLDER), temporary.with_suffix(_ASIDE)
+    with temporary_file(target.parent, None) as (temporary, descriptor):
+        os.write(descriptor, os.fsencode(target.name))  # for `sweep`
+        folder, aside = temporary.with_suffix(FOLDER), temporary.with_suffix(ASIDE)
         try:
             folder.mkdir()
             yield folder
@@ -207,10 +202,10 @@ def write_new_file(names: Iterable[Path], data: bytes) -> Path:
     """
     names = iter(names)
     name = next(names)
-    with _temporary(name.parent, None) as (temporary, descriptor):
+    with temporary_file(name.parent, None) as (temporary, descriptor):
         temporary.write_bytes(data)
         os.fsync(descriptor)
-        _let_go_on_windows(descriptor)
+        let_go_on_windows(descriptor)
         while True:
             try:
                 _name_anew(temporary, name)
@@ -232,13 +227,13 @@ def exclusive(path: str | os.PathLike[str], error: type[FileError] = FileError) 
     try:
         target = _followed(Path(path))
         name = hashlib.blake2b(os.fsencode(target.name), digest_size=16).hexdigest()
-        _sweep(os.path.abspath(target.parent))
+        sweep(os.path.abspath(target.parent))
         file = target.parent / f".clnf-{name}.tmp"
         descriptor, mine = -1, False
         while descriptor < 0:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
             mine = lock(descriptor)
-            if mine and not _is_at(descriptor, file):  # its last owner had just removed it
+            if mine and not is_at(descriptor, file):  # its last owner had just removed it
                 os.close(descriptor)
                 descriptor = -1
     except (OSError, ValueError) as problem:
@@ -249,7 +244,7 @@ def exclusive(path: str | os.PathLike[str], error: type[FileError] = FileError) 
         yield
     finally:
         if mine:
-            _let_go_on_windows(descriptor)
+            let_go_on_windows(descriptor)
             file.unlink(missing_ok=True)
         with suppress(OSError):
             os.close(descriptor)
@@ -258,32 +253,6 @@ def exclusive(path: str | os.PathLike[str], error: type[FileError] = FileError) 
 def reason(problem: Exception) -> str:
     """What went wrong, without the name of the file."""
     return getattr(problem, "strerror", None) or str(problem)
-
-
-def lock(descriptor: int) -> bool:
-    """Keep other processes from locking the same open file until it is closed; whether none has locked it already.
-
-    Where a file system knows no locks, True.
-    """
-    try:
-        if sys.platform == "win32":
-            import msvcrt  # noqa: PLC0415 - there is none elsewhere
-
-            at = os.lseek(descriptor, 0, os.SEEK_CUR)
-            os.lseek(descriptor, 1 << 40, os.SEEK_SET)  # no other process can read bytes that are locked
-            try:
-                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-            finally:
-                os.lseek(descriptor, at, os.SEEK_SET)
-        else:
-            import fcntl  # noqa: PLC0415 - nor this on Windows
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _followed(path: Path) -> Path:
@@ -304,70 +273,6 @@ def _status(path: Path) -> os.stat_result | None:
         return path.stat()
     except FileNotFoundError:
         return None
-
-
-@contextmanager
-def _temporary(folder: Path, like: os.stat_result | None) -> Iterator[tuple[Path, int]]:
-    """A new, locked file, of the owner and mode of another; removed in the end unless it was renamed."""
-    _sweep(os.path.abspath(folder))
-    path, descriptor = _created(folder, 0o666 if like is None else 0o600)
-    try:
-        if like is not None and stat.S_ISREG(like.st_mode) and sys.platform != "win32":
-            with suppress(PermissionError):  # only root may give files away
-                os.fchown(descriptor, like.st_uid, like.st_gid)
-            os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
-        yield path, descriptor
-    finally:
-        with suppress(OSError):  # closed already
-            os.close(descriptor)
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
-
-
-def _created(folder: Path, mode: int) -> tuple[Path, int]:
-    while True:
-        path = folder / f".clnf-{uuid.uuid4().hex}.tmp"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
-        if lock(descriptor) and _is_at(descriptor, path):  # not swept away by another process before it was locked
-            return path, descriptor
-        os.close(descriptor)
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether a file that is open still has its name."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _let_go_on_windows(descriptor: int) -> None:
-    """Windows renames no file that is open; elsewhere the lock is kept until the file has its name."""
-    if sys.platform == "win32":
-        os.close(descriptor)
-
-
-@lru_cache(maxsize=1024)
-def _sweep(folder: str) -> None:
-    """Remove the temporaries of processes that were killed, once per folder."""
-    with suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if _TEMPORARY.fullmatch(entry.name):
-                with suppress(OSError):  # another's, who may forbid it
-                    _remove_abandoned(Path(entry.path))
-
-
-def _remove_abandoned(path: Path) -> None:
-    with open(path, "r+b") as file:
-        if not lock(file.fileno()):
-            return
-        aside = path.with_suffix(_ASIDE)
-        if aside.exists():  # killed in the middle of `_swap`
-            with suppress(OSError):
-                os.rename(aside, path.parent / os.fsdecode(file.read(1 << 12)))
-        for folder in (path.with_suffix(_FOLDER), aside):
-            shutil.rmtree(folder, ignore_errors=True)
-    path.unlink(missing_ok=True)
 
 
 def _name_anew(path: Path, name: Path) -> None:

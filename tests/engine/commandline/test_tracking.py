@@ -35,7 +35,7 @@ from clnf_engine import (
     turned,
 )
 from clnf_engine.commandline.main import main
-from clnf_engine.io import files
+from clnf_engine.io import files, temporaries
 from clnf_engine.io.openface import write_model
 from clnf_engine.io.video_writer import write_video
 from clnf_engine.tracking import track as tracking_module
@@ -350,7 +350,7 @@ def test_killed_at_any_moment(
     assert len(partial) >= 5, "the kills came at different moments"
     assert main(argv) == 0
     assert path.read_bytes() == whole
-    files._sweep.cache_clear()  # as at the start of a process
+    temporaries.sweep.cache_clear()  # as at the start of a process
     assert main(argv) == 0
     assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
 

@@ -18,10 +18,9 @@ from pathlib import Path
 import pytest
 
 from clnf_engine.errors import ClnfError, FileError, ImageFileError
-from clnf_engine.io import files
+from clnf_engine.io import files, temporaries
 from clnf_engine.io.files import (
     atomic_write,
-    lock,
     open_file,
     read_file,
     read_text,
@@ -30,6 +29,7 @@ from clnf_engine.io.files import (
     write_file,
     write_new_file,
 )
+from clnf_engine.io.temporaries import lock
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -37,7 +37,7 @@ SPAWN = multiprocessing.get_context("spawn")
 @pytest.fixture(autouse=True)
 def unswept() -> None:
     """As at the start of a process."""
-    files._sweep.cache_clear()
+    temporaries.sweep.cache_clear()
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ def test_the_next_start_sets_right_a_folder_that_is_gone(tmp_path: Path) -> None
 def test_temporaries_of_living_writers_stay(tmp_path: Path) -> None:
     with replacing(tmp_path / "a") as temporary:
         temporary.write_bytes(b"a")
-        files._sweep.cache_clear()
+        temporaries.sweep.cache_clear()
         atomic_write(tmp_path / "b", b"b")
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
 
