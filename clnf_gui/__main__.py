@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -27,11 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if importlib.util.find_spec("PySide6") is None:
         parser.error("the window needs PySide6: install clnf-studio[gui]")
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Qt's loop would leave Ctrl-C to nobody
     try:
         with told_what_to_install(OPENCV_LIBRARIES | QT_LIBRARIES):
             return _open(arguments)
     except ClnfError as error:
         return complain(str(error), program="clnf-gui")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _open(arguments: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from clnf_engine.fitting import fit_steps
 from clnf_engine.initial import Initial
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
-from clnf_engine.processes import end_with_parent
+from clnf_engine.processes import end_with_parent, starting_deaf_processes
 from clnf_engine.steps import Stage
 
 Job = tuple[Initial, FitOptions]
@@ -104,7 +104,8 @@ def _in_processes(image: NDArray[np.uint8], model: Model, jobs: Sequence[Job], p
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(_processors(), len(jobs)), context, _begin, (image, model))
     try:
-        futures = [pool.submit(_summary_here, *job) for job in jobs]
+        with starting_deaf_processes():
+            futures = [pool.submit(_summary_here, *job) for job in jobs]
         waiting: set[Future[FitSummary]] = set(futures)
         while waiting:
             progress(len(jobs) - len(waiting), len(jobs))

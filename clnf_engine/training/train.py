@@ -11,7 +11,6 @@ import io
 import json
 import os
 import shutil
-import signal
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -35,7 +34,7 @@ from clnf_engine.io.files import atomic_write, exclusive, read_file
 from clnf_engine.io.openface import write_model
 from clnf_engine.model import Model
 from clnf_engine.pdm import PDM
-from clnf_engine.processes import end_with_parent
+from clnf_engine.processes import end_with_parent, starting_deaf_processes
 from clnf_engine.training.annotations import Face
 from clnf_engine.training.assemble import assemble
 from clnf_engine.training.ccnf import Expert, confidence, train_expert
@@ -271,7 +270,8 @@ def _run(job: _Job, processes: int | None, bar: tqdm[None]) -> None:
         return
     workers = min(processes or os.cpu_count() or 1, len(left), _MAX_PROCESSES)
     with _single_threaded(), ProcessPoolExecutor(workers, get_context("spawn"), _begin, (job,)) as pool:
-        tasks: list[Future[None]] = [pool.submit(_train_one, *task) for task in left]
+        with starting_deaf_processes():
+            tasks: list[Future[None]] = [pool.submit(_train_one, *task) for task in left]
         try:
             for task in as_completed(tasks):
                 task.result()
@@ -304,11 +304,10 @@ _job: _Job
 
 
 def _begin(job: _Job) -> None:
-    """First thing in a process: learn the job, and leave interruptions to the parent."""
+    """First thing in a process: learn the job, and serve the parent."""
     global _job  # noqa: PLW0603
     _job = job
     end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 _Crops = tuple[NDArray[np.float32], Floats]

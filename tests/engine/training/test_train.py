@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import signal
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -24,7 +25,7 @@ from clnf_engine.initial import box_around
 from clnf_engine.io.calibration_file import calibration_path, read_calibration, write_calibration
 from clnf_engine.io.files import exclusive
 from clnf_engine.io.openface import write_model
-from clnf_engine.processes import end_with_parent
+from clnf_engine.processes import end_with_parent, starting_deaf_processes
 from clnf_engine.training import train as training_module
 from clnf_engine.training.annotations import Face, read_annotations
 from clnf_engine.training.ccnf import Expert
@@ -313,6 +314,20 @@ def test_workers_end_with_their_parent() -> None:
             return  # ended, and nobody asked how
         threading.Event().wait(0.01)
     pytest.fail("the worker goes on without anyone to work for")
+
+
+def _is_deaf() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_processes_are_deaf_to_ctrl_c_from_their_first_moment() -> None:
+    context = multiprocessing.get_context("spawn")
+    with starting_deaf_processes():
+        deaf = context.Process(target=_is_deaf)
+        deaf.start()
+    deaf.join()
+    assert deaf.exitcode == 0
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_names_and_lists_of_faces(
