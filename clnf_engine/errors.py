@@ -91,9 +91,13 @@ def one_line(text: str, most: int = MAX_MESSAGE) -> str:
     Line breaks between sentences become spaces, other characters that do not print are escaped as in Python, and what
     is too much is left out of the middle: a file's name is in front, what is wrong with it at the end.
     """
-    text = " ".join(filter(None, map(str.strip, text.splitlines())))
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = printable(" ".join(filter(None, map(str.strip, text.splitlines()))))
     if len(text) <= most:
         return text
     front = (most - 1) * 2 // 5
     return f"{text[:front]}…{text[front + 1 - most :]}"
+
+
+def printable(text: str, kept: str = "") -> str:
+    """A text whose characters that do not print, but for those of `kept`, are escaped as in Python."""
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)

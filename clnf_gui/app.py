@@ -10,7 +10,9 @@ from pathlib import Path
 from PySide6.QtCore import QEventLoop, QSize, QTimer
 from PySide6.QtWidgets import QApplication
 
+from clnf_engine.commandline.arguments import complain
 from clnf_engine.errors import ClnfError
+from clnf_engine.io.files import reason, replacing
 from clnf_engine.library import DEFAULT_MODEL
 from clnf_gui.opening import open_file, open_model
 from clnf_gui.qt_setup import has_display, make_application, set_theme, show_uncaught
@@ -90,7 +92,10 @@ def _screenshot(window: MainWindow, session: Session, path: str) -> int:
         session.cursor.move_cursor(len(session.lane.steps) - 2)
     window.repaint_now()
     QApplication.processEvents()
-    if not window.grab().save(path):
-        sys.stderr.write(f"clnf-gui: {path}: cannot be written\n")
-        return 2
+    try:
+        with replacing(path) as temporary:
+            if not window.grab().save(str(temporary), Path(path).suffix.removeprefix(".") or "png"):
+                raise OSError("expected the extension of a kind of picture, such as .png")
+    except (OSError, ValueError) as error:
+        return complain(f"{path}: cannot be written ({reason(error)})", program="clnf-gui")
     return 0

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from clnf_engine.errors import FileError, InitialError, LandmarkFileError, one_line
+from clnf_engine.errors import FileError, InitialError, LandmarkFileError, one_line, printable
 from clnf_engine.options import FitOptions, option_defaults
 from clnf_engine.presets import PRESETS, preset
 
@@ -63,9 +63,9 @@ def failure(trace: Trace) -> str | None:
 
 
 def print_text(text: str) -> None:
-    """Write to standard output, whatever characters it can hold: names may hold any."""
+    """Write lines to standard output, whatever characters it can hold: names may hold any, but command no terminal."""
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.write(printable(text, "\n").encode(encoding, "backslashreplace").decode(encoding))
 
 
 # --- choices ----------------------------------------------------------------------------------------

@@ -128,9 +128,9 @@ def _train(args: argparse.Namespace) -> int:
         raise
     for start in (Start.DETECTOR, Start.PERTURBED):
         evaluation = evaluate(training.held_out, training.split_model, start=start, seed=recipe.seed)
-        print(f"\nfaces never seen in training, init {start}\n{table_text(evaluation)}", end="")
-    print(f"\n{_calibrate_trained(training)}")
-    print(f"\n{training.main_file}")
+        print_text(f"\nfaces never seen in training, init {start}\n{table_text(evaluation)}")
+    print_text(f"\n{_calibrate_trained(training)}\n")
+    print_text(f"\n{training.main_file}\n")
     return 0
 
 
@@ -270,5 +270,7 @@ def _models(_: argparse.Namespace) -> int:
     for name, folder in shipped_models().items():
         model = load_model(folder)
         scales = ", ".join(f"{scale.patch_scaling:g}" for scale in model.scales)
-        print(f"{name}: {model.n_landmarks} landmarks, {model.pdm.n_modes} modes, patch scales {scales}; {folder}")
+        print_text(
+            f"{name}: {model.n_landmarks} landmarks, {model.pdm.n_modes} modes, patch scales {scales}; {folder}\n"
+        )
     return 0

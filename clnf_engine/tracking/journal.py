@@ -175,11 +175,11 @@ class Row:
         """
         if not re.fullmatch(r"([0-9]{1,4}( [0-9]{1,4})*)?", self.windows):
             raise ValueError(f"windows is {self.windows[:40]!r}; expected whole numbers")
-        if self.start == "none":
-            if self.success:
-                raise ValueError(f"state is {self.state}, but there was no fit")
+        if self.start != "none":
+            Source(self.start)
+        if not self.success:
             return
-        initial = Initial(self.params(model), Source(self.start), (0.0, 0.0, 0.0, 0.0))
+        initial = Initial(self.params(model), Source(self.start), (0.0, 0.0, 0.0, 0.0))  # of the next frame
         if not np.allclose(landmarks(model.pdm, initial.params), self.landmarks(model), rtol=0, atol=_AGREEMENT_PX):
             raise ValueError("the landmarks are not those of the parameters")
 
@@ -316,9 +316,8 @@ class Journal:
                 line = lines.readline(_MAX_LINE)
                 if not line.endswith(b"\n"):
                     if len(line) == _MAX_LINE:
-                        raise FileError(
-                            self.path, f"line {number}", f"longer than {_MAX_LINE} bytes; not a row of a track"
-                        )
+                        problem = f"longer than {_MAX_LINE} bytes; not a row of a track"
+                        raise FileError(self.path, f"line {number}", problem)
                     break  # torn; written anew, or cut off in the end
                 self._take(number, line, source)
                 self._end += len(line)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from clnf_engine import FitOptions, Phase
+from clnf_gui.__main__ import main
 from clnf_gui.session.choices import Choices, LaneChoices
 from clnf_gui.session.document import SessionDocument, SessionFileError, read_session, write_session
 
@@ -58,3 +59,17 @@ def test_long_values_make_no_long_messages(tmp_path: Path) -> None:
         with pytest.raises(SessionFileError) as error:
             read_session(path)
         assert len(str(error.value)) <= 300
+
+
+def test_a_screenshot_is_written_like_any_file(
+    qapp: object, model_file: Path, photo: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Through links, and not as what it is not."""
+    (tmp_path / "link.png").symlink_to("target.png")
+    words = [str(photo), "--model", str(model_file), "--screenshot"]
+    assert main([*words, str(tmp_path / "link.png")]) == 0
+    assert (tmp_path / "link.png").is_symlink() and (tmp_path / "target.png").read_bytes().startswith(b"\x89PNG")
+    capfd.readouterr()
+    assert main([*words, str(tmp_path / "a.what")]) == 2
+    assert "a.what: cannot be written (expected the extension of a kind of picture" in capfd.readouterr().err
+    assert sorted(os.listdir(tmp_path)) == ["link.png", "settings", "target.png"]
