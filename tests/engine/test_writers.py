@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
-import resource
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from clnf_engine.tracking.output import write_json, write_parquet
 from .cli_tools import BOX_TEXT, save
 from .tiny_model import start, tiny_image, tiny_model
 from .video_tools import as_rgb, write_clip
+
+resource = pytest.importorskip("resource", reason="Windows has neither its limits nor pipes with names")
 
 Writer = Callable[[Path], object]
 
@@ -48,8 +50,10 @@ def writers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Writer]:
     def command(*words: str) -> Writer:
         def run(path: Path) -> None:
             fixed = ("--model", str(main_file), "--box", BOX_TEXT, "-O", "max_iterations=1")
-            if main([words[0], photo, *fixed, *words[1:], str(path)]) == 2:
-                raise ClnfError("refused")
+            with redirect_stderr(io.StringIO()) as err:  # no file, which might be full as well
+                code = main([words[0], photo, *fixed, *words[1:], str(path)])
+            if code == 2:
+                raise ClnfError(err.getvalue())
 
         return run
 

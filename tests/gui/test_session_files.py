@@ -13,6 +13,8 @@ from clnf_gui.__main__ import main
 from clnf_gui.session.choices import Choices, LaneChoices
 from clnf_gui.session.document import SessionDocument, SessionFileError, read_session, write_session
 
+pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes with names")
+
 
 def document(image: Path) -> SessionDocument:
     lane = LaneChoices(FitOptions(), None)

@@ -22,6 +22,8 @@ INPUTS = {
     "validate": ("validate", "FILE"),
 }
 
+pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes with names")
+
 
 @pytest.mark.parametrize("file", ["fifo", "/dev/zero"])
 @pytest.mark.parametrize("kind", INPUTS)
