@@ -13,7 +13,7 @@ ifneq ($(and $(wildcard .venv/bin/python),$(shell cat .venv/.ready 2>/dev/null))
 .PHONY: $(READY)
 endif
 
-.PHONY: help run test monkey fuzz soak lint bench screenshots paradox train clean libraries
+.PHONY: help run test monkey fuzz soak lint bench screenshots paradox train clean libraries compiler
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -22,8 +22,8 @@ help: ## show this list
 run: $(READY) libraries ## open the window: make run [MODEL=main_file.txt] [IMAGE=photo.jpg]; without a display, fit into output/
 	@scripts/run.sh
 
-test: $(READY) libraries ## run the tests: make test [ARGS="tests/engine -x"]
-	@OPENBLAS_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest $(ARGS)
+test: $(READY) libraries compiler ## run the tests on every core: make test [ARGS="tests/engine -x"]
+	@OPENBLAS_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 monkey: $(READY) libraries ## do random things in a window and tell what breaks: make monkey [ARGS="--actions 2000 --seed 7"]
 	@PYTHONPATH=tests OPENBLAS_NUM_THREADS=1 $(BIN)/python -m gui.monkey $(ARGS)
@@ -51,7 +51,7 @@ bench: $(READY) libraries ## measure the engine's speed on one thread
 	done
 
 train: $(READY) libraries ## train models/portrait68 anew: make train [FACES=folder of annotated faces]
-	@$(BIN)/clnf train "$(FACES)" -o models/portrait68
+	@$(BIN)/clnf train "$(FACES)" --views -o models/portrait68
 
 screenshots: $(READY) libraries ## make the pictures of the documentation: docs/images
 	@QT_QPA_PLATFORM=offscreen $(BIN)/python scripts/screenshots.py
@@ -65,6 +65,9 @@ clean: ## remove .venv and everything else that was made here
 
 libraries: $(READY)
 	@scripts/system_libs.sh
+
+compiler: $(READY)
+	@scripts/system_libs.sh compiler
 
 $(READY): pyproject.toml scripts/venv.sh
 	@scripts/venv.sh

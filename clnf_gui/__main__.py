@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib.util
 import os
 import signal
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--screenshot", metavar="OUT.png", help="fit, save a picture of the window and end")
     parser.add_argument("--size", type=_size, default=(1440, 900), metavar="WxH", help="window size (default 1440x900)")
     arguments = parser.parse_args(argv)
+    gc.disable()  # start-up makes little garbage and much that stays; the window collects in its own time
     if importlib.util.find_spec("PySide6") is None:
         parser.error("the window needs PySide6: install clnf-studio[gui]")
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Qt's loop would leave Ctrl-C to nobody

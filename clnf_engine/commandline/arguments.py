@@ -8,18 +8,21 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from clnf_engine.errors import FileError, InitialError, LandmarkFileError, one_line, printable
-from clnf_engine.options import FitOptions, option_defaults
-from clnf_engine.presets import PRESETS, preset
+from clnf_engine.errors import FileError, InitialError, LandmarkFileError, OptionsError, one_line, printable
+from clnf_engine.options import FitOptions, SearchOptions, option_defaults
+from clnf_engine.presets import PRESETS, PROGRAMS, preset
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from clnf_engine.arrays import Floats
+    from clnf_engine.detection.detect import Detection
+    from clnf_engine.detection.search import Candidate
     from clnf_engine.initial import Box, Initial, Rotation
     from clnf_engine.model import Model
     from clnf_engine.trace import Trace
@@ -57,7 +60,7 @@ def report_failures(image: str, failures: Mapping[str, str | None]) -> int:
     return code
 
 
-def failure(trace: Trace) -> str | None:
+def failure(trace: Trace | Detection) -> str | None:
     """The message of a fit that failed; None of one that did not."""
     return None if trace.success else trace.message
 
@@ -72,8 +75,10 @@ def print_text(text: str) -> None:
 
 
 def fit_texts(*kinds: type[Any]) -> dict[str, Any]:
-    """What the parser of a command is made with that takes options of these kinds, of a fit when none is named."""
-    options = {name: value for kind in kinds or (FitOptions,) for name, value in option_defaults(kind).items()}
+    """What the parser of a command is made with that takes options of these kinds; of a fit and a search by default."""
+    options = {
+        name: value for kind in kinds or (FitOptions, SearchOptions) for name, value in option_defaults(kind).items()
+    }
     defaults = ((k, ",".join(map(str, v)) if isinstance(v, tuple) else v) for k, v in options.items())
     epilog = "Options for -O and their defaults: " + " ".join(f"{name}={value}" for name, value in defaults)
     return {"epilog": epilog, "allow_abbrev": False}
@@ -105,7 +110,7 @@ def add_truth(command: argparse.ArgumentParser) -> None:
 def add_model_and_options(command: argparse.ArgumentParser) -> None:
     """Add the model and the options of a fit."""
     command.add_argument("--model", metavar="M", help="main file, folder, or name of a shipped model")
-    names = " or ".join(PRESETS)
+    names = " or ".join([*PRESETS, *PROGRAMS])
     command.add_argument("--preset", metavar="NAME", default="openface", help=f"options to start from: {names}")
     command.add_argument(
         "-O", dest="option", metavar="KEY=VALUE", action="append", default=[], help="change a fit option; repeatable"
@@ -128,26 +133,58 @@ def _rotation(text: str) -> Rotation:
     return rx, ry, rz
 
 
-def chosen_options(args: argparse.Namespace) -> FitOptions:
-    """The preset, with its options changed."""
-    return preset(args.preset).with_text(args.option)
+def texts_for(kind: type[Any], texts: Sequence[str], *kinds: type[Any]) -> list[str]:
+    """The texts of -O for options of a kind, where the command takes those of `kinds`.
+
+    Raises
+    ------
+    OptionsError
+        When none of several kinds has an option of that name.
+    """
+    owners = {name: owner for owner in kinds for name in option_defaults(owner)}
+    names = [text.partition("=")[0].strip() for text in texts]
+    for name in names:
+        if len(kinds) > 1 and name not in owners:
+            raise OptionsError(f"there is no option {name!r}; expected one of {', '.join(owners)}")
+    return [text for name, text in zip(names, texts, strict=True) if owners.get(name, kinds[0]) is kind]
+
+
+def chosen_options(args: argparse.Namespace, *beside: type[Any]) -> FitOptions:
+    """The preset, with its options changed; -O also takes options of the kinds `beside`."""
+    return preset(args.preset).with_text(texts_for(FitOptions, args.option, FitOptions, *beside))
+
+
+def chosen_search(args: argparse.Namespace) -> SearchOptions:
+    """How faces are searched."""
+    names = option_defaults(SearchOptions)
+    texts = [text for text in args.option if text.partition("=")[0].strip() in names]
+    base = PROGRAMS[args.preset].search if args.preset in PROGRAMS else SearchOptions()
+    return base.with_text(texts)
 
 
 def starts(
     model: Model, gray: NDArray[np.uint8], args: argparse.Namespace, truth: Floats | None = None
 ) -> list[Initial]:
-    """One start per face to fit, the largest first; with true landmarks only the one that overlaps them most."""
-    from clnf_engine.initial import box_around, detected_at, initials_from_detector
-
+    """One start per face to fit, the likeliest first; with true landmarks only the one that overlaps them most."""
     given = given_start(model, args)
     if given is not None:
         return [given]
-    if truth is None:
-        found = initials_from_detector(model, gray)
-    else:
-        there = detected_at(model, gray, box_around(truth))
-        found = [] if there is None else [there]
-    return [_turned(model, initial, args) for initial in found]
+    return [candidate.initial for candidate in candidates(model, gray, args, truth)]
+
+
+def candidates(
+    model: Model, gray: NDArray[np.uint8], args: argparse.Namespace, truth: Floats | None = None, every: bool = False
+) -> list[Candidate]:
+    """The detector's starts, `every` one it considered or the best of each face, turned if the arguments say so."""
+    from clnf_engine.detection.search import best_of_faces, nearest, search
+    from clnf_engine.initial import box_around
+
+    considered = search(model, gray, chosen_search(args))
+    found = considered if every else best_of_faces(considered)
+    if truth is not None:
+        there = nearest(best_of_faces(considered), box_around(truth))
+        found = [c for c in found if there is not None and c.face == there.face]
+    return [replace(candidate, initial=_turned(model, candidate.initial, args)) for candidate in found]
 
 
 def true_landmarks(model: Model, args: argparse.Namespace) -> Floats | None:

@@ -17,9 +17,11 @@ from clnf_engine.commandline.arguments import (
     print_text,
     report_failures,
     starts,
+    texts_for,
     true_landmarks,
 )
 from clnf_engine.errors import ClnfError
+from clnf_engine.options import FitOptions, SearchOptions
 from clnf_engine.presets import preset
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from clnf_engine.diagnostics.investigation import Investigation
     from clnf_engine.diagnostics.tools import Tool
     from clnf_engine.model import Model
-    from clnf_engine.options import FitOptions
     from clnf_engine.trace import Trace
 
 _SIDES = (["normalization=none"], ["normalization=peak"])
@@ -89,7 +90,7 @@ def _diagnose(args: argparse.Namespace) -> int:
     from clnf_engine.diagnostics.tools import TOOLS, tools_named
 
     tools = tools_named(TOOLS if args.tools is None else args.tools.split(","))
-    return _fit_and_show(args, f"Diagnosis of {args.image}", {"A": chosen_options(args)}, tools)
+    return _fit_and_show(args, f"Diagnosis of {args.image}", {"A": chosen_options(args, SearchOptions)}, tools)
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -109,11 +110,12 @@ def _side(args: argparse.Namespace, texts: Iterable[str]) -> FitOptions:
             name = value
         else:
             changes.append(text)
-    return preset(name).with_text([*args.option, *changes])
+    texts = texts_for(FitOptions, args.option, FitOptions, SearchOptions)
+    return preset(name).with_text([*texts, *changes])
 
 
 def _fit_and_show(args: argparse.Namespace, title: str, sides: dict[str, FitOptions], tools: Sequence[Tool]) -> int:
-    """Fit the largest face with the options of every side, run the tools and show what they found."""
+    """Fit the first face with the options of every side, run the tools and show what they found."""
     from clnf_engine.calibration import judge
     from clnf_engine.diagnostics.investigation import Investigation
     from clnf_engine.diagnostics.tools import counterpart

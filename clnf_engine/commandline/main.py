@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from clnf_engine import __version__
-from clnf_engine.commandline import checking, diagnosis, tracking, training, validation
+from clnf_engine.commandline import checking, diagnosis, porting, tracking, training, validation
 from clnf_engine.commandline.arguments import (
     BROKEN_PIPE,
     DONE,
@@ -19,10 +19,12 @@ from clnf_engine.commandline.arguments import (
     abandon,
     add_fit_choices,
     add_truth,
+    candidates,
     chosen_options,
     complain,
     failure,
     fit_texts,
+    given_start,
     is_folder,
     prepare_output,
     print_text,
@@ -30,13 +32,16 @@ from clnf_engine.commandline.arguments import (
     starts,
     true_landmarks,
 )
+from clnf_engine.commandline.detecting import add_detection_choices, check_model, chosen_detection
 from clnf_engine.errors import ClnfError, FileError, InitialError
+from clnf_engine.options import DetectionOptions, FitOptions, SearchOptions
 from clnf_engine.system_libraries import OPENCV_LIBRARIES, told_what_to_install
 
 if TYPE_CHECKING:
     from clnf_engine.arrays import Floats
+    from clnf_engine.detection.search import Candidate
+    from clnf_engine.documents import Fit
     from clnf_engine.model import Model
-    from clnf_engine.options import FitOptions
     from clnf_engine.trace import Trace
 
 
@@ -99,10 +104,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"clnf {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    command = commands.add_parser("fit", help="fit landmarks to the faces of images", **fit_texts())
+    command = commands.add_parser("fit", help="fit landmarks to the faces of images", **fit_texts(*_KINDS))
     command.set_defaults(run=_fit)
     command.add_argument("images", nargs="+", metavar="IMAGE", help="any image OpenCV can read")
     add_fit_choices(command)
+    add_detection_choices(command)
+    command.add_argument(
+        "--starts",
+        choices=("all", "best"),
+        help="tell of the detector's starts; fit from all, or from the best of a face",
+    )
     add_truth(command)
     command.add_argument("--format", choices=("json", "csv", "pts"), default="json", help="of the result (json)")
     command.add_argument("-o", "--output", metavar="OUT", help="file, or folder (needed for several images)")
@@ -120,9 +131,16 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("model", metavar="MODEL", help="main file, folder, or name of a shipped model")
     command.add_argument("--format", choices=("text", "json"), default="text", help="of the description (text)")
 
+    command = commands.add_parser(
+        "warm-up", help="compile the kernels of a fit ahead, once per machine", allow_abbrev=False
+    )
+    command.set_defaults(run=_warm_up)
+    command.add_argument("--precision", choices=("float64", "float32"), default="float64", help="of the fits (float64)")
+
     validation.add_commands(commands)
     diagnosis.add_commands(commands)
     checking.add_commands(commands)
+    porting.add_commands(commands)
     tracking.add_commands(commands)
     training.add_commands(commands)
     return parser
@@ -139,7 +157,26 @@ def _joined_numbers(argv: Sequence[str]) -> list[str]:
     return joined
 
 
+# --- clnf warm-up -----------------------------------------------------------------------------------
+
+
+def _warm_up(args: argparse.Namespace) -> int:
+    import numpy as np
+    from tqdm import tqdm
+
+    from clnf_engine.kernels.ready import OF_A_FIT, make_ready
+
+    with tqdm(total=len(OF_A_FIT), desc="kernels", unit="", disable=None, leave=False) as bar:
+        make_ready(np.dtype(args.precision), progress=lambda done, _: bar.update(done - bar.n))
+    print_text(f"The kernels of a fit are ready ({args.precision}).\n")
+    return DONE
+
+
 # --- clnf fit ---------------------------------------------------------------------------------------
+
+
+_KINDS = (FitOptions, SearchOptions, DetectionOptions)
+"""What -O of ``clnf fit`` takes."""
 
 
 def _fit(args: argparse.Namespace) -> int:
@@ -152,39 +189,58 @@ def _fit(args: argparse.Namespace) -> int:
         raise ClnfError(f"--truth belongs to one image, but {len(args.images)} are given")
     if several and args.format != "json" and args.output is None:
         raise ClnfError(f"the {args.format} form of several images needs a folder; give one with -o")
-    options = chosen_options(args)
+    if args.starts and (args.box or args.landmarks):
+        raise ClnfError("--starts tells of the starts that the detector finds; expected no --box or --landmarks")
+    options, detection = chosen_options(args, *_KINDS[1:]), chosen_detection(args, *_KINDS)
     model = load_model(args.model)
+    check_model(model, args, detection)
     truth = true_landmarks(model, args)
     if args.output is not None:
         prepare_output(args.output, args.images)
     worst = DONE
     for image in args.images:
         try:
-            code = _fit_image(image, model, options, args, truth)
+            code = _fit_image(image, model, options, detection, args, truth)
         except ClnfError as error:
             code = complain(str(error))
         worst = max(worst, code)
     return worst
 
 
-def _fit_image(image: str, model: Model, options: FitOptions, args: argparse.Namespace, truth: Floats | None) -> int:
+def _fit_image(
+    image: str,
+    model: Model,
+    options: FitOptions,
+    detection: DetectionOptions | None,
+    args: argparse.Namespace,
+    truth: Floats | None,
+) -> int:
+    from clnf_engine.detection.detect import detect
     from clnf_engine.fitting import fit
     from clnf_engine.io.images import read_image
 
     gray = read_image(image).gray
-    initials = starts(model, gray, args, truth)
+    given = given_start(model, args)
+    found = [] if given is not None else candidates(model, gray, args, truth, every=args.starts == "all")
+    initials = [given] if given is not None else [candidate.initial for candidate in found]
     if args.format == "pts" and args.output is None and len(initials) > 1:
         raise ClnfError(f"{image}: {len(initials)} faces found, but a .pts file holds one; give -o")
     failures: dict[str, str | None] = {}
+    what = "start" if args.starts == "all" else "face"
 
-    def traces() -> Iterator[Trace]:
+    def fits() -> Iterator[Fit]:
         """One after the other, as each holds megabytes and an image may have hundreds of faces."""
         for number, initial in enumerate(initials, start=1):
-            trace = fit(gray, model, initial, options)
-            failures[f"face {number} of {len(initials)}"] = failure(trace)
-            yield trace
+            fitted = (
+                fit(gray, model, initial, options)
+                if detection is None
+                else detect(gray, model, initial, options, detection)
+            )
+            failures[f"{what} {number} of {len(initials)}"] = failure(fitted)
+            yield fitted
 
-    for suffix, text in _results(image, model, traces(), len(initials) > 1, args.format, truth):
+    places = found if args.starts else None
+    for suffix, text in _results(image, model, fits(), len(initials) > 1, args.format, truth, places):
         if args.output is None:
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -194,17 +250,24 @@ def _fit_image(image: str, model: Model, options: FitOptions, args: argparse.Nam
 
 
 def _results(
-    image: str, model: Model, traces: Iterable[Trace], several: bool, form: str, truth: Floats | None
+    image: str,
+    model: Model,
+    fits: Iterable[Fit],
+    several: bool,
+    form: str,
+    truth: Floats | None,
+    starts: Sequence[Candidate] | None,
 ) -> Iterator[tuple[str, str]]:
     """The suffix to the name and the text of every result file; csv and pts hold no failed fits."""
     from clnf_engine import documents
     from clnf_engine.io.landmarks import pts_text
 
-    fitted = ((number, trace) for number, trace in enumerate(traces) if form == "json" or trace.success)
     if form == "json":
-        yield "", documents.json_text(documents.fit_document(image, model, (trace for _, trace in fitted), truth))
-    elif form == "csv":
-        text = documents.csv_text(fitted, truth)
+        yield "", documents.json_text(documents.fit_document(image, model, fits, truth, starts or ()))
+        return
+    fitted = ((number, trace) for number, trace in enumerate(fits) if trace.success)
+    if form == "csv":
+        text = documents.csv_text(fitted, truth, starts)
         if text:
             yield "", text
     else:
@@ -225,7 +288,7 @@ def _trace(args: argparse.Namespace) -> int:
     if (args.image is None) == (args.like is None):
         raise ClnfError("expected either IMAGE or --like T; see clnf trace --help")
     source = args.image or args.like
-    options = None if args.like is not None else chosen_options(args)
+    options = None if args.like is not None else chosen_options(args, SearchOptions)
     model = load_model(args.model)
     truth = true_landmarks(model, args)
     prepare_output(args.output, [source])
@@ -234,7 +297,7 @@ def _trace(args: argparse.Namespace) -> int:
     else:
         gray = read_image(source).gray
         initials = starts(model, gray, args, truth)
-        traces = {"largest face": fit(gray, model, initials[0], options)} if initials else {}
+        traces = {"first face": fit(gray, model, initials[0], options)} if initials else {}
     for trace in traces.values():
         trace.save(_output_path(args, source))
         if truth is not None:

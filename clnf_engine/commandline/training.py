@@ -17,7 +17,7 @@ from clnf_engine.commandline.arguments import (
     print_text,
 )
 from clnf_engine.errors import ClnfError, FileError
-from clnf_engine.training.recipe import Recipe
+from clnf_engine.training.recipe import VIEWS, Recipe
 
 if TYPE_CHECKING:
     from clnf_engine.calibration import Calibration
@@ -55,6 +55,11 @@ def add_commands(commands: Any) -> None:
     )
     command.add_argument("--neurons", type=int, metavar="K", help="neurons per patch expert (%(default)s)")
     command.add_argument("--seed", type=int, help="of every random choice (%(default)s)")
+    command.add_argument(
+        "--views",
+        action="store_true",
+        help="also views to the sides, down and up, learnt from turned copies of the faces that have depth",
+    )
     command.add_argument("--processes", type=_count, metavar="N", help="processes to train in (all cores)")
     command.add_argument(
         "-O", dest="option", metavar="KEY=VALUE", action="append", default=[], help="change the recipe; repeatable"
@@ -84,7 +89,7 @@ def _add_faces(command: argparse.ArgumentParser) -> None:
 
 
 def _recipe_text(recipe: Recipe) -> str:
-    named = ("scales", "windows", "neurons", "seed")
+    named = ("scales", "windows", "neurons", "seed", "views")
     rest = (f"{field.name}={getattr(recipe, field.name):g}" for field in fields(recipe) if field.name not in named)
     return "Recipe entries for -O and their defaults: " + " ".join(rest)
 
@@ -172,6 +177,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
             kind = "whole number" if isinstance(default, int) else "number"
             raise ClnfError(f"-O {text!r}: expected a {kind}") from None
     named: dict[str, Any] = {name: getattr(args, name) for name in ("scales", "windows", "neurons", "seed")}
+    named["views"] = VIEWS if args.views else ()
     return replace(Recipe(**named), **changes)  # type: ignore[arg-type]
 
 

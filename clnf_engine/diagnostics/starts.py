@@ -11,16 +11,14 @@ import numpy as np
 
 from clnf_engine.accuracy import accuracy
 from clnf_engine.calibration import judge, likelihood_text
+from clnf_engine.choice import MARGIN, choose
 from clnf_engine.diagnostics.finding import Finding, Plot, Progress, Table, no_progress
-from clnf_engine.diagnostics.many_fits import FitSummary, many_fits
-from clnf_engine.fitting import fit
+from clnf_engine.diagnostics.many_fits import many_fits
+from clnf_engine.fitting import FitRow, fit
 from clnf_engine.initial import Initial, moved
 from clnf_engine.model import Model
 from clnf_engine.steps import Stage
 from clnf_engine.trace import Trace
-
-GAIN = 0.05
-"""Of 133 fits of two models that had found their face, 4 gained more log-likelihood by the best of the other starts."""
 
 ELSEWHERE_PX = 1.0
 """Mean distance below which two ends are the same for every purpose; five iterations a phase leave about as much."""
@@ -148,13 +146,13 @@ class StartsFinding(Finding):
 
     @property
     def answer(self) -> bool | None:
-        """Whether the best start ends likelier by more than `GAIN`, and more than `ELSEWHERE_PX` away."""
+        """Whether the best start ends so much likelier that it is chosen, and more than `ELSEWHERE_PX` away."""
         best = self.best
         if best is None or best.likelihood is None:
             return None
         if self.own.problem or self.own.likelihood is None:
             return True
-        return best.likelihood > self.own.likelihood + GAIN and best.distance > ELSEWHERE_PX
+        return choose((self.own.likelihood, best.likelihood)) == 1 and best.distance > ELSEWHERE_PX
 
     @property
     def verdict(self) -> str:
@@ -171,7 +169,7 @@ class StartsFinding(Finding):
         others = [start for start in self.starts if start is not own]
         near = sum(not start.problem and start.distance <= ELSEWHERE_PX for start in others)
         return (
-            f"No: none of {len(others)} other starts ends more than {GAIN:g} above this run's log-likelihood {level} "
+            f"No: none of {len(others)} other starts ends more than {MARGIN:g} above this run's log-likelihood {level} "
             f"and more than {ELSEWHERE_PX:g} px away; {near} end within {ELSEWHERE_PX:g} px of it."
         )
 
@@ -236,13 +234,13 @@ def starts(trace: Trace, model: Model, progress: Progress = no_progress) -> Star
     return replace(finding, best_failed=judge(steps, model, trace.options).failed)
 
 
-def _last_stage(fits: list[FitSummary]) -> Stage | None:
+def _last_stage(fits: list[FitRow]) -> Stage | None:
     """The last stage of the run; where it failed, the last that any fit came to."""
     stages = [one.stage for one in fits if one.stage is not None and not one.failure]
     return fits[0].stage if not fits[0].failure else max(stages, key=lambda stage: stage.index, default=None)
 
 
-def _problem(one: FitSummary, last: Stage | None) -> str:
+def _problem(one: FitRow, last: Stage | None) -> str:
     if one.failure:
         return f"failed: {one.failure}"
     if one.stage is None or last is None or one.stage.index != last.index:

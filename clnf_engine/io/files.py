@@ -164,6 +164,24 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             shutil.rmtree(aside, ignore_errors=True)
 
 
+@contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """As `replacing_folder`, where there is nothing yet.
+
+    Raises
+    ------
+    FileError
+        When there is something at `path`, or it cannot be written.
+    """
+    if os.path.lexists(path):
+        raise FileError(path, "", "is there already; expected the name of a new folder")
+    try:
+        with replacing_folder(path) as folder:
+            yield folder
+    except OSError as problem:
+        raise FileError(path, "", f"cannot be written ({reason(problem)})") from problem
+
+
 def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
     """Write bytes as `replacing` does.
 

@@ -20,10 +20,13 @@ from clnf_engine.errors import ModelFileError
 from clnf_engine.io.files import atomic_write, exclusive, reason, replacing_folder
 from clnf_engine.io.model_binary import patch_scale_bytes, read_patch_scale
 from clnf_engine.io.model_text import Budget, entries, read_pdm, read_triangulations, sibling, text_matrix
+from clnf_engine.io.validator_file import read_validator, validator_bytes
 from clnf_engine.model import Model, ModelPart, PatchScale
 from clnf_engine.pdm import PDM
+from clnf_engine.validator import Validator
 
 _MAX_PART_DEPTH = 4
+_VALIDATOR = "validator.bin"
 _NAME = re.compile(r"[^./\\:][^/\\:]{0,99}")
 _UNSUPPORTED_PATCHES = {
     "PatchesIntensity": "SVR intensity patch experts",
@@ -47,7 +50,8 @@ def read_model(path: str | os.PathLike[str]) -> Model:
     Raises
     ------
     ModelFileError
-        When any file of the model is missing, truncated, corrupt, foreign, too large or of an unsupported kind.
+        When any file of the whole is missing, truncated, corrupt, foreign, too large or of an unsupported kind. What is
+        wrong with a part or the validator becomes one of `Model.problems`.
     """
     return _read_main(Path(path), 0, Budget())
 
@@ -62,16 +66,24 @@ def _read_main(path: Path, depth: int, budget: Budget) -> Model:
     if "LandmarkDetector" not in keys and "PDM" in keys:
         return _read_module(path, path.stem, path, budget)
     module: Model | None = None
-    parts: list[ModelPart] = []
     for line, key, value in lines:
         if key == "LandmarkDetector":
             module = _read_module(sibling(path, line, value), path.stem, path, budget)
-        elif key == "LandmarkDetector_part":
-            parts.append(_read_part(path, line, value, depth, budget))
     if module is None:
         raise ModelFileError(path, "", "no line 'LandmarkDetector <file>'; expected the main file of a CLNF model")
-    for part in parts:
-        _check_pairs(path, part, module)
+    parts: list[ModelPart] = []
+    validator: Validator | None = None
+    problems: list[str] = []
+    for line, key, value in lines:
+        try:
+            if key == "LandmarkDetector_part":
+                parts.append(_read_part(path, line, value, depth, module, budget))
+            elif key == "DetectionValidator":
+                validator = _read_validator(path, line, value, module, budget)
+        except ModelFileError as error:
+            if depth:  # of a part nothing is used unless all is well; so it is also one that is part of itself
+                raise
+            problems.append(str(error))
     return Model(
         name=module.name,
         pdm=module.pdm,
@@ -80,6 +92,8 @@ def _read_main(path: Path, depth: int, budget: Budget) -> Model:
         triangulations=module.triangulations,
         path=path,
         unsupported=module.unsupported,
+        validator=validator,
+        problems=tuple(problems),
     )
 
 
@@ -93,7 +107,17 @@ def _entries(path: Path, budget: Budget, once: tuple[str, ...]) -> list[tuple[in
     return lines
 
 
-def _read_part(path: Path, line: int, value: str, depth: int, budget: Budget) -> ModelPart:
+def _read_validator(path: Path, line: int, value: str, whole: Model, budget: Budget) -> Validator:
+    file = budget.take(sibling(path, line, value))
+    validator = read_validator(file)
+    if validator.n_landmarks != whole.n_landmarks:
+        raise ModelFileError(
+            file, "", f"is for {validator.n_landmarks} landmarks, but {whole.name} has {whole.n_landmarks}"
+        )
+    return validator
+
+
+def _read_part(path: Path, line: int, value: str, depth: int, whole: Model, budget: Budget) -> ModelPart:
     words = value.split()
     if len(words) < 2 or len(words) % 2:
         raise ModelFileError(
@@ -104,16 +128,11 @@ def _read_part(path: Path, line: int, value: str, depth: int, budget: Budget) ->
     except (ValueError, OverflowError):
         raise ModelFileError(path, f"line {line}", "expected whole numbers as landmark indices of a part") from None
     model = _read_main(sibling(path, line, words[0]), depth + 1, budget)
+    for indices, holder in zip(pairs.T, (whole, model), strict=True):
+        if indices.size and not (0 <= indices.min() and indices.max() < holder.n_landmarks):
+            problem = f"part {words[1]} names a landmark that is not among the {holder.n_landmarks} of {holder.name}"
+            raise ModelFileError(path, f"line {line}", problem)
     return ModelPart(name=words[1], landmark_pairs=read_only(pairs), model=model)
-
-
-def _check_pairs(path: Path, part: ModelPart, whole: Model) -> None:
-    for column, model in ((0, whole), (1, part.model)):
-        indices = part.landmark_pairs[:, column]
-        if indices.size and not (0 <= indices.min() and indices.max() < model.n_landmarks):
-            raise ModelFileError(
-                path, "", f"part {part.name} names a landmark that is not among the {model.n_landmarks} of {model.name}"
-            )
 
 
 def _read_module(path: Path, name: str, main_path: Path, budget: Budget) -> Model:
@@ -152,7 +171,7 @@ def _read_module(path: Path, name: str, main_path: Path, budget: Budget) -> Mode
 
 
 def write_model(model: Model, folder: str | os.PathLike[str]) -> Path:
-    """Write a model, its parts included, in OpenFace's format; it reads back bit-identical.
+    """Write a model, its parts and its validator included, in OpenFace's format; it reads back bit-identical.
 
     Parameters
     ----------
@@ -217,6 +236,8 @@ def _files(model: Model) -> dict[str, bytes]:
         file = f"ccnf_patches_{index}_{scale.patch_scaling:g}.bin"
         files[file] = patch_scale_bytes(scale)
         lines.append(f"PatchesCCNF {file}")
+    if model.validator is not None:
+        files[_VALIDATOR] = validator_bytes(model.validator)
     files[module] = ("\n".join(lines) + "\n").encode()
     for part in model.parts:
         folder = f"part_{part.name}/"
@@ -244,4 +265,6 @@ def _main_text(model: Model, folder: str = "") -> str:
         pairs = " ".join(str(i) for i in part.landmark_pairs.ravel())
         file = f"{folder}part_{part.name}/{part.model.name}.txt"
         lines.append(f"LandmarkDetector_part {file} {part.name} {pairs}".rstrip())
+    if model.validator is not None:
+        lines.append(f"DetectionValidator {folder}{_VALIDATOR}")
     return "\n".join(lines) + "\n"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -133,6 +134,27 @@ def expect_same_landmarks(model: Model) -> None:
     """
     if model.n_landmarks != N_LANDMARKS:
         raise ClnfError(f"{model.name} has {model.n_landmarks} landmarks; the faces have {N_LANDMARKS}")
+
+
+def resized(image: NDArray[np.uint8], points: Floats, size: float) -> tuple[NDArray[np.uint8], Floats]:
+    """An image and its landmarks at another size.
+
+    Parameters
+    ----------
+    image : (H, W) uint8
+    points : (n, 2) or (n, 3) float64
+        Px, pixel centres at integers.
+    size : float
+        Of the new image, as a share of its own.
+    """
+    if size == 1:
+        return image, points
+    kind = cv2.INTER_AREA if size < 1 else cv2.INTER_CUBIC
+    height, width = (max(round(side * size), 1) for side in image.shape)
+    shares = np.array([width / image.shape[1], height / image.shape[0]])
+    there = (points[:, :2] + 0.5) * shares - 0.5
+    picture = np.asarray(cv2.resize(image, (width, height), interpolation=kind), np.uint8)
+    return picture, np.column_stack([there, size * points[:, 2:]])
 
 
 def _read_face(file: Path) -> Face:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from clnf_engine.accuracy import accuracy
 from clnf_engine.arrays import Floats, read_only
@@ -17,7 +15,7 @@ from clnf_engine.initial import box_around, initial_from_box, perturbed
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
 from clnf_engine.trace import Trace
-from clnf_engine.training.annotations import Face, expect_same_landmarks
+from clnf_engine.training.annotations import Face, expect_same_landmarks, resized
 
 ERROR_LIMIT = 8.0
 """Mean error below which a fit has worked, % of the outer-eye distance; few fits end near it."""
@@ -100,23 +98,13 @@ def _fits(face: Face, model: Model, options: FitOptions) -> Iterator[tuple[Trace
     """The fits to a face, and their mean errors, % of the outer-eye distance."""
     image = face.gray()
     for k, size in enumerate(SIZES):
-        resized, truth = _resized(image, face.points, size)
+        picture, truth = resized(image, face.points, size)
         box = initial_from_box(model, box_around(truth))
         for start, (amount, rotation) in enumerate(STARTS):
             seed = zlib.crc32(f"{face.name} {k} {start}".encode())
-            trace = fit(resized, model, perturbed(model, box, seed, amount, rotation), options)
+            trace = fit(picture, model, perturbed(model, box, seed, amount, rotation), options)
             error = accuracy(trace.landmarks, truth).mean_percent
             yield trace, float("inf") if error is None else error
-
-
-def _resized(image: NDArray[np.uint8], points: Floats, size: float) -> tuple[NDArray[np.uint8], Floats]:
-    """An image and its landmarks at another size; pixel centres are at integers."""
-    if size == 1:
-        return image, points
-    kind = cv2.INTER_AREA if size < 1 else cv2.INTER_CUBIC
-    height, width = (max(round(side * size), 1) for side in image.shape)
-    shares = np.array([width / image.shape[1], height / image.shape[0]])
-    return np.asarray(cv2.resize(image, (width, height), interpolation=kind), np.uint8), (points + 0.5) * shares - 0.5
 
 
 def _sorted(values: list[float]) -> Floats:

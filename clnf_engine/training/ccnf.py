@@ -11,6 +11,7 @@ alphas end with all but one of them at zero. P is common to all windows, so noth
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +59,12 @@ class Expert:
         """As the optimiser sees it: θ, bias, log α, log β."""
         logs = np.log(np.concatenate([[self.alpha], self.betas]))
         return np.concatenate([self.theta.ravel(), self.bias, logs])
+
+    def mirrored(self) -> Expert:
+        """The expert of the landmark on the other side."""
+        side = math.isqrt(self.theta.shape[1])
+        theta = self.theta.reshape(-1, side, side)[:, :, ::-1].reshape(self.theta.shape)
+        return Expert(read_only(theta), self.bias, self.alpha, self.betas)
 
     @staticmethod
     def from_vector(vector: Floats, neurons: int, betas: int) -> Expert:

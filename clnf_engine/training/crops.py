@@ -16,12 +16,18 @@ from clnf_engine.pdm import PDM, params_from_landmarks, upright_shape
 from clnf_engine.response import similarity
 from clnf_engine.training.annotations import Face
 from clnf_engine.training.recipe import Recipe
+from clnf_engine.training.views import TurnedFace
 
 
 def sample_crops(
-    faces: Sequence[Face], pdm: PDM, patch_scaling: float, recipe: Recipe
+    faces: Sequence[Face],
+    pdm: PDM,
+    patch_scaling: float,
+    recipe: Recipe,
+    landmarks: Sequence[int] = TRAINED,
+    flips: Sequence[bool] = (False, True),
 ) -> tuple[NDArray[np.float32], Floats]:
-    """Crops around every trained landmark of faces and of their mirror images.
+    """Crops around landmarks of faces and of their mirror images.
 
     Each is jittered in rotation, scale, sharpness and place, so that experts meet what they will meet in a fit.
     The jitter of a face depends on the recipe's seed and the face's name only, not on the other faces.
@@ -29,30 +35,36 @@ def sample_crops(
     Parameters
     ----------
     faces : sequence of Face
+        Photographs or turned copies.
     pdm : PDM
     patch_scaling : float
         Reference px per model unit.
     recipe : Recipe
+    landmarks : sequence of int
+        Those of one side and the midline by default.
+    flips : sequence of bool
+        Whether to take the faces as they are (False), their mirror images (True), or both.
 
     Returns
     -------
     crops : (T, N, side, side) float32
-        Grey levels; T trained landmarks, side = window + support − 1. N is `recipe.copies` for every face and mirror
-        image, three times as many for faces turned by more than `recipe.turned_degrees`, which are rare but matter.
+        Grey levels; T landmarks, side = window + support − 1. N is `recipe.copies` for every face and mirror image,
+        three times as many for photographs of faces turned by more than `recipe.turned_degrees`, which are rare but
+        matter.
     truth : (T, N, 2) float64
         The true landmark from the crop's centre, x and y, reference px.
     """
     side = recipe.training_window + recipe.support - 1
-    poses = [params_from_landmarks(pdm, face.points) for face in faces]
-    copies = [recipe.copies * (3 if abs(math.degrees(p[2])) > recipe.turned_degrees else 1) for p in poses]
-    crops = np.empty((len(TRAINED), 2 * sum(copies), side, side), dtype=np.float32)
-    truth = np.empty((len(TRAINED), 2 * sum(copies), 2))
+    poses = [params_from_landmarks(pdm, _frontal(face)) for face in faces]
+    copies = [recipe.copies * (3 if _is_rare(face, p, recipe) else 1) for face, p in zip(faces, poses, strict=True)]
+    crops = np.empty((len(landmarks), len(flips) * sum(copies), side, side), dtype=np.float32)
+    truth = np.empty((*crops.shape[:2], 2))
     at = 0
     for face, params, repeats in zip(faces, poses, copies, strict=True):
         rng = np.random.default_rng([recipe.seed, *face.name.encode()])
         gray = face.gray()
         reference = upright_shape(pdm, params, patch_scaling)
-        for flip in (False, True):
+        for flip in flips:
             image = np.ascontiguousarray(gray[:, ::-1]) if flip else gray
             points = mirrored(face.points, gray.shape[1]) if flip else face.points
             # The map that a fit standing at the truth would use; a mirror image has the mirrored reference shape.
@@ -60,12 +72,21 @@ def sample_crops(
             for _ in range(repeats):
                 linear = to_image @ _jitter(recipe, rng)
                 picture = _blurred(image, math.sqrt(abs(np.linalg.det(linear))), rng)
-                offsets = _offsets(recipe, len(TRAINED), rng)
-                centres = points[list(TRAINED)] + offsets @ linear.T
+                offsets = _offsets(recipe, len(landmarks), rng)
+                centres = points[list(landmarks)] + offsets @ linear.T
                 crops[:, at] = sample_areas(picture, centres, linear, (side, side))
                 truth[:, at] = -offsets
                 at += 1
     return crops, truth
+
+
+def _frontal(face: Face) -> Floats:
+    """The landmarks that tell the shape of a face; those of a turned copy are seen too much from the side for that."""
+    return face.photographed if isinstance(face, TurnedFace) else face.points
+
+
+def _is_rare(face: Face, params: Floats, recipe: Recipe) -> bool:
+    return not isinstance(face, TurnedFace) and abs(math.degrees(params[2])) > recipe.turned_degrees
 
 
 def _jitter(recipe: Recipe, rng: np.random.Generator) -> Floats:

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine.accuracy import Accuracy, accuracy
+from clnf_engine.detection.search import detected_at
 from clnf_engine.documents import csv_cell
 from clnf_engine.errors import one_line
-from clnf_engine.fitting import fit
+from clnf_engine.fitting import fit_many
 from clnf_engine.ibug68 import REGIONS
-from clnf_engine.initial import Initial, box_around, detected_at, initial_from_box, perturbed
+from clnf_engine.initial import Initial, box_around, initial_from_box, perturbed
 from clnf_engine.io.files import atomic_write
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
@@ -160,8 +161,8 @@ def _face_error(face: Face, model: Model, options: FitOptions | None, start: Sta
     initial = _initial(face, image, model, start, seed)
     if initial is None:
         return FaceError(face.name, None, "the detector found no face there")
-    trace = fit(image, model, initial, options)
-    return FaceError(face.name, accuracy(trace.landmarks, face.points), trace.message)
+    row = next(fit_many([image], model, [initial], options))
+    return FaceError(face.name, accuracy(row.landmarks, face.points), row.message)
 
 
 def _initial(face: Face, image: NDArray[np.uint8], model: Model, start: Start, seed: int) -> Initial | None:

@@ -27,8 +27,42 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True)
+class View:
+    """A view beside the frontal one, and how far the copies it learns from are turned.
+
+    Attributes
+    ----------
+    pitch, yaw : float
+        Head rotation of its centre, degrees; one of them is zero. A view to a side has a twin on the other.
+    least, most : float
+        Turn of the copies towards it, uniform between these, degrees.
+    """
+
+    pitch: float
+    yaw: float
+    least: float
+    most: float
+
+    @property
+    def mirrors_itself(self) -> bool:
+        """Whether one side of the face looks in it like the other mirrored."""
+        return self.yaw == 0
+
+    @property
+    def name(self) -> str:
+        """Such as "yaw+20"."""
+        return f"yaw{self.yaw:+g}" if self.yaw else f"pitch{self.pitch:+g}"
+
+
+FRONTAL = View(0, 0, 0, 0)
+
+VIEWS = (View(0, 20, 10, 30), View(15, 0, 8, 23), View(-15, 0, 8, 23))
+"""Beside the frontal one. Borders between views lie far from ±30°, where fits that try several rotations start."""
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """Choices of a training; the defaults made the shipped model.
+    """Choices of a training; the defaults, and `VIEWS`, made the shipped model.
 
     Attributes
     ----------
@@ -66,6 +100,14 @@ class Recipe:
         Penalty on the mean squared cosine between neurons, per response cell.
     iterations, refinements : int
         Most steps of the optimiser, from k-means and from the experts of the split.
+    views : tuple of View
+        Beside the frontal one.
+    view_iterations : int
+        Most steps of the optimiser for an expert of a view, from that of the frontal one.
+    most_yaw_to_turn : float
+        Faces turned to a side by more than this are not turned for views, degrees.
+    other_degrees, roll_degrees : float
+        Standard deviations of the other angle and of the roll of the copies for a view.
     """
 
     scales: tuple[float, ...] = (0.2, 0.35, 0.5)
@@ -87,6 +129,11 @@ class Recipe:
     likeness: float = 0.1
     iterations: int = 80
     refinements: int = 30
+    views: tuple[View, ...] = ()
+    view_iterations: int = 40
+    most_yaw_to_turn: float = 9.0
+    other_degrees: float = 5.0
+    roll_degrees: float = 3.0
 
     def __post_init__(self) -> None:
         if not self.scales or any(not 0.01 <= scale <= 10 for scale in self.scales):

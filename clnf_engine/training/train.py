@@ -12,13 +12,9 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -28,19 +24,20 @@ from tqdm import tqdm
 
 from clnf_engine.arrays import Floats
 from clnf_engine.errors import ClnfError, FileError
-from clnf_engine.ibug68 import TRAINED
+from clnf_engine.ibug68 import MIRROR, TRAINED
 from clnf_engine.io.calibration_file import calibration_path
 from clnf_engine.io.files import atomic_write, exclusive, read_file
 from clnf_engine.io.openface import write_model
 from clnf_engine.model import Model
 from clnf_engine.pdm import PDM
-from clnf_engine.processes import end_with_parent, starting_deaf_processes
 from clnf_engine.training.annotations import Face
-from clnf_engine.training.assemble import assemble
+from clnf_engine.training.assemble import Experts, assemble
 from clnf_engine.training.ccnf import Expert, confidence, train_expert
 from clnf_engine.training.crops import sample_crops
 from clnf_engine.training.pdm import train_pdm
-from clnf_engine.training.recipe import Recipe
+from clnf_engine.training.processes import worker_processes
+from clnf_engine.training.recipe import FRONTAL, Recipe, View
+from clnf_engine.training.views import can_be_turned, has_copies, landmarks_seen, read_copies, write_copies
 
 SPLIT, ALL = "split", "all"
 """Folders, in the work folder, of the experts trained without and with the held-out faces."""
@@ -50,10 +47,8 @@ HELD_OUT_FILE = "held_out.txt"
 
 _MAX_IMAGE_BYTES = 1 << 29
 
-_MAX_PROCESSES = 61
-"""More than these, Windows cannot wait for."""
-
-_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+COPIES = "copies"
+"""Folder, in the work folder, of the turned copies that views learn from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,23 +119,30 @@ def _work_folder(folder: Path) -> Path:
 
 def _train(faces: Sequence[Face], folder: Path, recipe: Recipe, processes: int | None, quiet: bool) -> Training:
     held_out = split(faces, recipe)
-    kept = tuple(face for face in faces if face not in held_out)
+    kept = [face for face in faces if face not in held_out]
     pdms = {SPLIT: train_pdm(kept, recipe.variance_kept), ALL: train_pdm(faces, recipe.variance_kept)}
     work = _work_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _prepare(work, _fingerprint(faces, recipe))
-        with tqdm(total=2 * len(recipe.scales) * len(TRAINED), unit="expert", disable=quiet) as bar:
-            _run(_Job(work / SPLIT, kept, held_out, pdms[SPLIT], recipe, None), processes, bar)
-            _run(_Job(work / ALL, tuple(faces), (), pdms[ALL], recipe, work / SPLIT), processes, bar)
-        confidences = _confidences(work / SPLIT, recipe)
+        turnable: tuple[Face, ...] = ()
+        if recipe.views:
+            turnable = _with_copies(work / COPIES, faces, held_out, pdms[SPLIT], recipe, processes, quiet)
+        jobs = _jobs(work, faces, held_out, turnable, pdms, recipe)
+        _train_all([job for views in jobs.values() for job in views.values()], processes, quiet)
         models = {
-            name: assemble(f"main_{folder.name}", pdms[name], _all_experts(work / name, recipe), confidences, recipe)
+            name: assemble(
+                f"main_{folder.name}",
+                pdms[name],
+                {view: job.experts(jobs[SPLIT][view].folder) for view, job in jobs[name].items()},
+                recipe,
+            )
             for name in (SPLIT, ALL)
         }
         calibration_path(folder / f"main_{folder.name}.txt").unlink(missing_ok=True)  # that of a model no longer there
         main = write_model(models[ALL], folder)
         atomic_write(folder / HELD_OUT_FILE, os.fsencode("".join(f"{face.name}\n" for face in held_out)))
+        shutil.rmtree(work / COPIES, ignore_errors=True)
         for name in (SPLIT, ALL):
             shutil.rmtree(work / name)
         write_model(models[SPLIT], work / SPLIT)
@@ -187,7 +189,7 @@ def _prepare(work: Path, fingerprint: dict[str, object]) -> None:
     text = json.dumps(fingerprint, indent=2) + "\n"
     key = work / _KEY_FILE
     if not (key.is_file() and key.read_bytes() == text.encode()):
-        for name in (SPLIT, ALL):
+        for name in (SPLIT, ALL, COPIES):
             shutil.rmtree(work / name, ignore_errors=True)
     for name in (SPLIT, ALL):
         (work / name).mkdir(parents=True, exist_ok=True)
@@ -222,24 +224,12 @@ def _is_finished(file: Path, recipe: Recipe) -> bool:
     return shapes == expected and bool(np.isfinite(numbers).all())
 
 
-def _all_experts(folder: Path, recipe: Recipe) -> list[list[Expert]]:
-    return [
-        [_load(_expert_file(folder, scale, landmark))[0] for landmark in TRAINED] for scale in range(len(recipe.scales))
-    ]
-
-
-def _confidences(folder: Path, recipe: Recipe) -> Floats:
-    """Confidence of every expert, (scales, T)."""
-    scales = range(len(recipe.scales))
-    return np.array([[_load(_expert_file(folder, scale, landmark))[1] for landmark in TRAINED] for scale in scales])
-
-
 # --- the processes ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """The training of all experts on some faces.
+    """The training of the experts of a view on some faces.
 
     Attributes
     ----------
@@ -251,6 +241,10 @@ class _Job:
     recipe : Recipe
     start : Path or None
         Folder of the experts to start from.
+    landmarks : tuple of int
+        Those that get experts.
+    flips : tuple of bool
+        As for `sample_crops`.
     """
 
     folder: Path
@@ -258,76 +252,141 @@ class _Job:
     held_out: tuple[Face, ...]
     pdm: PDM
     recipe: Recipe
-    start: Path | None
+    start: Path | None = None
+    landmarks: tuple[int, ...] = TRAINED
+    flips: tuple[bool, ...] = (False, True)
+
+    @property
+    def everything(self) -> list[tuple[int, int]]:
+        """Scale and landmark of all of its experts."""
+        return [(scale, landmark) for scale in range(len(self.recipe.scales)) for landmark in self.landmarks]
+
+    def experts(self, confidences: Path) -> list[Experts]:
+        """The experts of every scale, with their confidences from this folder."""
+        result: list[Experts] = []
+        for scale in range(len(self.recipe.scales)):
+            files = {landmark: _expert_file(self.folder, scale, landmark).name for landmark in self.landmarks}
+            result.append({i: (_load(self.folder / f)[0], _load(confidences / f)[1]) for i, f in files.items()})
+        return result
 
 
-def _run(job: _Job, processes: int | None, bar: tqdm[None]) -> None:
+def _jobs(
+    work: Path,
+    faces: Sequence[Face],
+    held_out: tuple[Face, ...],
+    turnable: Sequence[Face],
+    pdms: Mapping[str, PDM],
+    recipe: Recipe,
+) -> dict[str, dict[View, _Job]]:
+    """Everything to train, by folder and view; each after those whose experts it starts from."""
+    kept = tuple(face for face in faces if face not in held_out)
+    split = {FRONTAL: _Job(work / SPLIT, kept, held_out, pdms[SPLIT], recipe)}
+    final = {FRONTAL: _Job(work / ALL, tuple(faces), (), pdms[ALL], recipe, start=work / SPLIT)}
+    for view in recipe.views:
+        known, unknown = (
+            read_copies(work / COPIES, [face for face in turnable if (face in held_out) == is_held_out], view)
+            for is_held_out in (False, True)
+        )
+        both_sides = (False, True) if view.mirrors_itself else (False,)
+        start = split[FRONTAL].folder
+        split[view] = _Job(
+            start / view.name,
+            known,
+            unknown,
+            pdms[SPLIT],
+            replace(recipe, refinements=recipe.view_iterations),
+            start,
+            landmarks_seen(known, view),
+            both_sides,
+        )
+        final[view] = replace(
+            split[view],
+            folder=final[FRONTAL].folder / view.name,
+            faces=known + unknown,
+            held_out=(),
+            pdm=pdms[ALL],
+            recipe=recipe,
+            start=split[view].folder,
+        )
+    return {SPLIT: split, ALL: final}
+
+
+def _with_copies(
+    folder: Path,
+    faces: Sequence[Face],
+    held_out: Sequence[Face],
+    pdm: PDM,
+    recipe: Recipe,
+    processes: int | None,
+    quiet: bool,
+) -> tuple[Face, ...]:
+    """Make turned copies of all faces that can be turned; which those are.
+
+    Raises
+    ------
+    ClnfError
+        When there is none to train on, or none to hold out.
+    """
+    turnable = tuple(face for face in faces if can_be_turned(face, pdm, recipe))
+    if not 0 < sum(face in held_out for face in turnable) < len(turnable):
+        raise ClnfError(
+            f"{len(turnable)} of {len(faces)} faces have depth (.xyz) and are turned to a side by less than "
+            f"{recipe.most_yaw_to_turn:g}°; views need some to train on and some to hold out"
+        )
+    folder.mkdir(exist_ok=True)
+    left = [(folder, face) for face in turnable if not has_copies(folder, face, recipe)]
+    with (
+        tqdm(total=len(turnable), initial=len(turnable) - len(left), unit="face turned", disable=quiet) as bar,
+        worker_processes(_make_copies, (pdm, recipe), processes, bar) as run,
+    ):
+        run(left)
+    return turnable
+
+
+def _make_copies(common: tuple[PDM, Recipe], folder: Path, face: Face) -> None:
+    write_copies(folder, face, *common)
+
+
+def _train_all(jobs: Sequence[_Job], processes: int | None, quiet: bool) -> None:
     """Train every expert that has no file yet."""
-    everything = [(scale, landmark) for scale in range(len(job.recipe.scales)) for landmark in TRAINED]
-    left = [task for task in everything if not _is_finished(_expert_file(job.folder, *task), job.recipe)]
-    bar.update(len(everything) - len(left))
-    if not left:
-        return
-    workers = min(processes or os.cpu_count() or 1, len(left), _MAX_PROCESSES)
-    with _single_threaded(), ProcessPoolExecutor(workers, get_context("spawn"), _begin, (job,)) as pool:
-        with starting_deaf_processes():
-            tasks: list[Future[None]] = [pool.submit(_train_one, *task) for task in left]
-        try:
-            for task in as_completed(tasks):
-                task.result()
-                bar.update()
-        except BrokenProcessPool:
-            raise ClnfError(
-                "a training process died, perhaps for lack of memory; the same command goes on from here"
-            ) from None
-        except BaseException:  # also an interruption; experts under way are finished and kept
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Have processes that start now compute on one thread each: quicker side by side, and always the same sums."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-_job: _Job
-
-
-def _begin(job: _Job) -> None:
-    """First thing in a process: learn the job, and serve the parent."""
-    global _job  # noqa: PLW0603
-    _job = job
-    end_with_parent()
+    with (
+        tqdm(total=sum(len(job.everything) for job in jobs), unit="expert", disable=quiet) as bar,
+        worker_processes(_train_one, jobs, processes, bar) as run,
+    ):
+        for k, job in enumerate(jobs):
+            job.folder.mkdir(exist_ok=True)
+            left = [
+                (k, *task) for task in job.everything if not _is_finished(_expert_file(job.folder, *task), job.recipe)
+            ]
+            bar.update(len(job.everything) - len(left))
+            run(left)
 
 
 _Crops = tuple[NDArray[np.float32], Floats]
 
 
 @lru_cache(maxsize=1)
-def _crops(scale: int) -> tuple[_Crops, _Crops]:
+def _crops(job: _Job, scale: int) -> tuple[_Crops, _Crops]:
     """Crops at one scale, to train on and held out; kept while a process works its way through the landmarks."""
-    patch_scaling = _job.recipe.scales[scale]
+    patch_scaling, recipe = job.recipe.scales[scale], job.recipe
     return (
-        sample_crops(_job.faces, _job.pdm, patch_scaling, _job.recipe),
-        sample_crops(_job.held_out, _job.pdm, patch_scaling, _job.recipe),
+        sample_crops(job.faces, job.pdm, patch_scaling, recipe, job.landmarks, job.flips),
+        sample_crops(job.held_out, job.pdm, patch_scaling, recipe, job.landmarks, job.flips),
     )
 
 
-def _train_one(scale: int, landmark: int) -> None:
-    (crops, truth), (other_crops, other_truth) = _crops(scale)
-    row = TRAINED.index(landmark)
-    start = None if _job.start is None else _load(_expert_file(_job.start, scale, landmark))[0]
-    seed = _job.recipe.seed + 1000 * scale + landmark
-    expert = train_expert(crops[row], truth[row], _job.recipe, seed, start)
-    value = confidence(expert, other_crops[row], other_truth[row], _job.recipe) if _job.held_out else 0.0
-    _save(_expert_file(_job.folder, scale, landmark), expert, value)
+def _train_one(jobs: Sequence[_Job], k: int, scale: int, landmark: int) -> None:
+    job = jobs[k]
+    (crops, truth), (other_crops, other_truth) = _crops(job, scale)
+    row = job.landmarks.index(landmark)
+    start = None if job.start is None else _start(job.start, scale, landmark)
+    seed = job.recipe.seed + 1000 * scale + landmark
+    expert = train_expert(crops[row], truth[row], job.recipe, seed, start)
+    value = confidence(expert, other_crops[row], other_truth[row], job.recipe) if job.held_out else 0.0
+    _save(_expert_file(job.folder, scale, landmark), expert, value)
+
+
+def _start(folder: Path, scale: int, landmark: int) -> Expert:
+    """The expert of a landmark in a folder; that of its mirror image, mirrored, where the folder has one side only."""
+    file = _expert_file(folder, scale, landmark)
+    return _load(file)[0] if file.is_file() else _load(_expert_file(folder, scale, MIRROR[landmark]))[0].mirrored()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from clnf_gui.look import Look
 from clnf_gui.session.choices import LANES, Choices, LaneChoices, Start
 
 FORMAT = "clnf-session"
-VERSION = 2
-"""Of sessions with a video; those with an image are of version 1, which older programs read, too."""
+VERSION = 3
+"""Of sessions with a recorded run; older programs read those with a video, of version 2, or an image, of version 1."""
 _MAX_BYTES = 1 << 24
 
 
@@ -47,6 +47,8 @@ class SessionDocument:
         Number of the frame, from 0, when `image` is a video.
     truth : Path or None
         Of the true landmarks.
+    recorded : dict of str to Path
+        The traces that lanes hold, by the names of the lanes; the choices are without them.
     """
 
     model: Path
@@ -57,6 +59,7 @@ class SessionDocument:
     stops: tuple[str, ...]
     frame: int | None = None
     truth: Path | None = None
+    recorded: dict[str, Path] = field(default_factory=dict)
 
     def initials(self) -> Iterator[Initial]:
         """Every start it holds."""
@@ -79,7 +82,7 @@ def write_session(document: SessionDocument, path: Path) -> None:
     folder = _folder_of(path)
     content = {
         "format": FORMAT,
-        "version": 1 if document.frame is None else VERSION,
+        "version": VERSION if document.recorded else 1 if document.frame is None else 2,
         "model": _relative(document.model, folder),
         "image": _relative(document.image, folder),
         "lanes": [_lane_json(document.choices[name], document.frame) for name in LANES],
@@ -91,6 +94,7 @@ def write_session(document: SessionDocument, path: Path) -> None:
         "stops": list(document.stops),
         "frame": document.frame,
         "truth": None if document.truth is None else _relative(document.truth, folder),
+        "recorded": {name: _relative(path, folder) for name, path in document.recorded.items()},
     }
     # Bytes of a name that are no UTF-8 become escapes of JSON, which read back as those bytes.
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
@@ -126,6 +130,7 @@ def read_session(path: Path) -> SessionDocument:
 
 def _document(content: dict[str, Any], folder: Path) -> SessionDocument:
     frame, truth = content.get("frame"), content.get("truth")
+    recorded = dict(content.get("recorded", {}))
     lanes = [_lane(lane, None if frame is None else max(int(frame), 0)) for lane in content["lanes"]]
     active, selection = str(content["active"]), content["selection"]
     if len(lanes) != 2 or active not in ("A", "B"):
@@ -142,6 +147,7 @@ def _document(content: dict[str, Any], folder: Path) -> SessionDocument:
         stops=tuple(content["stops"]),
         frame=None if frame is None else max(int(frame), 0),
         truth=None if truth is None else folder / str(truth),
+        recorded={name: folder / str(recorded[name]) for name in LANES if name in recorded},
     )
 
 

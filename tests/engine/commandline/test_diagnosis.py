@@ -236,7 +236,7 @@ def test_diff_of_other_numbers_of_landmarks(capsys: Output, traces: tuple[str, s
 
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown tool": (("diagnose", "{photo}", "--tools", "magnitudes,magic"), "there is no tool 'magic'; expected"),
-    "no tool": (("diagnose", "{photo}", "--tools", ""), "there is no tool ''; expected some of magnitudes"),
+    "no tool": (("diagnose", "{photo}", "--tools", ""), "there is no tool ''; expected some of conformance"),
     "no image": (("diagnose", "missing.png", "--model", "{model}"), "missing.png: no such file"),
     "several images": (("diagnose", "{photo}", "{photo}"), "unrecognized arguments"),
     "unknown option": (("compare", "{photo}", "-A", "sigam=2"), "there is no option 'sigam'"),

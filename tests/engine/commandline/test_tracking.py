@@ -42,6 +42,7 @@ from clnf_engine.tracking import track as tracking_module
 from clnf_engine.tracking.journal import Journal, run_name
 from clnf_engine.tracking.pose import head_pose
 
+from ..detector_tools import FIND_FACES, finds
 from ..tiny_model import tiny_model, with_experts
 from ..video_tools import as_rgb, decoding_threads, face_pictures, pictures, write_clip
 
@@ -131,7 +132,7 @@ def test_standard_output(run: Run, whole: bytes) -> None:
 
 
 def test_no_face(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clip: Path) -> None:
-    monkeypatch.setattr("clnf_engine.initial.detect_faces", lambda image: [])
+    monkeypatch.setattr(FIND_FACES, finds(lambda image: []))
     code, out, err = run(box="")
     assert (code, err) == (1, f"clnf: {clip}: no face found\n")
     rows = list(csv.DictReader(out.splitlines()))
@@ -179,7 +180,7 @@ def test_parquet(run: Run, whole: bytes, tmp_path: Path) -> None:
 
 
 def test_parquet_without_a_face(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("clnf_engine.initial.detect_faces", lambda image: [])
+    monkeypatch.setattr(FIND_FACES, finds(lambda image: []))
     assert run("-o", str(tmp_path / "out.parquet"), box="")[0] == 1
     column = pyarrow.parquet.read_table(tmp_path / "out.parquet").column("x_0")
     assert column.null_count == 0 and np.isnan(column.to_numpy()).all()

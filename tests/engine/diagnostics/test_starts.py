@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from clnf_engine import FitOptions, Model, Trace, fit, initial_from_box, load_model
-from clnf_engine.diagnostics.starts import ELSEWHERE_PX, GAIN, MOVES, ROLLS, Move, Start, StartsFinding, starts
+from clnf_engine.choice import MARGIN
+from clnf_engine.diagnostics.starts import ELSEWHERE_PX, MOVES, ROLLS, Move, Start, StartsFinding, starts
 from clnf_engine.initial import moved
 from clnf_engine.io.images import read_image
 
@@ -70,9 +71,9 @@ def finding(*rows: tuple[float | None, float, str]) -> StartsFinding:
 @pytest.mark.parametrize(
     ("rows", "answer"),
     [
-        ([(0.3, 0, ""), (0.3 + 2 * GAIN, 2 * ELSEWHERE_PX, "")], True),
-        ([(0.3, 0, ""), (0.3 + GAIN / 2, 2 * ELSEWHERE_PX, "")], False),
-        ([(0.3, 0, ""), (0.3 + 2 * GAIN, ELSEWHERE_PX / 2, "")], False),
+        ([(0.3, 0, ""), (0.3 + 2 * MARGIN, 2 * ELSEWHERE_PX, "")], True),
+        ([(0.3, 0, ""), (0.3 + MARGIN / 2, 2 * ELSEWHERE_PX, "")], False),
+        ([(0.3, 0, ""), (0.3 + 2 * MARGIN, ELSEWHERE_PX / 2, "")], False),
         ([(0.3, 0, ""), (0.9, 50.0, "not comparable: another stage")], False),
         ([(None, 0, "failed: too small"), (-1.0, 50.0, "")], True),
         ([(None, 0, "failed: too small"), (None, 50.0, "failed: too small")], None),

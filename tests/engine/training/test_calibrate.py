@@ -11,7 +11,7 @@ from clnf_engine import FitOptions, fit, initial_from_box, initials_from_detecto
 from clnf_engine.accuracy import accuracy
 from clnf_engine.calibration import FEWEST, judge
 from clnf_engine.training import calibrate as module
-from clnf_engine.training.annotations import read_annotations, select
+from clnf_engine.training.annotations import read_annotations, resized, select
 from clnf_engine.training.calibrate import ERROR_LIMIT, SIZES, STARTS, calibrate
 
 from ..portrait import grace_hopper, turned_portrait
@@ -36,10 +36,10 @@ def test_landmarks_stay_on_their_pixels_when_an_image_is_resized() -> None:
     image = np.zeros((40, 60), dtype=np.uint8)
     image[10:14, 20:24] = 255  # the middle of the square is (21.5, 11.5)
     for size in SIZES:
-        resized, points = module._resized(image, np.array([[21.5, 11.5]]), size)
-        rows, columns = np.nonzero(resized > 127)
+        picture, points = resized(image, np.array([[21.5, 11.5]]), size)
+        rows, columns = np.nonzero(picture > 127)
         assert points[0] == pytest.approx((columns.mean(), rows.mean()), abs=1e-9)
-        assert resized.shape == (40 * size, 60 * size)
+        assert picture.shape == (40 * size, 60 * size)
 
 
 # --- the shipped model ------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from clnf_engine import FitOptions, fit, initial_from_box, load_model
 from clnf_engine.accuracy import accuracy
 from clnf_engine.commandline.main import main
 from clnf_engine.errors import ClnfError, OptionsError
+from clnf_engine.ibug68 import MIRROR
 from clnf_engine.initial import box_around
 from clnf_engine.io.calibration_file import calibration_path, read_calibration, write_calibration
 from clnf_engine.io.files import exclusive
@@ -29,7 +30,7 @@ from clnf_engine.processes import end_with_parent, starting_deaf_processes
 from clnf_engine.training import train as training_module
 from clnf_engine.training.annotations import Face, read_annotations
 from clnf_engine.training.ccnf import Expert
-from clnf_engine.training.recipe import Recipe
+from clnf_engine.training.recipe import Recipe, View
 from clnf_engine.training.train import Training, split, train
 
 from .drawn_faces import write_faces
@@ -129,6 +130,45 @@ def test_an_interrupted_training_goes_on_and_ends_the_same(
     assert bars[1].counts[0] == finished
     assert sum(bars[1].counts) == 2 * 39
     assert files(folder) == files(trained.main_file.parent)
+
+
+def test_views_are_trained_on_turned_copies_and_end_the_same_however_they_are_made(
+    faces: tuple[Face, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views = (View(0, 20, 10, 30), View(15, 0, 8, 23))
+    recipe = replace(TINY, views=views, view_iterations=3, refinements=2, iterations=8)
+    model = train(faces, tmp_path / "tiny", recipe, processes=2, quiet=True).model
+    (scale,) = load_model(tmp_path / "tiny").scales
+    assert scale.view_centres_degrees.tolist() == [[0, 0, 0], [0, 20, 0], [0, -20, 0], [15, 0, 0]]
+    front, right, left, down = scale.views
+    assert front.visible.all() and down.visible.all()
+    assert not right.visible[:3].any() and right.visible[7:].all()  # the far side of the jaw is hidden
+    assert np.array_equal(left.visible, right.visible[MIRROR])
+    assert np.array_equal(left.weights, right.weights[MIRROR][..., ::-1])
+    assert np.array_equal(left.patch_confidence, right.patch_confidence[MIRROR])
+    assert np.array_equal(down.weights[45], down.weights[36][..., ::-1])
+    assert not np.array_equal(right.weights[45], right.weights[36][..., ::-1])
+    assert ((right.patch_confidence > 0) == right.visible).all()
+    assert model.fingerprint == load_model(tmp_path / "tiny").fingerprint
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "again" / "tiny"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training_module, "_train_all", interrupted)
+        train(faces, folder, recipe, processes=1, quiet=True)
+    copies = sorted(folder.with_name("tiny.work").glob("copies/*.npz"))
+    assert len(copies) == 3 * len(faces)
+    copies[4].unlink()
+    train(faces, folder, recipe, processes=1, quiet=True)
+    assert files(folder) == files(tmp_path / "tiny")
+
+
+def test_views_need_faces_that_can_be_turned(faces: tuple[Face, ...], tmp_path: Path) -> None:
+    recipe = replace(TINY, views=(View(0, 20, 10, 30),), most_yaw_to_turn=0)
+    with pytest.raises(ClnfError, match=r"0 of 12 faces have depth .* less than 0°; views need some"):
+        train(faces, tmp_path / "tiny", recipe, processes=1, quiet=True)
 
 
 def test_experts_of_another_recipe_are_not_taken_over(tmp_path: Path) -> None:

@@ -1,0 +1,37 @@
+"""Which of several fits of one face to keep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+MARGIN = 0.05
+"""How much likelier another fit must end than the first to be chosen.
+
+Likelihoods of fits that ended in different views come from different patch experts: those of a turned view answer a
+frontal face a little louder now and then. Of 133 fits of two models that had found their face, 4 gained more than this
+by the best of 60 other starts.
+"""
+
+
+def choose(likelihoods: Sequence[float | None], margin: float = MARGIN) -> int | None:
+    """The likeliest of several fits, if it is likelier than the first by more than a margin; else the first.
+
+    Parameters
+    ----------
+    likelihoods : sequence of float or None
+        Log-likelihoods at the end of the fits, with equal options and an equal last stage. First that of the start to
+        be preferred, such as the one that is not turned. None for fits that failed: one of them is never chosen.
+    margin : float
+        0 is OpenFace's choice among its hypotheses: the highest, of equals the first.
+
+    Returns
+    -------
+    int or None
+        Its place in the sequence; None when all failed.
+    """
+    told = [-math.inf if value is None or math.isnan(value) else value for value in likelihoods]
+    best = max(range(len(told)), key=told.__getitem__, default=None)
+    if best is None or told[best] == -math.inf:
+        return None
+    return best if told[best] > told[0] + margin else 0
