@@ -17,6 +17,7 @@ import numpy as np
 
 from clnf_engine.arrays import Array, read_only
 from clnf_engine.errors import ClnfError, TraceFileError
+from clnf_engine.io.files import open_file
 from clnf_engine.io.images import read_image
 from clnf_engine.io.trace_arrays import ENTRY_KEYS, MAPS, ROWS, Record, Records, as_float, last_name, short
 from clnf_engine.io.trace_parts import MAX_BYTES, MAX_STEPS, NUMBERS, TraceContent, checked_header, optional
@@ -151,7 +152,7 @@ class FolderReader:
         """The JSON objects of the lines, and whether each is the last that is whole."""
         self._torn = ""
         before: tuple[str, dict[str, Any]] | None = None
-        with open(self._folder / LINES, "rb") as file:
+        with open_file(self._folder / LINES, "the lines of a trace", TraceFileError) as file:
             for number in range(1, 2 * MAX_STEPS + 3):  # steps, each with more
                 raw = file.readline(_MAX_LINE + 1)
                 if len(raw) > _MAX_LINE:
@@ -339,7 +340,7 @@ class FolderReader:
         offset, size = (0, held) if part is None else (part[0], min(part[1], max(held - part[0], 0)))
         if size > self._left:
             raise ValueError(f"{self.place}: {name} holds {size} bytes; expected at most {MAX_BYTES} in all")
-        with open(path, "rb") as file:
+        with open_file(path, "a part of a trace", TraceFileError) as file:
             file.seek(offset)
             return file.read(size)
 
