@@ -21,7 +21,7 @@ WHOLE = 16
 def sample_areas(image, centres, reference_to_image, area):
     """Grey levels around every centre, by float bilinear interpolation with the border replicated.
 
-    What is no number is taken for 0, so that no place is outside the image.
+    NaN around a centre, or with a map, that is not finite.
     """
     rows, cols = image.shape
     n, height, width = area.shape
@@ -33,12 +33,15 @@ def sample_areas(image, centres, reference_to_image, area):
     beyond = np.empty((2, width), np.float32)
     for i in range(n):
         cx, cy = centres[i, 0], centres[i, 1]
+        if not math.isfinite(cx + cy + axx + axy + ayx + ayy):
+            area[i] = np.nan
+            continue
         for row in range(height):
             dy = row - (height - 1) / 2
             for column in range(width):
                 dx = column - (width - 1) / 2
                 x, y = cx + (axx * dx + axy * dy), cy + (ayx * dx + ayy * dy)
-                x = min(x, right) if x > 0.0 else 0.0
+                x = min(x, right) if x > 0.0 else 0.0  # so NaN of a sum that overflowed is inside, too
                 y = min(y, bottom) if y > 0.0 else 0.0
                 left, top = min(np.floor(x), right - 1.0), min(np.floor(y), bottom - 1.0)
                 corner[column] = int(top) * cols + int(left)
