@@ -7,6 +7,7 @@ functions stay Python, for a debugger.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import os
@@ -131,6 +132,7 @@ class Kernel:
     def _compile(self, precision: DType) -> Callable[..., Any]:
         if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
             return self._function
+        _load_numba()
         from numba.core import event
         from numba.core.types import Array as ArrayOf
         from numba.np.numpy_support import from_dtype
@@ -153,19 +155,23 @@ class Kernel:
         dispatcher.disable_compile()
         return dispatcher  # type: ignore[no-any-return]
 
-    def _dispatcher(self, folder: Path | None, forceinline: bool = False) -> Any:
+    def _dispatcher(self, folder: Path | None, within: bool = False) -> Any:
+        """What numba calls a function; `within` others, not for Python, which leaves it less to compile."""
         import numba
 
         # numba chooses the folder when the function is made.
         config: Any = numba.config
         before, config.CACHE_DIR = config.CACHE_DIR, str(folder or "")
         try:
-            return numba.njit(
+            compiler: Any = numba.njit  # some of its options are told to no type checker
+            return compiler(
                 nogil=True,
                 error_model="numpy",
                 fastmath=set(self._fast),
                 cache=folder is not None,
-                forceinline=forceinline,
+                forceinline=within,
+                no_cpython_wrapper=within,
+                no_cfunc_wrapper=True,
             )(self._function)
         finally:
             config.CACHE_DIR = before
@@ -175,7 +181,7 @@ class Kernel:
         """What numba takes it for where another kernel calls it."""
         with _lock:
             if self._inlined is None:
-                self._inlined = self._dispatcher(None, forceinline=True)
+                self._inlined = self._dispatcher(None, within=True)
         return self._inlined._numba_type_
 
 
@@ -194,6 +200,29 @@ def _dtype(kind: str, precision: DType) -> DType:
     if kind == "F":
         return precision
     return np.dtype({"I": f"i{precision.itemsize}", "b1": "?"}.get(kind, kind))
+
+
+@lru_cache(maxsize=1)
+def _load_numba() -> None:
+    """Import numba with all it needs to read its cache, in two thirds of the time this takes of itself."""
+    collecting = gc.isenabled()
+    gc.disable()  # a hundred thousand objects are made, and none of them is garbage
+    try:
+        from numba.np import linalg
+
+        # numba tries whether SciPy has a BLAS by importing scipy.linalg. It has; no kernel calls it.
+        tries, linalg.ensure_blas = linalg.ensure_blas, lambda: None
+        try:
+            from numba.np import arraymath  # noqa: F401
+        finally:
+            linalg.ensure_blas = tries
+        from numba.core.registry import cpu_target
+
+        cpu_target.target_context.refresh()
+        cpu_target.typing_context.refresh()
+    finally:
+        if collecting:
+            gc.enable()
 
 
 @lru_cache(maxsize=2)
