@@ -12,6 +12,8 @@ import hashlib
 import logging
 import os
 import re
+import shutil
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +26,9 @@ from clnf_engine.arrays import FLOAT64, DType
 
 CACHE_FOLDER = "CLNF_KERNEL_CACHE"
 """Environment variable that names another folder for compiled kernels."""
+
+UNUSED_SECONDS = 30 * 86400
+"""What other sources, processors or versions of numba left in the cache goes when no process used it for so long."""
 
 COMPILING = "compiling the kernels for this machine, once"
 """Said when there is something to compile, once in a process."""
@@ -38,6 +43,9 @@ _Size = tuple[int, str, int]
 
 _SHAPES_KNOWN = 256
 """How many combinations of shapes a kernel remembers to fit together."""
+
+_OURS = re.compile("[0-9a-f]{16}")
+"""A folder of the cache."""
 
 _PRECISIONS = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -227,7 +235,7 @@ def _load_numba() -> None:
 
 @lru_cache(maxsize=2)
 def _cache_folder(precision: str) -> Path | None:
-    """Where compiled kernels are kept; None, and said once, where that cannot be."""
+    """Where compiled kernels are kept; None, and said once, where that cannot be. What is old there is removed."""
     import llvmlite.binding
     import numba
     from platformdirs import user_cache_path
@@ -236,13 +244,17 @@ def _cache_folder(precision: str) -> Path | None:
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     named = os.environ.get(CACHE_FOLDER)
-    folder = (
-        (Path(named) if named else user_cache_path("clnf-studio") / "kernels") / digest.hexdigest()[:16] / precision
-    )
+    kernels = Path(named) if named else user_cache_path("clnf-studio") / "kernels"
+    ours = kernels / digest.hexdigest()[:16]
+    folder = ours / precision
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(f"{folder} is not writable")
+        os.utime(ours)
+        for other in kernels.iterdir():
+            if _OURS.fullmatch(other.name) and time.time() - other.stat().st_mtime > UNUSED_SECONDS:
+                shutil.rmtree(other, ignore_errors=True)
     except OSError as reason:
         _uncached(str(reason))
         return None
