@@ -219,7 +219,8 @@ def _load_numba() -> None:
         from numba.np import linalg
 
         # numba tries whether SciPy has a BLAS by importing scipy.linalg. It has; no kernel calls it.
-        tries, linalg.ensure_blas = linalg.ensure_blas, lambda: None
+        tries: Any = getattr(linalg, "ensure_blas", None)
+        linalg.ensure_blas = lambda: None
         try:
             from numba.np import arraymath  # noqa: F401
         finally:

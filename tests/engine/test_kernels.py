@@ -176,9 +176,9 @@ def test_a_kernel_is_compiled_once_and_read_from_the_cache_thereafter(tmp_path: 
     assert COMPILING in damaged.stderr and damaged.stderr.count("cannot be kept") == 1
 
 
-def test_several_processes_compile_at_once_and_leave_one_cache(tmp_path: Path) -> None:
+def test_processes_compile_at_once_and_leave_one_cache(tmp_path: Path) -> None:
     with ThreadPoolExecutor() as at_once:
-        for told in at_once.map(lambda _: _python(_SMALL, tmp_path), range(3)):
+        for told in at_once.map(lambda _: _python(_SMALL, tmp_path), range(2)):
             assert told.returncode == 0 and told.stderr in (f"{COMPILING}\n", ""), told.stderr
     after = _python(_SMALL, tmp_path)
     assert (after.returncode, after.stderr) == (0, "")
