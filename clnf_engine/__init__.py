@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # that of typing, which takes longer to import than `clnf` should be deaf to Ctrl-C
 if TYPE_CHECKING:
+    from typing import Any
+
     from clnf_engine.detection.detect import Detection as Detection
     from clnf_engine.detection.detect import detect as detect
     from clnf_engine.detection.haar import detect_faces as detect_faces

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -30,7 +30,7 @@ Fit = Trace | Detection
 def fit_document(
     image: str,
     model: Model,
-    fits: Sequence[Fit],
+    fits: Iterable[Fit],
     truth: Floats | None = None,
     starts: Sequence[Candidate] = (),
 ) -> dict[str, Any]:
@@ -42,8 +42,8 @@ def fit_document(
         The image's path, as given.
     model : Model
         The one that made them.
-    fits : sequence of Trace or Detection
-        One per face or start; none when no face was found.
+    fits : iterable of Trace or Detection
+        One per face or start, of which one at a time is kept; none when no face was found.
     truth : (n, 2) float64, optional
         True landmarks of the one face, image px.
     starts : sequence of Candidate
@@ -53,11 +53,13 @@ def fit_document(
     -------
     dict
     """
-    traces = [fit.trace if isinstance(fit, Detection) else fit for fit in fits]
-    faces = [run_document(trace, judge(trace.steps, model, trace.options), truth) for trace in traces]
-    for face, fit in zip(faces, fits, strict=True):
+    faces = []
+    for fit in fits:
+        trace = fit.trace if isinstance(fit, Detection) else fit
+        face = run_document(trace, judge(trace.steps, model, trace.options), truth)
         if isinstance(fit, Detection):
             face.update(_result(fit, truth), detection=_detection(fit))
+        faces.append(face)
     for face, start in zip(faces, starts, strict=False):
         face["start"] = _start(start)
     return {"version": VERSION, "image": image, "model": model.name, "faces": faces}
@@ -161,14 +163,15 @@ def _strict(value: Any) -> Any:
 
 
 def csv_text(
-    faces: Mapping[int, Fit], truth: Floats | None = None, starts: Mapping[int, Candidate] | None = None
+    faces: Iterable[tuple[int, Fit]], truth: Floats | None = None, starts: Sequence[Candidate] | None = None
 ) -> str:
     """Fitted faces as CSV, a row each, under the column names of OpenFace's FaceLandmarkImg.
 
     Parameters
     ----------
-    faces : mapping of face number to Trace or Detection
-        At least one; all fitted with the same model. Detections have a confidence and landmarks of their eyes.
+    faces : iterable of (int, Trace or Detection)
+        Face numbers and fits, all with the same model, of which one at a time is kept. Detections have a confidence and
+        landmarks of their eyes.
     truth : (n, 2) float64, optional
         True landmarks, image px; with them columns with the errors follow.
     starts : mapping of face number to Candidate, optional
@@ -177,14 +180,15 @@ def csv_text(
     Returns
     -------
     str
-        Numbers are written so that they read back exactly.
+        Numbers are written so that they read back exactly; "" when there is no face.
     """
-    first = next(iter(faces.values()))
-    n, m = len(first.landmarks), len(first.params_local)
-    around = ["confidence", *eye_columns(len(eye_landmarks(first)))] if isinstance(first, Detection) else []
-    names = ["face", *around, *fit_columns(n, m), *(() if truth is None else _error_columns(n))]
-    lines = [",".join([*names, *(() if starts is None else _START_COLUMNS)])]
-    for number, fit in faces.items():
+    lines: list[str] = []
+    for number, fit in faces:
+        if not lines:
+            n, m = len(fit.landmarks), len(fit.params_local)
+            around = ["confidence", *eye_columns(len(eye_landmarks(fit)))] if isinstance(fit, Detection) else []
+            names = ["face", *around, *fit_columns(n, m), *(() if truth is None else _error_columns(n))]
+            lines.append(",".join([*names, *(() if starts is None else _START_COLUMNS)]))
         values: list[float | None] = []
         if isinstance(fit, Detection):
             values += [confidence(fit.certainty), *eye_landmarks(fit).T.ravel().tolist()]
@@ -195,7 +199,15 @@ def csv_text(
             values += [start.face, start.angle, start.strength, int(start.sure), start.likelihood, *start.box]
             values.append(fit.likelihood)
         lines.append(",".join([str(number), *("" if value is None else repr(value) for value in values)]))
-    return "\n".join(lines) + "\n"
+    return "".join(f"{line}\n" for line in lines)
+
+
+def csv_cell(text: str) -> str:
+    """A text as a cell that no spreadsheet takes for a formula: those that begin like one get an apostrophe in front.
+
+    OWASP, "CSV Injection".
+    """
+    return f"'{text}" if text[:1] in tuple("=+-@\t\r") else text
 
 
 _START_COLUMNS = ["start_face", "start_angle", "start_strength", "start_sure", "start_likelihood"]

@@ -46,8 +46,14 @@ def sample_areas(
     Returns
     -------
     (n, height, width) float32
-        Grey levels 0…255.
+        Grey levels 0…255; NaN where a centre, or the map, is not finite.
     """
+    placed = np.isfinite(centres).all(axis=1) & bool(np.isfinite(reference_to_image).all())
+    if not placed.all():  # the kernel would read whatever is there
+        area = np.full((len(centres), *size), np.nan, np.float32)
+        if placed.any():
+            area[placed] = sample_areas(image, centres[placed], reference_to_image, size)
+        return area
     if min(image.shape) < 2:
         image = np.pad(image, 1, mode="edge")
         centres = centres + 1

@@ -71,5 +71,10 @@ def solve(hessian: Array, gradient: Array) -> Array | None:
 
 @cached_with_owner(maxsize=8)
 def prior(pdm: PDM, reg_factor: float, rigid: bool, dtype: DType) -> Array:
-    """Diagonal of ``reg·Λ⁻¹`` of the modes, (m,); zero in the rigid phase."""
-    return read_only((np.zeros(pdm.n_modes) if rigid else reg_factor / pdm.variances).astype(dtype))
+    """Diagonal of ``reg·Λ⁻¹`` of the modes, (m,); zero in the rigid phase.
+
+    Of variances too small for their inverse it is the largest number there is.
+    """
+    with np.errstate(over="ignore"):
+        inverse = np.zeros(pdm.n_modes) if rigid else reg_factor / pdm.variances
+    return read_only(np.minimum(inverse, np.finfo(dtype).max).astype(dtype))

@@ -317,6 +317,11 @@ def numbers_of(steps: Sequence[Step]) -> Sequence[Step]:
     return steps.numbers if isinstance(steps, Steps) else steps
 
 
+def common_start(a: Sequence[Any], b: Sequence[Any]) -> int:
+    """How many items two sequences begin with that are the same objects."""
+    return next((k for k, (one, other) in enumerate(zip(a, b, strict=False)) if one is not other), min(len(a), len(b)))
+
+
 def numbered_maps(steps: Sequence[Step]) -> list[int | None]:
     """Which ResponseMaps every Step carries, numbered from 0 in the order of the Steps; None where it has none."""
     if isinstance(steps, Steps):

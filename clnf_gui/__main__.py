@@ -6,6 +6,7 @@ import argparse
 import gc
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -29,11 +30,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.disable()  # start-up makes little garbage and much that stays; the window collects in its own time
     if importlib.util.find_spec("PySide6") is None:
         parser.error("the window needs PySide6: install clnf-studio[gui]")
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Qt's loop would leave Ctrl-C to nobody
     try:
         with told_what_to_install(OPENCV_LIBRARIES | QT_LIBRARIES):
             return _open(arguments)
     except ClnfError as error:
         return complain(str(error), program="clnf-gui")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _open(arguments: argparse.Namespace) -> int:

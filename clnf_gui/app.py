@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QEventLoop, QObject, QSize, QTimer, SignalInstance
 from PySide6.QtWidgets import QApplication
 
+from clnf_engine.commandline.arguments import complain
 from clnf_engine.errors import ClnfError
+from clnf_engine.io.files import reason, replacing
 from clnf_engine.library import DEFAULT_MODEL
 from clnf_gui.opening import open_file, open_model
 from clnf_gui.qt_setup import bare_application, has_display, make_application, show_uncaught
@@ -116,7 +118,10 @@ def _screenshot(window: MainWindow, session: Session, path: str) -> int:
         session.cursor.move_cursor(len(session.lane.steps) - 2)
     window.repaint_now()
     QApplication.processEvents()
-    if not window.grab().save(path):
-        sys.stderr.write(f"clnf-gui: {path}: cannot be written\n")
-        return 2
+    try:
+        with replacing(path) as temporary:
+            if not window.grab().save(str(temporary), Path(path).suffix.removeprefix(".") or "png"):
+                raise OSError("expected the extension of a kind of picture, such as .png")
+    except (OSError, ValueError) as error:
+        return complain(f"{path}: cannot be written ({reason(error)})", program="clnf-gui")
     return 0

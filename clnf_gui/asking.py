@@ -62,6 +62,9 @@ class Dialogs(Protocol):
     def ask_stops(self) -> None:
         """Let the person write down when to stop."""
 
+    def show_port(self) -> None:
+        """Show how a port connects."""
+
     def show_help(self) -> None:
         """Show the shortcuts."""
 

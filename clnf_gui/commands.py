@@ -113,6 +113,11 @@ def _find_start(session: Session, dialogs: Dialogs) -> None:
     _run_tools(session, dialogs, ("starts",))
 
 
+def _follow_port(session: Session, dialogs: Dialogs) -> None:
+    session.live.listen()
+    dialogs.show_port()
+
+
 def _has_video(session: Session) -> bool:
     return session.video is not None
 
@@ -334,6 +339,56 @@ COMMANDS: tuple[Command, ...] = (
         "Shift+D",
         can=lambda s: s.tracker.apart is not None,
     ),
+    Command(
+        "follow_port",
+        "Port",
+        "Follow a port…",
+        _follow_port,
+        "Ctrl+Shift+F",
+        about="shows the steps of your own program while it computes them",
+    ),
+    Command(
+        "hold_port",
+        "Port",
+        "Hold the port",
+        lambda s, _: s.live.hold(),
+        "F6",
+        can=lambda s: s.live.connected and (s.live.running or not s.live.holding),
+        about="it waits after its next step",
+    ),
+    Command(
+        "step_port",
+        "Port",
+        "Let the port compute a step",
+        lambda s, _: s.live.step(),
+        "F10",
+        can=lambda s: s.live.held and not s.live.running,
+    ),
+    Command(
+        "run_port",
+        "Port",
+        "Run the port to a stop condition",
+        lambda s, _: s.live.run(),
+        "F9",
+        can=lambda s: s.live.connected and not s.live.running,
+        about="or to the end of its fit, where it is held",
+    ),
+    Command(
+        "let_port_go",
+        "Port",
+        "Let the port go",
+        lambda s, _: s.live.let_go(),
+        "Shift+F6",
+        can=lambda s: s.live.holding,
+    ),
+    Command(
+        "stop_following",
+        "Port",
+        "Stop following",
+        lambda s, _: s.live.stop(),
+        can=lambda s: bool(s.live.address),
+        about="what was received stays, and the port runs on",
+    ),
     Command("lab", "Lab", "Show or hide the Lab", lambda _, d: d.toggle_lab(), "Ctrl+Shift+L", "lab"),
     Command(
         "run_tool",
@@ -430,6 +485,8 @@ GROUPS = frozenset(
         "play_video",
         "first_frame",
         "parting",
+        "hold_port",
+        "stop_following",
         "run_tool",
         "find_start",
         "ghost",

@@ -16,6 +16,7 @@ from clnf_gui.commands import COMMANDS
 from clnf_gui.docks import Docks
 from clnf_gui.export import lab_report, picture, png_bytes, python_source, step_report, steps_csv, tracking_csv
 from clnf_gui.opening import IMAGE_SUFFIXES, VIDEO_SUFFIXES, neighbour, open_file, open_model
+from clnf_gui.panels.follow_dialog import FollowDialog
 from clnf_gui.panels.palette import Palette
 from clnf_gui.panels.shortcuts import ShortcutsDialog
 from clnf_gui.panels.stop_dialog import StopDialog
@@ -221,6 +222,14 @@ class WindowDialogs:
         dialog = StopDialog(self._session.cursor.stops, self._window)
         dialog.stops_chosen.connect(self._session.cursor.set_stops)
         dialog.show()
+
+    def show_port(self) -> None:
+        live = self._session.live
+        if live.address:
+            dialog = FollowDialog(live.address, self._window)
+            if not live.connected:
+                live.arrived.connect(dialog.leave)
+            dialog.show()
 
     def show_palette(self) -> None:
         palette = Palette(self._actions, self._window)

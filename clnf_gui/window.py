@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Slot
 from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
@@ -18,6 +19,7 @@ from clnf_gui.docks import Docks
 from clnf_gui.option_titles import lane_labels
 from clnf_gui.panels.editor_keys import EditorKeys
 from clnf_gui.panels.frame_bar import FrameBar
+from clnf_gui.panels.live_bar import LiveBar
 from clnf_gui.panels.message_bar import MessageBar
 from clnf_gui.panels.options import OptionsPanel
 from clnf_gui.panels.timeline import Timeline
@@ -52,6 +54,7 @@ class MainWindow(QMainWindow):
         self.image_views = {name: ImageView(name) for name in session.lanes}
         self.panes = Panes(session)
         self.timeline, self.options = Timeline(), OptionsPanel()
+        self.live_bar = LiveBar()
         self.message_bar, self.headers = MessageBar(), {name: _line(f"Step of lane {name}") for name in session.lanes}
         self.hover_label, self.run_label = _line("What is pointed at or selected"), QLabel()
         self.actions_by_id: dict[str, QAction] = {}
@@ -94,6 +97,7 @@ class MainWindow(QMainWindow):
         strip_layout = QVBoxLayout(strip)
         strip_layout.setContentsMargins(6, 0, 6, 0)
         strip_layout.setSpacing(0)
+        strip_layout.addWidget(self.live_bar)
         for header in self.headers.values():
             strip_layout.addWidget(header)
         strip_layout.addWidget(self.timeline)
@@ -141,7 +145,7 @@ class MainWindow(QMainWindow):
         for signal in (self.options.focus_released, keys.done):
             signal.connect(self._focus_image)
         self.pins.unpinned.connect(self._unpin)
-        for part in (self.panes, self.message_bar):
+        for part in (self.panes, self.message_bar, self.live_bar):
             part.command_wanted.connect(self._trigger)
 
     # --- repainting ---------------------------------------------------------------------------
@@ -182,11 +186,9 @@ class MainWindow(QMainWindow):
         self.statusBar().clearMessage()
         self._paint_picture()
         self.dialogs.zoom_to_image()
-        name = "" if session.image is None else f"{session.image.path.name} — "
-        self.setWindowTitle(f"{name}CLNF Studio")
         self._zoom_when_fitted = session.video is None
         self.options.show_video(session.video is not None)
-        if session.lanes["A"].foreign:
+        if session.lanes["A"].foreign and not session.lanes["A"].live:
             self.docks.raise_("Lab")
             self.docks.heighten("Lab", _LAB_SHARE)
         if session.video is not None:
@@ -199,6 +201,8 @@ class MainWindow(QMainWindow):
         image = self.session.image
         for view in self.image_views.values():
             view.show_image(None if image is None else image.rgb)
+        name = "" if image is None else f"{image.path.name} — "
+        self.setWindowTitle(f"{name}CLNF Studio")
 
     def _paint_lanes(self) -> None:
         session = self.session
@@ -269,10 +273,15 @@ class MainWindow(QMainWindow):
         self.dialogs.zoom_to_face()
 
     def _zoom_once(self) -> None:
-        """Zoom to the face when the first fit of a picture, or of a layout, is complete."""
-        if self._zoom_when_fitted and self.session.lanes["A"].complete:
+        """Zoom to the face when the first fit of a picture, or of a layout, is complete; of a port, once it tells."""
+        lane = self.session.lanes["A"]
+        if self._zoom_when_fitted and (lane.complete or (lane.live and np.isfinite(lane.numbers[-1].landmarks).any())):
             self._zoom_when_fitted = False
             self._zoom_timer.start(0)  # when a new layout has settled
+
+    def _paint_live(self) -> None:
+        self.menus.update()
+        self.live_bar.show_live(self.session.live, {name: a.isEnabled() for name, a in self.actions_by_id.items()})
 
     def _paint_run(self) -> None:
         """What is going on, or what the end of the active lane's run means."""
@@ -284,6 +293,8 @@ class MainWindow(QMainWindow):
             state = f"tracking frame {tracker.tracked + 1} of {count}, {tracker.rate:.0f} frames/s"
         elif session.busy:
             state = f"{session.opener.what or 'working'}…"
+        elif session.lane.live:
+            state = "the run of a port, so far"
         elif session.lane.complete:
             verdict = session.verdict(session.active)
             outcome = verdict.text if verdict.failed else "fitted" if verdict.failed is None else "probably worked"
@@ -333,6 +344,7 @@ class MainWindow(QMainWindow):
 
     @Slot(str)
     def _trigger(self, command: str) -> None:
+        self.menus.update()  # what can be done may have changed since it was painted
         self.actions_by_id[command].trigger()
 
     def _drag_box(self, name: str, box: tuple[float, float, float, float]) -> None:
@@ -448,5 +460,6 @@ _PARTS: tuple[tuple[Aspect, Callable[[MainWindow], None]], ...] = (
     (_OF_RUN | Aspect.TRUTH | Aspect.START | Aspect.LOOK | Aspect.SELECTION, MainWindow._paint_images),
     (_OF_RUN | Aspect.LOOK | Aspect.OPTIONS, MainWindow._paint_pins),
     (Aspect.SOURCE | Aspect.STEPS | Aspect.LANES | Aspect.BUSY | Aspect.TRACK | Aspect.FRAME, MainWindow._paint_run),
+    (Aspect.LIVE, MainWindow._paint_live),
 )
 """What is painted anew after which changes, in this order."""

@@ -88,7 +88,7 @@ def test_installed_version_is_the_engine_s() -> None:
 
 def test_commands_resolve(pyproject: dict[str, Any]) -> None:
     project = pyproject["project"]
-    assert project["scripts"] == {"clnf": "clnf_engine.commandline.main:main"}
+    assert project["scripts"] == {"clnf": "clnf_engine.__main__:main"}
     assert project["gui-scripts"] == {"clnf-gui": "clnf_gui.__main__:main"}
     for target in (*project["scripts"].values(), *project["gui-scripts"].values()):
         module, _, function = target.partition(":")

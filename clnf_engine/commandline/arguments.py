@@ -7,11 +7,12 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from clnf_engine.errors import FileError, InitialError, LandmarkFileError, OptionsError
+from clnf_engine.errors import FileError, InitialError, LandmarkFileError, OptionsError, one_line, printable
 from clnf_engine.options import FitOptions, SearchOptions, option_defaults
 from clnf_engine.presets import PRESETS, PROGRAMS, preset
 
@@ -36,24 +37,38 @@ INTERRUPTED, BROKEN_PIPE = 130, 141
 
 def complain(sentence: str, code: int = BAD_INPUT, program: str = "clnf") -> int:
     """Say what went wrong, in one line on standard error; the exit code."""
-    print(f"{program}:", " ".join(sentence.splitlines()), file=sys.stderr)
+    try:
+        print(f"{program}:", one_line(sentence), file=sys.stderr, flush=True)
+    except OSError:  # nobody can be told
+        abandon(sys.stderr)
     return code
 
 
-def report_failures(image: str, traces: Mapping[str, Trace | Detection]) -> int:
-    """Say which fits of an image have no result, by name when there are several; the exit code."""
-    code = DONE if traces else complain(f"{image}: no face found", FAILED)
-    for name, trace in traces.items():
-        if not trace.success:
-            where = f"{image}, {name}" if len(traces) > 1 else image
-            code = complain(f"{where}: the fit failed: {trace.message}", FAILED)
+def abandon(stream: TextIO) -> None:
+    """Let what is still buffered go nowhere; Python would try again at exit and complain."""
+    with suppress(OSError, ValueError):  # a stream without a descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def report_failures(image: str, failures: Mapping[str, str | None]) -> int:
+    """Say which fits of an image failed, by name when there are several, with their messages; the exit code."""
+    code = DONE if failures else complain(f"{image}: no face found", FAILED)
+    for name, message in failures.items():
+        if message is not None:
+            where = f"{image}, {name}" if len(failures) > 1 else image
+            code = complain(f"{where}: the fit failed: {message}", FAILED)
     return code
+
+
+def failure(trace: Trace | Detection) -> str | None:
+    """The message of a fit that failed; None of one that did not."""
+    return None if trace.success else trace.message
 
 
 def print_text(text: str) -> None:
-    """Write to standard output, whatever characters it can hold: names may hold any."""
+    """Write lines to standard output, whatever characters it can hold: names may hold any, but command no terminal."""
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.write(printable(text, "\n").encode(encoding, "backslashreplace").decode(encoding))
 
 
 # --- choices ----------------------------------------------------------------------------------------
@@ -222,6 +237,8 @@ def prepare_file(path: str, sources: Sequence[str]) -> None:
         raise FileError(file, "", f"cannot be written, there is no folder {file.parent}")
     if file.is_dir():
         raise FileError(file, "", "is a folder; expected a file for the result")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise FileError(file, "", "cannot be written (Permission denied)")
     for source in map(Path, sources):
         if file.exists() and source.exists() and file.samefile(source):
             raise FileError(file, "", "is the input itself; expected another file for the result")
@@ -246,5 +263,7 @@ def prepare_output(output: str, sources: Sequence[str]) -> None:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileError(path, "", f"cannot be made a folder for the results ({error.strerror})") from error
+        if not os.access(path, os.W_OK):
+            raise FileError(path, "", "cannot be written into (Permission denied)")
     else:
         prepare_file(output, sources)

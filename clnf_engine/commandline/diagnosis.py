@@ -11,6 +11,7 @@ from clnf_engine.commandline.arguments import (
     add_fit_choices,
     add_truth,
     chosen_options,
+    failure,
     fit_texts,
     prepare_file,
     print_text,
@@ -138,7 +139,7 @@ def _fit_and_show(args: argparse.Namespace, title: str, sides: dict[str, FitOpti
         findings = _findings(tools, model, trace, *others)
         verdicts = {name: judge(run.steps, model, run.options) for name, run in runs.items()}
         _show(args, Investigation(title, args.typed, runs, findings, note, verdicts, truth))
-    return report_failures(args.image, runs)
+    return report_failures(args.image, {name: failure(run) for name, run in runs.items()})
 
 
 def _findings(

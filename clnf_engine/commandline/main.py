@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -17,11 +16,13 @@ from clnf_engine.commandline.arguments import (
     BROKEN_PIPE,
     DONE,
     INTERRUPTED,
+    abandon,
     add_fit_choices,
     add_truth,
     candidates,
     chosen_options,
     complain,
+    failure,
     fit_texts,
     given_start,
     is_folder,
@@ -32,7 +33,7 @@ from clnf_engine.commandline.arguments import (
     true_landmarks,
 )
 from clnf_engine.commandline.detecting import add_detection_choices, check_model, chosen_detection
-from clnf_engine.errors import ClnfError, InitialError
+from clnf_engine.errors import ClnfError, FileError, InitialError
 from clnf_engine.options import DetectionOptions, FitOptions, SearchOptions
 from clnf_engine.system_libraries import OPENCV_LIBRARIES, told_what_to_install
 
@@ -58,14 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0 done; 1 no face found or a fit failed; 2 bad input; 130 interrupted; 141 broken pipe.
     """
     try:
-        words = sys.argv[1:] if argv is None else argv
-        args = _parser().parse_args(_joined_numbers(words))
-        args.typed = shlex.join(["clnf", *words])
-        with told_what_to_install(OPENCV_LIBRARIES):
-            code: int = args.run(args)
+        code = _run(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()  # so that a failure to write shows here, not at exit
-    except SystemExit as stop:  # argparse, after --help and --version
-        return int(stop.code or DONE)
     except ClnfError as error:
         return complain(str(error))
     except MemoryError:
@@ -73,18 +68,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        _abandon_stdout()
+        abandon(sys.stdout)
         return BROKEN_PIPE
     except OSError as error:  # a full disk behind standard output, or a path no file can have
-        _abandon_stdout()
+        abandon(sys.stdout)
         return complain(f"{error.filename or 'standard output'}: {error.strerror}")
     return code
 
 
-def _abandon_stdout() -> None:
-    """Let what is still buffered go nowhere; Python would try again at exit and complain."""
-    with suppress(OSError):  # a stdout without a descriptor
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _run(words: Sequence[str]) -> int:
+    try:
+        args = _parser().parse_args(_joined_numbers(words))
+    except SystemExit as stop:  # after --help and --version
+        return int(stop.code or DONE)
+    args.typed = shlex.join(["clnf", *words])
+    with told_what_to_install(OPENCV_LIBRARIES):
+        code: int = args.run(args)
+    return code
 
 
 # --- arguments --------------------------------------------------------------------------------------
@@ -217,7 +217,6 @@ def _fit_image(
 ) -> int:
     from clnf_engine.detection.detect import detect
     from clnf_engine.fitting import fit
-    from clnf_engine.io.files import write_file
     from clnf_engine.io.images import read_image
 
     gray = read_image(image).gray
@@ -226,40 +225,54 @@ def _fit_image(
     initials = [given] if given is not None else [candidate.initial for candidate in found]
     if args.format == "pts" and args.output is None and len(initials) > 1:
         raise ClnfError(f"{image}: {len(initials)} faces found, but a .pts file holds one; give -o")
-    fits: list[Fit] = [
-        fit(gray, model, initial, options) if detection is None else detect(gray, model, initial, options, detection)
-        for initial in initials
-    ]
-    for suffix, text in _results(image, model, fits, args.format, truth, found if args.starts else None):
+    failures: dict[str, str | None] = {}
+    what = "start" if args.starts == "all" else "face"
+
+    def fits() -> Iterator[Fit]:
+        """One after the other, as each holds megabytes and an image may have hundreds of faces."""
+        for number, initial in enumerate(initials, start=1):
+            fitted = (
+                fit(gray, model, initial, options)
+                if detection is None
+                else detect(gray, model, initial, options, detection)
+            )
+            failures[f"{what} {number} of {len(initials)}"] = failure(fitted)
+            yield fitted
+
+    places = found if args.starts else None
+    for suffix, text in _results(image, model, fits(), len(initials) > 1, args.format, truth, places):
         if args.output is None:
             sys.stdout.write(text)
             sys.stdout.flush()
         else:
-            write_file(_output_path(args, image, suffix, args.format), text.encode())
-    what = "start" if args.starts == "all" else "face"
-    return report_failures(image, {f"{what} {k} of {len(fits)}": fitted for k, fitted in enumerate(fits, start=1)})
+            _write_result(args, image, suffix, text.encode())
+    return report_failures(image, failures)
 
 
 def _results(
     image: str,
     model: Model,
-    fits: Sequence[Fit],
+    fits: Iterable[Fit],
+    several: bool,
     form: str,
     truth: Floats | None,
     starts: Sequence[Candidate] | None,
-) -> list[tuple[str, str]]:
+) -> Iterator[tuple[str, str]]:
     """The suffix to the name and the text of every result file; csv and pts hold no failed fits."""
     from clnf_engine import documents
     from clnf_engine.io.landmarks import pts_text
 
     if form == "json":
-        return [("", documents.json_text(documents.fit_document(image, model, fits, truth, starts or ())))]
-    fitted = {number: trace for number, trace in enumerate(fits) if trace.success}
+        yield "", documents.json_text(documents.fit_document(image, model, fits, truth, starts or ()))
+        return
+    fitted = ((number, trace) for number, trace in enumerate(fits) if trace.success)
     if form == "csv":
-        places = None if starts is None else dict(enumerate(starts))
-        return [("", documents.csv_text(fitted, truth, places))] if fitted else []
-    several = len(fits) > 1
-    return [(f"_{number + 1}" if several else "", pts_text(trace.landmarks)) for number, trace in fitted.items()]
+        text = documents.csv_text(fitted, truth, starts)
+        if text:
+            yield "", text
+    else:
+        for number, trace in fitted:
+            yield f"_{number + 1}" if several else "", pts_text(trace.landmarks)
 
 
 # --- clnf trace, clnf model -------------------------------------------------------------------------
@@ -286,10 +299,10 @@ def _trace(args: argparse.Namespace) -> int:
         initials = starts(model, gray, args, truth)
         traces = {"first face": fit(gray, model, initials[0], options)} if initials else {}
     for trace in traces.values():
-        trace.save(_output_path(args, source, "", "npz"))
+        trace.save(_output_path(args, source))
         if truth is not None:
             print_text(table_text(error_table({"": trace}, truth)) + "\n")
-    return report_failures(source, traces)
+    return report_failures(source, {name: failure(trace) for name, trace in traces.items()})
 
 
 def _counterpart(args: argparse.Namespace, model: Model) -> Trace:
@@ -326,14 +339,28 @@ def _model(args: argparse.Namespace) -> int:
 # --- where results go -------------------------------------------------------------------------------
 
 
-def _output_path(args: argparse.Namespace, image: str, suffix: str, extension: str) -> Path:
-    """Where a result goes: the file that was named, or a file of its image's name in the folder that was."""
+def _output_path(args: argparse.Namespace, image: str) -> Path:
+    """Where a trace goes: the file that was named, or a new file of its image's name in the folder that was."""
+    if not is_folder(args.output, [image]):
+        return Path(args.output)
+    return next(path for path in _names_in_folder(args.output, Path(image).stem, "npz") if not path.exists())
+
+
+def _write_result(args: argparse.Namespace, image: str, suffix: str, data: bytes) -> None:
+    """Write the file that was named, or a new file of its image's name in the folder that was."""
+    from clnf_engine.io.files import reason, write_file, write_new_file
+
     output = Path(args.output)
-    if not is_folder(args.output, getattr(args, "images", [image])):
-        return output.with_name(f"{output.stem}{suffix}{output.suffix}")
-    stem = f"{Path(image).stem}{suffix}"
-    path, number = output / f"{stem}.{extension}", 1
-    while path.exists():  # another image of this name, or someone's labels: never overwritten
-        number += 1
-        path = output / f"{stem}_{number}.{extension}"
-    return path
+    if not is_folder(args.output, args.images):
+        write_file(output.with_name(f"{output.stem}{suffix}{output.suffix}"), data)
+        return
+    try:
+        write_new_file(_names_in_folder(args.output, f"{Path(image).stem}{suffix}", args.format), data)
+    except OSError as error:
+        raise FileError(output, "", f"cannot be written into ({reason(error)})") from error
+
+
+def _names_in_folder(folder: str, stem: str, extension: str) -> Iterator[Path]:
+    """Names to try: another image may have this one, or someone's labels, which are never overwritten."""
+    yield Path(folder) / f"{stem}.{extension}"
+    yield from (Path(folder) / f"{stem}_{number}.{extension}" for number in count(2))

@@ -17,6 +17,7 @@ from clnf_engine.commandline.arguments import (
     fit_texts,
     given_start,
     is_folder,
+    prepare_file,
     prepare_output,
     texts_for,
 )
@@ -93,8 +94,9 @@ def _outputs(args: argparse.Namespace) -> tuple[Path | None, Path | None]:
         if args.overlay is not None:
             raise ClnfError("--overlay draws what a file holds; give one with -o")
         return None, None
-    for path in filter(None, (args.output, args.overlay)):
-        prepare_output(path, [args.video])
+    prepare_output(args.output, [args.video])
+    if args.overlay is not None:
+        prepare_file(args.overlay, [args.video])
     output = Path(args.output)
     if is_folder(args.output, [args.video]):
         output /= f"{Path(args.video).stem}.csv"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from clnf_engine.arrays import Array, Floats, read_only, read_only_fields
 from clnf_engine.model import Model
 from clnf_engine.options import MAX_WINDOW
 from clnf_engine.pdm import landmarks
-from clnf_engine.steps import MeanShift, ResponseMaps, Step
+from clnf_engine.steps import MeanShift, ResponseMaps, Step, common_start
 from clnf_engine.trace import Trace
 
 
@@ -33,23 +34,49 @@ def completed_steps(trace: Trace, model: Model | None = None) -> tuple[Step, ...
     tuple of Step
         Steps that lack nothing are the same objects. A Step has no maps where not even their size is known.
     """
-    known: dict[int, ResponseMaps | None] = {}
-    found: list[Step] = []
-    for step in trace.steps:
-        shape = _landmarks(step, model)
+    return Completion(model).of(trace.steps)
+
+
+class Completion:
+    """Completes the Steps of a recording to which more are added, each of them once.
+
+    Parameters
+    ----------
+    model : Model, optional
+        As of `completed_steps`.
+    """
+
+    def __init__(self, model: Model | None = None) -> None:
+        self._model = model
+        self._maps: dict[int, tuple[ResponseMaps, ResponseMaps | None]] = {}
+        self._given: list[Step] = []
+        self._found: list[Step] = []
+
+    def of(self, steps: Sequence[Step]) -> tuple[Step, ...]:
+        """The Steps completed; those that were given before are completed to the same objects as then."""
+        kept = common_start(self._given, steps)
+        del self._given[kept:], self._found[kept:]
+        for index in range(kept, len(steps)):
+            step = steps[index]
+            self._found.append(self._completed(step))
+            self._given.append(step)
+        return tuple(self._found)
+
+    def _completed(self, step: Step) -> Step:
+        shape = _landmarks(step, self._model)
         changes: dict[str, Any] = {} if shape is step.landmarks else {"landmarks": shape}
         if step.responses is not None:
-            key = id(step.responses)
-            if key not in known:
-                known[key] = _maps(step.responses, len(shape), 0 if step.stage is None else step.stage.window)
-            if known[key] is not step.responses:
-                changes["responses"] = known[key]
+            maps = step.responses
+            if id(maps) not in self._maps:
+                self._maps[id(maps)] = maps, _maps(maps, len(shape), 0 if step.stage is None else step.stage.window)
+            whole = self._maps[id(maps)][1]
+            if whole is not maps:
+                changes["responses"] = whole
         if step.mean_shift is not None and not step.mean_shift.has(*MeanShift.__dataclass_fields__):
             changes["mean_shift"] = _shift(step.mean_shift, len(shape))
         if step.iteration is not None:
-            changes |= _norms(step, shape, found[-1].landmarks if found else None)
-        found.append(replace(step, **changes) if changes else step)
-    return tuple(found)
+            changes |= _norms(step, shape, self._found[-1].landmarks if self._found else None)
+        return replace(step, **changes) if changes else step
 
 
 def projected(trace: Trace, model: Model) -> Trace:

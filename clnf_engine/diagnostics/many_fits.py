@@ -17,6 +17,7 @@ from clnf_engine.fitting import FitRow, fit_many
 from clnf_engine.initial import Initial
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
+from clnf_engine.processes import end_with_parent, starting_deaf_processes
 
 Job = tuple[Initial, FitOptions]
 
@@ -72,7 +73,8 @@ def _in_processes(image: NDArray[np.uint8], model: Model, jobs: Sequence[Job], p
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(min(_processors(), len(jobs)), context, _begin, (image, model))
     try:
-        futures = [pool.submit(_fit_here, *job) for job in jobs]
+        with starting_deaf_processes():
+            futures = [pool.submit(_fit_here, *job) for job in jobs]
         waiting: set[Future[FitRow]] = set(futures)
         while waiting:
             progress(len(jobs) - len(waiting), len(jobs))
@@ -94,6 +96,7 @@ _face: tuple[NDArray[np.uint8], Model] | None = None
 def _begin(image: NDArray[np.uint8], model: Model) -> None:
     global _face  # noqa: PLW0603  # how a process pool hands its processes what all jobs need
     _face = image, model
+    end_with_parent()
     threadpool_limits(1)  # a BLAS thread per processor in every process would only wait for the others
     if hasattr(os, "nice"):
         os.nice(_NICE)

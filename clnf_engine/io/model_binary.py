@@ -29,7 +29,9 @@ _MAX_DEGREES = 360.0
 _MAX_PADDING = 16
 """Padding all experts to the largest may not make them take more than so many times the file's size…"""
 _MIN_PADDED = 1 << 24
-"""…unless that is less than so many bytes."""
+"""…unless that is less than so many bytes…"""
+_MAX_PADDED = 1 << 29
+"""…and never more than so many."""
 
 
 def read_patch_scale(path: str | os.PathLike[str]) -> PatchScale:
@@ -68,7 +70,8 @@ def read_patch_scale(path: str | os.PathLike[str]) -> PatchScale:
         raise reader.error(f"experts have {len(supports)} different sizes; expected one size for all")
     support = supports.pop()
     most = max(e[0].shape[0] for view in experts for e in view if e is not None)
-    if n_views * n * most * support[0] * support[1] * 4 > max(_MAX_PADDING * reader.size, _MIN_PADDED):
+    most_bytes = min(max(_MAX_PADDING * reader.size, _MIN_PADDED), _MAX_PADDED)
+    if n_views * n * most * support[0] * support[1] * 4 > most_bytes:
         raise reader.error(f"a single expert has {most} neurons, far more than most; expected about as many for all")
     for v, view in enumerate(experts):
         for i, expert in enumerate(view):

@@ -82,7 +82,7 @@ class Said:
 
 @dataclass
 class Record:
-    """What a file tells of one step.
+    """What a file tells of one step; once it is read it is replaced, not changed.
 
     Attributes
     ----------

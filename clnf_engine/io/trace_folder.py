@@ -9,6 +9,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from clnf_engine.arrays import Array, read_only
 from clnf_engine.errors import ClnfError, TraceFileError
+from clnf_engine.io.files import open_file
 from clnf_engine.io.images import read_image
 from clnf_engine.io.trace_arrays import ENTRY_KEYS, MAPS, ROWS, Record, Records, as_float, last_name, short
 from clnf_engine.io.trace_parts import MAX_BYTES, MAX_STEPS, NUMBERS, TraceContent, checked_header, optional
@@ -96,6 +98,9 @@ class FolderReader:
         self._records: Records | None = None
         self._maps_of: dict[Any, int] = {}
         """Of every stage, the group of maps that was recorded last."""
+        self._kinds: dict[tuple[Any, str], set[Any]] = {}
+        """Of every value of a phase, the dtypes it comes in; of the steps before `_evened`."""
+        self._evened = 0
 
     def records(self) -> Records:
         """All that the lines tell."""
@@ -108,7 +113,7 @@ class FolderReader:
             self._take(entry, last, records)
         if self._torn:
             records.said.say(f"the last line, {self._torn}, is torn and left out")
-        _even_out(records)
+        self._even_out(records)
         return records
 
     def read_more(self) -> Records | None:
@@ -130,7 +135,7 @@ class FolderReader:
             raise ValueError(f"line {self._number + 1} is longer than {_MAX_LINE} bytes")
         if self._records is None or known >= 0:
             return None
-        _even_out(self._records)
+        self._even_out(self._records)
         return self._records
 
     def _begun(self, header: dict[str, Any]) -> Records:
@@ -147,7 +152,7 @@ class FolderReader:
         """The JSON objects of the lines, and whether each is the last that is whole."""
         self._torn = ""
         before: tuple[str, dict[str, Any]] | None = None
-        with open(self._folder / LINES, "rb") as file:
+        with open_file(self._folder / LINES, "the lines of a trace", TraceFileError) as file:
             for number in range(1, 2 * MAX_STEPS + 3):  # steps, each with more
                 raw = file.readline(_MAX_LINE + 1)
                 if len(raw) > _MAX_LINE:
@@ -222,10 +227,11 @@ class FolderReader:
         values, maps = _flat({key: value for key, value in entry.items() if key != "more"}, place)
         if maps or {"phase", "stage", "iteration"} & entry.keys():
             raise ValueError(f"{place} has more of a step; expected values, converged, success or a message")
-        record = records.steps[-1]
-        later = ENTRY_KEYS & entry.keys()
-        record.entry = {**record.entry, **{key: entry[key] for key in later}}
+        before = records.steps[-1]
+        later = {key: entry[key] for key in ENTRY_KEYS & entry.keys()}
+        record = replace(before, entry={**before.entry, **later}, values=dict(before.values))
         self._put_values(record, values, last, records)
+        records.steps[-1] = record
 
     def _put_values(self, record: Record, values: Mapping[str, Any], last: bool, records: Records) -> None:
         for name, value in values.items():
@@ -245,6 +251,26 @@ class FolderReader:
             if not last:
                 raise
             records.said.say(f"{self.place}: {problem}; left out, as it belongs to the last step")
+
+    def _even_out(self, records: Records) -> None:
+        """Give the rows of a value one dtype, float64 where they have several."""
+        start = max(self._evened - 1, 0)  # there may be more of the last step
+        for record in records.steps[start:]:
+            for name, value in record.values.items():
+                if isinstance(value, np.ndarray):
+                    kinds = self._kinds.setdefault((record.entry.get("phase"), name), set())
+                    if kinds and value.dtype not in kinds:
+                        start = 0
+                    kinds.add(value.dtype)
+        for index, record in enumerate(records.steps[start:], start):
+            wider = {
+                name: read_only(value.astype(np.float64))
+                for name, value in record.values.items()
+                if len(self._kinds.get((record.entry.get("phase"), name), ())) > 1 and value.dtype == np.float32
+            }
+            if wider:
+                records.steps[index] = replace(record, values={**record.values, **wider})
+        self._evened = len(records.steps)
 
     # --- arrays -------------------------------------------------------------------------------
 
@@ -314,7 +340,7 @@ class FolderReader:
         offset, size = (0, held) if part is None else (part[0], min(part[1], max(held - part[0], 0)))
         if size > self._left:
             raise ValueError(f"{self.place}: {name} holds {size} bytes; expected at most {MAX_BYTES} in all")
-        with open(path, "rb") as file:
+        with open_file(path, "a part of a trace", TraceFileError) as file:
             file.seek(offset)
             return file.read(size)
 
@@ -410,17 +436,3 @@ def _inline(place: str, name: str, value: list[Any]) -> Array:
     if array.dtype.kind not in "fiub" or array.ndim > _MAX_DIMENSIONS:
         raise ValueError(f"{place}: {name} is no array of numbers of at most {_MAX_DIMENSIONS} dimensions")
     return array
-
-
-def _even_out(records: Records) -> None:
-    """Give the rows of a value one dtype, float64 where they have several."""
-    kinds: dict[tuple[Any, str], set[Any]] = {}
-    for record in records.steps:
-        for name, value in record.values.items():
-            if isinstance(value, np.ndarray):
-                kinds.setdefault((record.entry.get("phase"), name), set()).add(value.dtype)
-    for record in records.steps:
-        for name, value in record.values.items():
-            several = kinds.get((record.entry.get("phase"), name), ())
-            if len(several) > 1 and value.dtype.kind == "f":
-                record.values[name] = read_only(value.astype(np.float64))

@@ -6,7 +6,7 @@ Any subset of values, landmarks and iterations will do. What had to be converted
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from clnf_engine.initial import Initial, box_around
 from clnf_engine.io.trace_arrays import BOOLS, MAPS, ROWS, Record, Records, Said, Sizes, as_bool, is_missing, short
 from clnf_engine.io.trace_parts import ITERATION_PHASES, MAX_STEPS, NUMBERS, RESPONSES, SHIFTS, TraceContent, optional
 from clnf_engine.options import FitOptions, Source, option_defaults
-from clnf_engine.steps import MeanShift, Phase, ResponseMaps, Stage, Step
+from clnf_engine.steps import MeanShift, Phase, ResponseMaps, Stage, Step, common_start
 
 _HEADER_KEYS = {
     "format",
@@ -52,66 +52,113 @@ def content_of(records: Records) -> TraceContent:
     KeyError, ValueError, OverflowError, ClnfError
         When something does not fit together.
     """
-    header, said = records.header, records.said
-    for key in sorted(set(header) - _HEADER_KEYS):
-        said.say(f"{short(key)} in the header is not known and left out")
-    if records.image.dtype != np.uint8 or records.image.ndim != 2 or records.image.size == 0:
-        raise ValueError(f"image is {short(records.image.dtype)} {short(records.image.shape)}; expected uint8 any×any")
-    if not 0 < len(records.steps) <= MAX_STEPS:
-        raise ValueError(f"it has {len(records.steps)} steps; expected 1 to {MAX_STEPS}")
-    told = any(name in record.values for record in records.steps for name in ("params", "landmarks"))
-    if not told and not any(maps for _, maps in records.maps.values()):
-        raise KeyError("params or landmarks, or a response map, at least one of them,")
-    sizes = Sizes(records)
-    maps = {key: _maps(place, found, sizes, said) for key, (place, found) in records.maps.items()}
-    stages = {k: _stage(k, entry, said) for k, entry in records.stages.items()}
-    steps = tuple(_steps(records, sizes, stages, maps))
-    options, notes = _options(header)
-    return TraceContent(
-        image=read_only(np.ascontiguousarray(records.image)),
-        model_name=optional(header, "model", str) or "unknown",
-        initial=_initial(records, steps, sizes, said),
-        options=options,
-        steps=steps,
-        fingerprint=optional(header, "model_fingerprint", str) or "",
-        conventions=_names(header, "conventions"),
-        notes=notes,
-        converted=said.lines,
-    )
+    return Contents().of(records)
 
 
-def _steps(
-    records: Records, sizes: Sizes, stages: dict[int, Stage], maps: dict[int, ResponseMaps | None]
-) -> Iterator[Step]:
-    nowhere = read_only(np.full((sizes.n, 2), np.nan)), read_only(np.full(sizes.p, np.nan))
-    counts: dict[tuple[int | None, Phase], int] = {}
-    for record in records.steps:
-        phase, stage = _phase(record), _stage_of(record, stages)
-        iteration = _entry(record, "iteration", int)
-        if phase in ITERATION_PHASES:
-            key = (None if stage is None else stage.index, phase)
-            counts[key] = counts.get(key, 0) + 1
-            if iteration is None:
-                iteration = counts[key]
-                records.said.say("iterations without a number are counted from 1")
-        values = _values(record, phase, sizes)
-        shifts = {name: values.pop(f"mean_shift/{name}", None) for name in SHIFTS}
-        found: dict[str, Any] = {name: _number(record, name) for name in NUMBERS}
-        params, landmarks = values.pop("params", nowhere[1]), values.pop("landmarks", nowhere[0])
-        yield Step(
-            phase=phase,
-            params=params,
-            landmarks=landmarks,
-            stage=stage,
-            iteration=iteration,
-            responses=None if record.maps is None else maps.get(record.maps),
-            mean_shift=None if all(value is None for value in shifts.values()) else MeanShift(**shifts),
-            converged=_entry(record, "converged", bool),
-            success=_entry(record, "success", bool),
-            message=_entry(record, "message", str) or "",
-            **values,
-            **found,
+class Contents:
+    """Makes the content of records to which more are added: what was made of them already is not made again."""
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self._sizes: Sizes | None = None
+        self._stages: dict[int, tuple[Any, Stage]] = {}
+        self._maps: dict[int, ResponseMaps | None] = {}
+        self._made: list[Record] = []
+        self._steps: list[Step] = []
+        self._start: tuple[Step, Initial] | None = None
+
+    def of(self, records: Records) -> TraceContent:
+        """The content by now; Steps that are as they were are the same objects.
+
+        Raises
+        ------
+        KeyError, ValueError, OverflowError, ClnfError
+            As `content_of`.
+        """
+        header, said = records.header, records.said
+        for key in sorted(set(header) - _HEADER_KEYS):
+            said.say(f"{short(key)} in the header is not known and left out")
+        if records.image.dtype != np.uint8 or records.image.ndim != 2 or records.image.size == 0:
+            raise ValueError(
+                f"image is {short(records.image.dtype)} {short(records.image.shape)}; expected uint8 any×any"
+            )
+        if not 0 < len(records.steps) <= MAX_STEPS:
+            raise ValueError(f"it has {len(records.steps)} steps; expected 1 to {MAX_STEPS}")
+        told = any(name in record.values for record in records.steps for name in ("params", "landmarks"))
+        if not told and not any(maps for _, maps in records.maps.values()):
+            raise KeyError("params or landmarks, or a response map, at least one of them,")
+        sizes = self._sizes_of(records)
+        for number in sorted(records.maps.keys() - self._maps.keys()):
+            self._maps[number] = _maps(*records.maps[number], sizes, said)
+        self._make_steps(records, sizes)
+        if self._start is None or self._start[0] is not self._steps[0]:
+            self._start = self._steps[0], _initial(records, self._steps[0], sizes, said)
+        options, notes = _options(header)
+        return TraceContent(
+            image=read_only(np.ascontiguousarray(records.image)),
+            model_name=optional(header, "model", str) or "unknown",
+            initial=self._start[1],
+            options=options,
+            steps=tuple(self._steps),
+            fingerprint=optional(header, "model_fingerprint", str) or "",
+            conventions=_names(header, "conventions"),
+            notes=notes,
+            converted=said.lines,
         )
+
+    def _sizes_of(self, records: Records) -> Sizes:
+        """How large things are; where that, or a stage, is another than it was, nothing that was made holds."""
+        sizes, known = Sizes(records), self._sizes
+        same = known is not None and (known.rows, known.n, known.p) == (sizes.rows, sizes.n, sizes.p)
+        if not same or any(records.stages[k] is not entry for k, (entry, _) in self._stages.items()):
+            self._forget()
+            self._sizes = sizes
+        for k in records.stages.keys() - self._stages.keys():
+            self._stages[k] = records.stages[k], _stage(k, records.stages[k], records.said)
+        assert self._sizes is not None
+        return self._sizes
+
+    def _make_steps(self, records: Records, sizes: Sizes) -> None:
+        kept = common_start(self._made, records.steps)
+        del self._made[kept:], self._steps[kept:]
+        counts: dict[tuple[int | None, Phase], int] = {}
+        if any(record.entry.get("iteration") is None for record in records.steps[kept:]):
+            for step in self._steps:
+                key = (None if step.stage is None else step.stage.index, step.phase)
+                counts[key] = counts.get(key, 0) + 1
+        nowhere = read_only(np.full((sizes.n, 2), np.nan)), read_only(np.full(sizes.p, np.nan))
+        stages = {k: stage for k, (_, stage) in self._stages.items()}
+        for record in records.steps[kept:]:
+            phase, stage = _phase(record), _stage_of(record, stages)
+            iteration = _entry(record, "iteration", int)
+            if phase in ITERATION_PHASES:
+                key = (None if stage is None else stage.index, phase)
+                counts[key] = counts.get(key, 0) + 1
+                if iteration is None:
+                    iteration = counts[key]
+                    records.said.say("iterations without a number are counted from 1")
+            values = _values(record, phase, sizes)
+            shifts = {name: values.pop(f"mean_shift/{name}", None) for name in SHIFTS}
+            found: dict[str, Any] = {name: _number(record, name) for name in NUMBERS}
+            params, landmarks = values.pop("params", nowhere[1]), values.pop("landmarks", nowhere[0])
+            step = Step(
+                phase=phase,
+                params=params,
+                landmarks=landmarks,
+                stage=stage,
+                iteration=iteration,
+                responses=None if record.maps is None else self._maps.get(record.maps),
+                mean_shift=None if all(value is None for value in shifts.values()) else MeanShift(**shifts),
+                converged=_entry(record, "converged", bool),
+                success=_entry(record, "success", bool),
+                message=_entry(record, "message", str) or "",
+                **values,
+                **found,
+            )
+            self._made.append(record)
+            self._steps.append(step)
 
 
 def _phase(record: Record) -> Phase:
@@ -219,13 +266,12 @@ def _names(header: Mapping[str, Any], key: str) -> tuple[str, ...]:
 # --- the start --------------------------------------------------------------------------------------
 
 
-def _initial(records: Records, steps: tuple[Step, ...], sizes: Sizes, said: Said) -> Initial:
+def _initial(records: Records, first: Step, sizes: Sizes, said: Said) -> Initial:
     """The start: as given, else the parameters of the first step when that is the initial one, else unknown."""
     header, params = records.header, records.initial_params
     start, entry = optional(header, "start", str), optional(header, "initial", dict) or {}
     if start not in (None, "params"):
         raise ValueError(f"start in its header is {short(start)}; expected 'params', or nothing")
-    first = steps[0]
     if params is None or is_missing(params):
         if first.phase is not Phase.INITIAL or not np.isfinite(first.params).all():
             said.say("the start is not recorded: the fit cannot be run again")

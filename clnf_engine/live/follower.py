@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from clnf_engine.io.trace_folder import FolderReader, reading
-from clnf_engine.io.trace_records import content_of
+from clnf_engine.io.trace_records import Contents
 from clnf_engine.trace import Trace
 
 
@@ -23,10 +23,10 @@ class Follower:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
-        self._reader = FolderReader(self.folder)
+        self._reader, self._contents = FolderReader(self.folder), Contents()
 
     def poll(self) -> Trace | None:
-        """The trace as it is by now; None when it has no new step.
+        """The trace as it is by now; None when nothing is new. Steps that are as they were are the same objects.
 
         Raises
         ------
@@ -35,4 +35,4 @@ class Follower:
         """
         with reading(self.folder, self._reader):
             records = self._reader.read_more()
-            return None if records is None else Trace(**vars(content_of(records)))
+            return None if records is None else Trace(**vars(self._contents.of(records)))

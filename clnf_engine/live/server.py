@@ -18,7 +18,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clnf_engine.errors import ClnfError
@@ -44,12 +44,15 @@ class LiveState:
         Whether it waits to be told to go on.
     connected : bool
         Whether it can be reached.
+    port : int
+        Its number among those that have connected, from 1; one that connects again gets another. 0 before the first.
     """
 
     folder: str = ""
     steps: int = 0
     held: bool = False
     connected: bool = True
+    port: int = 0
 
 
 @dataclass(eq=False)
@@ -81,6 +84,7 @@ class LiveServer:
         self._selector = selectors.DefaultSelector()
         self._guests: dict[socket.socket, _Guest] = {}
         self._port: _Guest | None = None
+        self._ports = 0
         self._state = LiveState(connected=False)
         self._lock = threading.RLock()
         try:
@@ -183,7 +187,7 @@ class LiveServer:
             if left:
                 self._port = None
         if left:
-            self._say(LiveState(self._state.folder, self._state.steps, held=False, connected=False))
+            self._say(replace(self._state, held=False, connected=False))
 
     def _read(self, guest: _Guest) -> None:
         try:
@@ -220,6 +224,7 @@ class LiveServer:
             if said.get("clnf-live") != 1 or not known:
                 raise ValueError
             guest.welcome = True
+            self._ports += 1
             before, self._port = self._port, guest
             if before is not None:
                 self._part(before)
@@ -228,7 +233,7 @@ class LiveServer:
         good = isinstance(folder, str) and os.path.isabs(folder) and "\0" not in folder
         if not good or type(steps) is not int or steps < 0 or type(held) is not bool:
             raise ValueError
-        return LiveState(str(folder), steps, held)
+        return LiveState(str(folder), steps, held, port=self._ports)
 
     def _say(self, state: LiveState) -> None:
         self._state = state

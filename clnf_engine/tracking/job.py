@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from clnf_engine.errors import FileError, VideoFileError
 from clnf_engine.initial import Initial
+from clnf_engine.io.files import exclusive
 from clnf_engine.io.video import VideoSource
 from clnf_engine.io.video_writer import EXTENSIONS
 from clnf_engine.model import Model
@@ -85,9 +86,14 @@ class TrackJob:
         Raises
         ------
         FileError
-            When a file cannot be written; or, after all else is done, when some frames could not be decoded.
+            When a file cannot be written, or another process writes it; or, after all else is done, when some frames
+            could not be decoded.
         """
         self.journal = journal = output if output.suffix == ".csv" else output.with_name(f"{output.name}.csv")
+        with exclusive(journal):
+            self._write(output, journal, overlay)
+
+    def _write(self, output: Path, journal: Path, overlay: Path | None) -> None:
         damage = self._track_into(journal)
         if output.suffix == ".json":
             write_json(output, journal, self.source.path, self.model, self.options, self.tracking, self.detection)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,10 +22,12 @@ from clnf_engine.detection.detect import VALIDATION_BOUNDARY, certainty_of, conf
 from clnf_engine.documents import VERSION, eye_columns, fit_columns
 from clnf_engine.errors import FileError
 from clnf_engine.initial import Initial
+from clnf_engine.io.files import open_file, reason
 from clnf_engine.io.validator_file import validator_bytes
 from clnf_engine.io.video import VideoSource
 from clnf_engine.model import Model, fit_arrays
-from clnf_engine.options import DetectionOptions, FitOptions, Rules, SearchOptions, TrackOptions
+from clnf_engine.options import DetectionOptions, FitOptions, Rules, SearchOptions, Source, TrackOptions
+from clnf_engine.pdm import landmarks
 from clnf_engine.tracking.past import Past, State
 from clnf_engine.tracking.pose import head_pose
 from clnf_engine.tracking.track import FrameResult
@@ -32,6 +38,12 @@ CONFIDENCE_SLOPE = 4.0
 _FIRST = ["frame", "face_id", "timestamp", "confidence", "success"]
 _POSE = ["pose_Tx", "pose_Ty", "pose_Tz", "pose_Rx", "pose_Ry", "pose_Rz"]
 _LAST = ["state", "start", "windows", "likelihood", "iterations", "update_norm", "shape_change", "run"]
+
+_MAX_LINE = 1 << 24
+"""Bytes of a row; there are none as long."""
+
+_AGREEMENT_PX = 1e-6
+"""How far landmarks of a row may be from those of its parameters; other processors round otherwise."""
 
 TEXT_COLUMNS = ("state", "start", "windows", "run")
 WHOLE_COLUMNS = ("frame", "face_id", "success", "iterations")
@@ -154,14 +166,14 @@ class Row:
         Raises
         ------
         ValueError
-            When the text is no row of this model.
+            When the text is no row of this model, as `text` writes it.
         """
         words = line.rstrip("\n").split(",")
         if len(words) != len(columns(model, detection)):
             raise ValueError(f"{len(words)} columns; expected {len(columns(model, detection))}")
         begin = len(_FIRST) + 2 * n_eye_landmarks(model, detection)
         state, start, windows, likelihood, iterations, update_norm, shape_change, run = words[-len(_LAST) :]
-        return Row(
+        row = Row(
             int(words[0]) - 1,
             float(words[2]),
             float(words[3]),
@@ -176,6 +188,30 @@ class Row:
             run,
             np.array([float(word) for word in words[len(_FIRST) : begin]]),
         )
+        written = row.text().rstrip("\n").split(",")
+        for name, found, expected in zip(columns(model, detection), words, written, strict=True):
+            if found != expected:
+                raise ValueError(f"{name} is {found[:40]!r}; expected {expected}")
+        row.check(model)
+        return row
+
+    def check(self, model: Model) -> None:
+        """Raise unless the values of a row from a file agree with each other.
+
+        Raises
+        ------
+        ValueError
+            When they do not.
+        """
+        if not re.fullmatch(r"([0-9]{1,4}( [0-9]{1,4})*)?", self.windows):
+            raise ValueError(f"windows is {self.windows[:40]!r}; expected whole numbers")
+        if self.start != "none":
+            Source(self.start)
+        if not self.success:
+            return
+        initial = Initial(self.params(model), Source(self.start), (0.0, 0.0, 0.0, 0.0))  # of the next frame
+        if not np.allclose(landmarks(model.pdm, initial.params), self.landmarks(model), rtol=0, atol=_AGREEMENT_PX):
+            raise ValueError("the landmarks are not those of the parameters")
 
     def text(self) -> str:
         """The row as a line of CSV; numbers read back exactly."""
@@ -209,6 +245,11 @@ def read_rows(path: Path, model: Model, detection: DetectionOptions | None = Non
         next(lines)
         for line in lines:
             yield Row.parse(line, model, detection)
+
+
+def _open(path: str, flags: int) -> int:
+    """Make a file where there is none, also where a link leads, and wait for no pipe."""
+    return os.open(path, flags | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 class Journal:
@@ -253,10 +294,12 @@ class Journal:
         self.past, self.rows, self.found = Past(), 0, 0
         self._end = 0
         try:
-            self._file = open(path, "r+b" if path.exists() else "x+b", buffering=0)  # noqa: SIM115
-        except OSError as error:
-            raise FileError(path, "", f"cannot be written ({error.strerror})") from error
+            self._file = open(path, "r+b", buffering=0, opener=_open)  # noqa: SIM115
+        except (OSError, ValueError) as error:
+            raise FileError(path, "", f"cannot be written ({reason(error)})") from error
         try:
+            if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+                raise FileError(path, "", "not a file; expected one that can be read again and continued")
             self._continue(source)
         except BaseException:
             self._file.close()
@@ -305,7 +348,7 @@ class Journal:
 
     def _continue(self, source: VideoSource) -> None:
         header = (",".join(columns(self._model, self._detection)) + "\n").encode("ascii")
-        with open(self.path, "rb") as lines:
+        with open_file(self.path, "a track", FileError) as lines:
             found = lines.readline(len(header) + 1)
             if found != header and not header.startswith(found):
                 raise FileError(
@@ -317,8 +360,12 @@ class Journal:
                 self._write(header.decode("ascii"))
                 return
             self._end = len(header)
-            for number, line in enumerate(lines, start=2):
+            for number in count(2):
+                line = lines.readline(_MAX_LINE)
                 if not line.endswith(b"\n"):
+                    if len(line) == _MAX_LINE:
+                        problem = f"longer than {_MAX_LINE} bytes; not a row of a track"
+                        raise FileError(self.path, f"line {number}", problem)
                     break  # torn; written anew, or cut off in the end
                 self._take(number, line, source)
                 self._end += len(line)

@@ -48,7 +48,7 @@ def write_json(
     head |= {"options": options.to_json(), "tracking": tracking.to_json()}
     head |= {} if detection is None else {"detection": detection.to_json()}
     try:
-        with replacing(path) as temporary, open(temporary, "x", encoding="ascii") as file:
+        with replacing(path) as temporary, open(temporary, "w", encoding="ascii") as file:
             file.write(json_text(head).removesuffix("}\n") + ',"frames":[')
             for number, row in enumerate(read_rows(journal, model, detection)):
                 file.write((",\n" if number else "\n") + json_text(_document(row, model)).removesuffix("\n"))

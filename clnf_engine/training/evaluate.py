@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from clnf_engine.accuracy import Accuracy, accuracy
 from clnf_engine.detection.search import detected_at
+from clnf_engine.documents import csv_cell
+from clnf_engine.errors import one_line
 from clnf_engine.fitting import fit_many
 from clnf_engine.ibug68 import REGIONS
 from clnf_engine.initial import Initial, box_around, initial_from_box, perturbed
@@ -198,7 +200,7 @@ def csv_text(evaluation: Evaluation) -> str:
     for face in evaluation.faces:
         values = [face.mean, *(face.region(name) for name in REGIONS)]
         numbers = ["" if face.accuracy is None else f"{value:.4f}" for value in values]
-        writer.writerow([face.name, *numbers, face.message])
+        writer.writerow([csv_cell(one_line(face.name)), *numbers, csv_cell(face.message)])
     return stream.getvalue()
 
 
@@ -215,7 +217,8 @@ def save_curve(evaluation: Evaluation, path: Path, title: str) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, and only needed here
 
     figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot(xlim=(0, 10), ylim=(0, 101), title=title)
+    axes = figure.add_subplot(xlim=(0, 10), ylim=(0, 101))
+    axes.set_title(one_line(title, 60), parse_math=False)  # a name may hold $ and ^
     axes.set_xlabel("mean error of a face, % of the outer-eye distance")
     axes.set_ylabel("faces, %")
     share = 100 * np.arange(1, len(evaluation.faces) + 1) / len(evaluation.faces)

@@ -25,6 +25,8 @@ class Aspect(Flag):
     """Which frame of a video is shown."""
     TRACK = auto()
     """What is known of the other frames, and whether they are being tracked or played."""
+    LIVE = auto()
+    """What is heard of a port that is followed."""
 
 
 ALL_ASPECTS = ~Aspect(0)

@@ -50,6 +50,8 @@ class Recorded:
         Why the engine does not reproduce it from its start, a clause; "" when it does, or no model is open.
     other_model : str
         What says that it is of none that is open, a sentence; "" when nothing does.
+    live : bool
+        Whether its program is still computing it.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class Recorded:
     steps: Sequence[Step]
     foreign: str = ""
     other_model: str = ""
+    live: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,14 @@ class Choices:
         """A copy in which a lane's choices differ."""
         lane = replace(self[name], **changes)
         return replace(self, a=lane) if name == "A" else replace(self, b=lane)
+
+    def with_recorded(self, old: Recorded, new: Recorded) -> Choices:
+        """A copy in which a recorded run has taken the place of another."""
+        holding = [name for name in LANES if self[name].recorded is old]
+        choices = self
+        for name in holding:
+            choices = choices.with_lane(name, recorded=new)
+        return choices
 
     def swapped(self) -> Choices:
         """A copy in which each lane is what the other was; where both start alike they go on to do so."""

@@ -172,6 +172,16 @@ class Cursor(QObject):
         steps = lane.numbers[: last + 1]
         return first_stop(steps, self._other_steps(), self.stops, lane.cursor + 1, self._scene.truth)
 
+    def stop_at_new(self, name: str, start: int) -> bool:
+        """Go to the first Step of a lane from index `start` on at which a condition fires; whether there is one."""
+        lanes = self._lanes.shown
+        others = next((lane.numbers for other, lane in lanes.items() if other != name), ())
+        found = first_stop(self._lanes[name].numbers, others, self.stops, start, self._scene.truth)
+        if found is not None:
+            self.move_to(self._lanes[name].places[found[0]])
+        self._tell_stop(found)
+        return found is not None
+
     def stop_places(self) -> set[Place]:
         """Every place of the active lane at which a stop condition fires."""
         lanes, truth = self._lanes, self._scene.truth

@@ -14,7 +14,7 @@ import numpy as np
 
 from clnf_engine import ClnfError, FitOptions, Initial, Phase, TrackOptions
 from clnf_engine.errors import FileError
-from clnf_engine.io.files import write_file
+from clnf_engine.io.files import read_file, write_file
 from clnf_engine.options import Source
 from clnf_engine.steps import Place
 from clnf_engine.stops import parse_stop
@@ -79,7 +79,7 @@ def write_session(document: SessionDocument, path: Path) -> None:
     SessionFileError
         When it cannot be written.
     """
-    folder = path.resolve().parent
+    folder = _folder_of(path)
     content = {
         "format": FORMAT,
         "version": VERSION if document.recorded else 1 if document.frame is None else 2,
@@ -96,7 +96,9 @@ def write_session(document: SessionDocument, path: Path) -> None:
         "truth": None if document.truth is None else _relative(document.truth, folder),
         "recorded": {name: _relative(path, folder) for name, path in document.recorded.items()},
     }
-    write_file(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode(), SessionFileError)
+    # Bytes of a name that are no UTF-8 become escapes of JSON, which read back as those bytes.
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    write_file(path, text.encode("utf-8", "backslashreplace"), SessionFileError)
 
 
 def read_session(path: Path) -> SessionDocument:
@@ -107,21 +109,19 @@ def read_session(path: Path) -> SessionDocument:
     SessionFileError
         When it is missing, foreign, of another version or holds something impossible.
     """
+    data = read_file(path, "a session file", _MAX_BYTES, SessionFileError)
     try:
-        if os.path.getsize(path) > _MAX_BYTES:
-            raise SessionFileError(path, "", f"larger than {_MAX_BYTES} bytes; expected a session file")
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise SessionFileError(path, "", f"cannot be read ({error.strerror})") from error
+        content = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise SessionFileError(path, "", f"expected a session file in JSON ({error})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise SessionFileError(path, "", f"names no format {FORMAT!r}; expected a session file")
-    if content.get("version") not in range(1, VERSION + 1):
-        problem = f"has version {content.get('version')!r}; this program reads 1 to {VERSION}"
+    version = content.get("version")
+    if type(version) is not int or not 1 <= version <= VERSION:
+        problem = f"has version {str(version)[:40]!r}; this program reads 1 to {VERSION}"
         raise SessionFileError(path, "", problem)
     try:
-        return _document(content, path.resolve().parent)
+        return _document(content, _folder_of(path))
     except KeyError as error:
         raise SessionFileError(path, "", f"{error.args[0]} is missing") from error
     except (TypeError, ValueError, AttributeError, IndexError, OverflowError, ClnfError) as error:
@@ -192,12 +192,27 @@ def _like(default: Any, value: Any) -> Any:
     return type(default)(value)
 
 
+def _folder_of(path: Path) -> Path:
+    """Where a session file lies, links followed; unlike Path's own, this puts up with a loop of links.
+
+    Raises
+    ------
+    SessionFileError
+        When no file can have that name.
+    """
+    try:
+        return Path(os.path.realpath(path)).parent
+    except ValueError as error:
+        raise SessionFileError(path, "", f"no file can have that name ({error})") from error
+
+
 def _relative(path: Path, folder: Path) -> str:
     """A path as seen from the session file; absolute where there is no such way, as between Windows drives."""
+    absolute = os.path.realpath(path)
     try:
-        return Path(os.path.relpath(path.resolve(), folder)).as_posix()
+        return Path(os.path.relpath(absolute, folder)).as_posix()
     except ValueError:
-        return path.resolve().as_posix()
+        return Path(absolute).as_posix()
 
 
 def _initial_json(initial: Initial | None) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 _LIMIT = 200
@@ -51,6 +52,10 @@ class History(Generic[Value]):
         """How things were before the last undo."""
         self._past.append(now)
         return self._future.pop()
+
+    def revise(self, change: Callable[[Value], Value]) -> None:
+        """Change every value that there is to go back to, where something was not chosen but has come about."""
+        self._past, self._future = list(map(change, self._past)), list(map(change, self._future))
 
     def clear(self) -> None:
         """Forget everything."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine import FitOptions, Initial, Model, Phase, Step, Trace, TrackOptions
-from clnf_engine.steps import Place, numbers_of, place_order
+from clnf_engine.steps import Place, common_start, numbers_of, place_order
 from clnf_engine.tracking.results import Results
 from clnf_gui.session.choices import LANES, Choices, LaneChoices, Recorded
 
@@ -141,14 +141,24 @@ class Lane:
         self.complete, self.seconds = complete and len(steps) > 0, seconds
 
     def take_recorded(self, recorded: Recorded) -> None:
-        """Show a run that was read from a file; nothing will be added to it."""
-        self.take_run(recorded.trace.initial, recorded.trace.options, Origin.IMAGE, recorded.steps, 0.0)
+        """Show a run that was read from a file; one that a port has added to goes on as the same run."""
+        trace, known, complete = recorded.trace, self.recorded, not recorded.live
+        grown = known is not None and known.live and common_start(self.steps, recorded.steps) == len(self.steps)
+        if grown:
+            self.steps, self.complete = recorded.steps, complete
+        else:
+            self.take_run(trace.initial, trace.options, Origin.IMAGE, recorded.steps, 0.0, complete)
         self.recorded = recorded
 
     @property
     def foreign(self) -> bool:
         """Whether the run is one that the engine would not make: nothing that holds for its fits is true of it."""
         return self.recorded is not None and bool(self.recorded.foreign or self.recorded.other_model)
+
+    @property
+    def live(self) -> bool:
+        """Whether a port is still computing the run."""
+        return self.recorded is not None and self.recorded.live
 
     def forget_run(self) -> None:
         """Show no run."""

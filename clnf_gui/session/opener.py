@@ -80,7 +80,14 @@ class Faces:
     initials: tuple[Initial, ...]
 
 
-Opened = Model | Image | Clip | Recorded | Restored | Faces
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """The run of a port to which nothing more will be added, as `Recorded` for good."""
+
+    recorded: Recorded
+
+
+Opened = Model | Image | Clip | Recorded | Restored | Faces | Ended
 
 
 class _Brings(Flag):
@@ -89,7 +96,8 @@ class _Brings(Flag):
     MODEL = auto()
     PICTURE = auto()
     FACES = auto()
-    """Whatever is opened, faces that are still being looked for are out of date."""
+    RUN = auto()
+    """Whatever is opened, faces that are still being looked for are out of date, and so is the run of a port."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +159,11 @@ class Opener(QObject):
         again = lambda: _recorded(recorded.path, recorded.trace, model)  # noqa: E731
         self._open(f"opening {recorded.path.name}", _Brings.PICTURE, lambda: _once(again))
 
+    def compare_ended(self, recorded: Recorded, model: Model | None) -> None:
+        """Compare the run of a port that has ended with the engine's own."""
+        compare = lambda: Ended(_recorded(recorded.path, recorded.trace, model))  # noqa: E731
+        self._open(f"comparing {recorded.path.name}", _Brings.RUN, lambda: _once(compare))
+
     def open_session(self, path: str | Path) -> None:
         """Open everything that a session file names."""
         self._open(f"opening {Path(path).name}", _Brings.MODEL | _Brings.PICTURE, lambda: _restored(Path(path)))
@@ -176,7 +189,7 @@ class Opener(QObject):
     # --- one after the other ------------------------------------------------------------------
 
     def _open(self, what: str, brings: _Brings, job: Job) -> None:
-        replaced = brings | _Brings.FACES
+        replaced = brings | _Brings.FACES | _Brings.RUN
         self._queue = [waiting for waiting in self._queue if waiting.brings not in replaced]
         self._queue.append(_Opening(str(next(self._kinds)), what, brings, job))
         if self._running is not None and self._running.brings in replaced:

@@ -35,7 +35,7 @@ from clnf_engine.steps import Place
 from clnf_engine.tracking.track import check_first, tracked_windows
 from clnf_gui.look import Look
 from clnf_gui.session.aspect import ALL_ASPECTS, Aspect
-from clnf_gui.session.choices import LANES, Choices, beside_recorded, consequences
+from clnf_gui.session.choices import LANES, Choices, Recorded, beside_recorded, consequences
 from clnf_gui.session.cursor import START, Cursor
 from clnf_gui.session.document import SessionDocument
 from clnf_gui.session.evaluations import Evaluations
@@ -44,11 +44,12 @@ from clnf_gui.session.frames import Frames
 from clnf_gui.session.history import History
 from clnf_gui.session.lab import Lab, Result, Subject
 from clnf_gui.session.lanes import Lane, Lanes, Origin
+from clnf_gui.session.live import Live
 from clnf_gui.session.opener import Opened, Opener
 from clnf_gui.session.scene import Scene
 from clnf_gui.session.shots import Gate
 from clnf_gui.session.starts import Starts
-from clnf_gui.session.taking import take
+from clnf_gui.session.taking import show_waiting, take, take_live
 from clnf_gui.session.tracker import Tracker
 
 CONFORMANCE = "conformance"
@@ -93,6 +94,8 @@ class Session(QObject):
         Where runs start, and other starts for the active lane.
     fits : Fits
     opener : Opener
+    live : Live
+        A port that is followed.
     history : History
     lab : Lab
     evaluations : Evaluations
@@ -120,13 +123,17 @@ class Session(QObject):
         self.tracker = Tracker(self.lanes, self.scene, gate, self)
         self.frames = Frames(self.lanes, self.scene, self.cursor, self.fits, gate, self)
         self.starts, self.opener, self.lab = Starts(self.lanes, self.scene, self), Opener(self), Lab(self)
-        self.evaluations = Evaluations(self)
-        for changing in (self.cursor, self.fits, self.tracker, self.frames, self.opener, self.lab, self.evaluations):
+        self.evaluations, self.live = Evaluations(self), Live(self.scene, self)
+        working = (self.fits, self.tracker, self.frames, self.opener, self.lab, self.evaluations, self.live)
+        for changing in (self.cursor, *working):
             changing.changed.connect(self.changed)
-        for telling in (self.cursor, self.tracker, self.lab):
+        for telling in (self.cursor, self.tracker, self.lab, self.live):
             telling.told.connect(self.told)
-        for failing in (self.starts, self.fits, self.tracker, self.frames, self.opener, self.lab, self.evaluations):
+        for failing in (self.starts, *working):
             failing.failed.connect(self.failed)
+        self.live.arrived.connect(self._take_live)
+        self.live.ended.connect(self._compare_ended)
+        self.cursor.changed.connect(self._show_waiting)
         self.evaluations.worst_at.connect(self.select)
         self.starts.chosen.connect(self._choose_start)
         self.opener.opened.connect(self._take)
@@ -141,7 +148,7 @@ class Session(QObject):
         """Stop playing and end the threads; the Session cannot be used afterwards."""
         _ENGINE_LOG.removeHandler(self._announcements)
         self.cursor.playback.stop()
-        for part in (self.lab, self.evaluations, self.opener, self.tracker, self.fits, self.frames):
+        for part in (self.live, self.lab, self.evaluations, self.opener, self.tracker, self.fits, self.frames):
             part.shut_down()
 
     # --- what is shown ------------------------------------------------------------------------
@@ -226,6 +233,8 @@ class Session(QObject):
         lane, model = self.lanes[name], self.scene.model
         if model is None:
             return Verdict(None, "cannot be told: no model is open", "")
+        if lane.live:
+            return Verdict(None, "cannot be told: the run has not ended", "The port is still computing it.")
         if lane.foreign:
             return Verdict(None, "cannot be told: the run is foreign", "The calibration is that of the engine's fits.")
         return judge(lane.steps, model, lane.fit_options)
@@ -491,6 +500,19 @@ class Session(QObject):
     @Slot(object)
     def _take(self, opened: Opened) -> None:
         take(self, opened)
+
+    @Slot(object)
+    def _take_live(self, recorded: Recorded) -> None:
+        take_live(self, recorded)
+
+    @Slot(Aspect)
+    def _show_waiting(self, aspect: Aspect) -> None:
+        if Aspect.CURSOR in aspect:
+            show_waiting(self)
+
+    @Slot(object)
+    def _compare_ended(self, recorded: Recorded) -> None:
+        self.opener.compare_ended(recorded, self.scene.model)
 
     def begin_anew(self) -> None:
         """Forget whatever belongs to a model or a picture that is no longer open; options and look stay."""

@@ -283,6 +283,16 @@ def test_sampling_a_ramp(matrix: tuple[float, ...], centre: tuple[float, float],
     np.testing.assert_allclose(area, expected, rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_nowhere_is_not_sampled(value: float) -> None:
+    """Rows of a broken run: nothing outside of the image is read, and landmarks that are somewhere are as ever."""
+    image, there = np.full((40, 36), 128, np.uint8), np.array([[9.0, 9.0], [value, 9.0]])
+    areas = sample_areas(image, there, np.eye(2), (9, 7))
+    assert (areas[0] == 128).all()
+    assert np.isnan(areas[1]).all()
+    assert np.isnan(sample_areas(image, there[:1], np.full((2, 2), value), (9, 7))).all()
+
+
 EXPERTS = tiny_model().scales[0].views[0]
 
 

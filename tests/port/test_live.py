@@ -123,6 +123,35 @@ def test_what_is_new_is_read_once_and_the_whole_is_the_trace(tmp_path: Path) -> 
         follower.poll()
 
 
+def test_what_was_read_stays_as_it_is_and_the_whole_is_as_if_read_at_once(tmp_path: Path) -> None:
+    """Values that come later, in another dtype or of an unknown size change steps, and no others change."""
+    rec, follower = Recorder(tmp_path / "run"), Follower(tmp_path / "run")
+    rec.begin(IMAGE, [1.0, 0, 0, 0, 0, 0, 0])
+    steps: list[Any] = []
+    known = {"scale": 0.25, "sigma": 1.5, "reg_factor": 25.0, "weight_factor": 0.0}
+
+    def changed() -> int:
+        """How many of the first steps are the objects that they were."""
+        trace = follower.poll()
+        assert_same(trace, Trace.load(tmp_path / "run"), "followed")
+        kept = sum(a is b for a, b in zip(steps, trace.steps, strict=False))
+        steps[:] = trace.steps
+        return kept
+
+    assert changed() == 0
+    rec.stage(window=5, **known)
+    for k in range(1, 4):
+        rec.iteration("rigid", params=[1.0, 0, 0, 0, 0, 0, k], delta=np.full(6, k, np.float32))
+        assert changed() == k + (k > 1)
+    rec.more(likelihood=1.0)
+    assert changed() == 4
+    rec.iteration("rigid", params=[1.0, 0, 0, 0, 0, 0, 4], delta=np.full(6, 1 / 3))
+    assert changed() == 2  # the deltas before are float64, too
+    rec.stage(window=3, **known)
+    rec.iteration("rigid", landmarks=np.ones((68, 2)))
+    assert changed() == 0  # how many landmarks there are was not known
+
+
 def test_a_port_that_never_pauses_loses_no_step(tmp_path: Path) -> None:
     with listening() as ears:
         thread = port(ears.server.address, tmp_path / "run", 3000)

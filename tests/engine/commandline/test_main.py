@@ -430,7 +430,6 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "file as a folder": (("{fit2}", "-o", "{text}"), "cannot be made a folder for the results"),
     "output is the image": (("{fit}", "-o", "{photo}"), "is the input itself"),
     "endless name": (("{fit}", "-o", "{folder}/" + 300 * "x"), "File name too long"),
-    "long name": (("{fit}", "--box", BOX_TEXT, "-o", "{folder}/" + 250 * "x"), "cannot be written (File name"),
     "trace without output": (("trace", "{photo}", "--model", "{model}"), "are required: -o/--output"),
     "trace of two images": (("trace", "{photo}", "{photo}", "-o", "{folder}"), "unrecognized arguments"),
     "trace of nothing": (("trace", "missing.png", "--model", "{model}", "-o", "{folder}/t"), "no such file"),
