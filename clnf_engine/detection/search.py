@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine.detection import haar
 from clnf_engine.detection.haar import Found
-from clnf_engine.fitting import fit_steps
+from clnf_engine.fitting import fit_many
 from clnf_engine.initial import Box, Initial, initial_from_box, turned
 from clnf_engine.model import Model
 from clnf_engine.options import SearchOptions, Source
@@ -162,17 +162,13 @@ def _in_doubt(candidates: list[Candidate]) -> bool:
 def _fitted(model: Model, image: NDArray[np.uint8], candidates: list[Candidate]) -> list[Candidate]:
     """The same candidates, the strongest of them with a likelihood."""
     strongest = sorted(range(len(candidates)), key=lambda k: (not candidates[k].sure, -candidates[k].strength))
+    asked = [k for k in strongest[:_FITTED] if candidates[k].likelihood is None]
     result = list(candidates)
-    for k in strongest[:_FITTED]:
-        if result[k].likelihood is None:
-            result[k] = replace(result[k], likelihood=_likelihood(model, image, result[k].initial))
+    rows = fit_many(repeat(image), model, [candidates[k].initial for k in asked])
+    for k, row in zip(asked, rows, strict=True):
+        known = row.likelihood is not None and not math.isnan(row.likelihood)
+        result[k] = replace(result[k], likelihood=row.likelihood if known else None)
     return result
-
-
-def _likelihood(model: Model, image: NDArray[np.uint8], initial: Initial) -> float | None:
-    for step in fit_steps(image, model, initial):
-        last = step
-    return None if last.likelihood is None or math.isnan(last.likelihood) else last.likelihood
 
 
 def _numbered(candidates: list[Candidate]) -> list[Candidate]:

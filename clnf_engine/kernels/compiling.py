@@ -7,10 +7,13 @@ functions stay Python, for a debugger.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import os
 import re
+import shutil
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +26,9 @@ from clnf_engine.arrays import FLOAT64, DType
 
 CACHE_FOLDER = "CLNF_KERNEL_CACHE"
 """Environment variable that names another folder for compiled kernels."""
+
+UNUSED_SECONDS = 30 * 86400
+"""What other sources, processors or versions of numba left in the cache goes when no process used it for so long."""
 
 COMPILING = "compiling the kernels for this machine, once"
 """Said when there is something to compile, once in a process."""
@@ -37,6 +43,9 @@ _Size = tuple[int, str, int]
 
 _SHAPES_KNOWN = 256
 """How many combinations of shapes a kernel remembers to fit together."""
+
+_OURS = re.compile("[0-9a-f]{16}")
+"""A folder of the cache."""
 
 _PRECISIONS = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -131,6 +140,7 @@ class Kernel:
     def _compile(self, precision: DType) -> Callable[..., Any]:
         if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
             return self._function
+        _load_numba()
         from numba.core import event
         from numba.core.types import Array as ArrayOf
         from numba.np.numpy_support import from_dtype
@@ -153,19 +163,23 @@ class Kernel:
         dispatcher.disable_compile()
         return dispatcher  # type: ignore[no-any-return]
 
-    def _dispatcher(self, folder: Path | None, forceinline: bool = False) -> Any:
+    def _dispatcher(self, folder: Path | None, within: bool = False) -> Any:
+        """What numba calls a function; `within` others, not for Python, which leaves it less to compile."""
         import numba
 
         # numba chooses the folder when the function is made.
         config: Any = numba.config
         before, config.CACHE_DIR = config.CACHE_DIR, str(folder or "")
         try:
-            return numba.njit(
+            compiler: Any = numba.njit  # some of its options are told to no type checker
+            return compiler(
                 nogil=True,
                 error_model="numpy",
                 fastmath=set(self._fast),
                 cache=folder is not None,
-                forceinline=forceinline,
+                forceinline=within,
+                no_cpython_wrapper=within,
+                no_cfunc_wrapper=True,
             )(self._function)
         finally:
             config.CACHE_DIR = before
@@ -175,7 +189,7 @@ class Kernel:
         """What numba takes it for where another kernel calls it."""
         with _lock:
             if self._inlined is None:
-                self._inlined = self._dispatcher(None, forceinline=True)
+                self._inlined = self._dispatcher(None, within=True)
         return self._inlined._numba_type_
 
 
@@ -196,9 +210,33 @@ def _dtype(kind: str, precision: DType) -> DType:
     return np.dtype({"I": f"i{precision.itemsize}", "b1": "?"}.get(kind, kind))
 
 
+@lru_cache(maxsize=1)
+def _load_numba() -> None:
+    """Import numba with all it needs to read its cache, in two thirds of the time this takes of itself."""
+    collecting = gc.isenabled()
+    gc.disable()  # a hundred thousand objects are made, and none of them is garbage
+    try:
+        from numba.np import linalg
+
+        # numba tries whether SciPy has a BLAS by importing scipy.linalg. It has; no kernel calls it.
+        tries: Any = getattr(linalg, "ensure_blas", None)
+        linalg.ensure_blas = lambda: None
+        try:
+            from numba.np import arraymath  # noqa: F401
+        finally:
+            linalg.ensure_blas = tries
+        from numba.core.registry import cpu_target
+
+        cpu_target.target_context.refresh()
+        cpu_target.typing_context.refresh()
+    finally:
+        if collecting:
+            gc.enable()
+
+
 @lru_cache(maxsize=2)
 def _cache_folder(precision: str) -> Path | None:
-    """Where compiled kernels are kept; None, and said once, where that cannot be."""
+    """Where compiled kernels are kept; None, and said once, where that cannot be. What is old there is removed."""
     import llvmlite.binding
     import numba
     from platformdirs import user_cache_path
@@ -207,13 +245,17 @@ def _cache_folder(precision: str) -> Path | None:
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     named = os.environ.get(CACHE_FOLDER)
-    folder = (
-        (Path(named) if named else user_cache_path("clnf-studio") / "kernels") / digest.hexdigest()[:16] / precision
-    )
+    kernels = Path(named) if named else user_cache_path("clnf-studio") / "kernels"
+    ours = kernels / digest.hexdigest()[:16]
+    folder = ours / precision
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(f"{folder} is not writable")
+        os.utime(ours)
+        for other in kernels.iterdir():
+            if _OURS.fullmatch(other.name) and time.time() - other.stat().st_mtime > UNUSED_SECONDS:
+                shutil.rmtree(other, ignore_errors=True)
     except OSError as reason:
         _uncached(str(reason))
         return None

@@ -31,7 +31,7 @@ def hessian(jac, weights, prior, matrix):
             right[b * size + i] = jac[i, column]
     for a in range(0, p, 4):
         for b in range(0, min(a + 4, p), 3):
-            products(left[a : a + 4], right, b * size, (b + 1) * size, (b + 2) * size, sums)
+            products(left[a : a + 4], right, b * size, (b + 1) * size, (b + 2) * size, 0, sums)
             for i in range(4):
                 for j in range(3):
                     if b + j <= a + i < p:

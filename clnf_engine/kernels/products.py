@@ -3,9 +3,9 @@
 from clnf_engine.kernels.compiling import kernel
 
 
-@kernel("F[4,t], F[r], i8, i8, i8 -> F[4,3]", "contract", "reassoc", "nsz")
-def products(left, right, x, y, z, sums):
-    """The products of four rows with three, (4, 3): those of `right` that begin at x, at y and at z."""
+@kernel("F[4,t], F[r], i8, i8, i8, i8 -> F[4,c]", "contract", "reassoc", "nsz")
+def products(left, right, x, y, z, at, sums):
+    """The products of four rows with three, those of `right` that begin at x, at y and at z; from column `at` on."""
     ax = ay = az = bx = by = bz = cx = cy = cz = dx = dy = dz = sums.dtype.type(0)
     taps = left.shape[1]
     first, second, third = right[x : x + taps], right[y : y + taps], right[z : z + taps]
@@ -24,10 +24,10 @@ def products(left, right, x, y, z, sums):
         dx += d * p
         dy += d * q
         dz += d * r
-    sums[0, 0], sums[0, 1], sums[0, 2] = ax, ay, az
-    sums[1, 0], sums[1, 1], sums[1, 2] = bx, by, bz
-    sums[2, 0], sums[2, 1], sums[2, 2] = cx, cy, cz
-    sums[3, 0], sums[3, 1], sums[3, 2] = dx, dy, dz
+    sums[0, at], sums[0, at + 1], sums[0, at + 2] = ax, ay, az
+    sums[1, at], sums[1, at + 1], sums[1, at + 2] = bx, by, bz
+    sums[2, at], sums[2, at + 1], sums[2, at + 2] = cx, cy, cz
+    sums[3, at], sums[3, at + 1], sums[3, at + 2] = dx, dy, dz
 
 
 @kernel("F[k,j], F[k] -> F[j]", "contract")

@@ -94,7 +94,9 @@ def correlate(areas, weights, h, w, flat, ncc):
     run = size * w
     columns = np.zeros(width * run + taps, ncc.dtype)  # a last patch is read beyond its end
     unfolded = columns[: width * run].reshape(width, size, w)
-    inverse, sums = np.empty((height, width), ncc.dtype), np.empty((4, 3), ncc.dtype)
+    inverse = np.empty((height, width), ncc.dtype)
+    column = -(-height // 3) * 3
+    sums = np.empty((4, width * column), ncc.dtype)  # what is beyond the height repeats its last row
     for i in range(n):
         area = areas[i]
         inverse_norms(area, h, w, flat, inverse)
@@ -116,10 +118,12 @@ def correlate(areas, weights, h, w, flat, ncc):
                     first = x * run + y * w
                     second = x * run + min(y + 1, height - 1) * w
                     third = x * run + min(y + 2, height - 1) * w
-                    products(four, columns, first, second, third, sums)
-                    for k in range(min(4, neurons - 4 * group)):
-                        for j in range(min(3, height - y)):
-                            ncc[i, 4 * group + k, y + j, x] = sums[k, j] * inverse[y + j, x]
+                    products(four, columns, first, second, third, x * column + y, sums)
+            for k in range(min(4, neurons - 4 * group)):
+                result, found = ncc[i, 4 * group + k], sums[k]
+                for y in range(height):
+                    for x in range(width):
+                        result[y, x] = found[x * column + y] * inverse[y, x]
 
 
 @kernel("F[n,k,r,c], F[n,k], F[n,k], F[n,k], F[5], F[s], I[2] -> F[n,k,r,c]", "contract")

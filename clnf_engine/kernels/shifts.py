@@ -75,11 +75,13 @@ def kernels_at(positions, sigma, table, kernels):
     exact = np.empty((2, kernels.shape[2]), kernels.dtype)
     for i in range(positions.shape[0]):
         for axis in range(2):
+            at = -1
             if table.shape[0] == 0:
                 gaussian(positions[i, axis], sigma, exact)
-                kernels[i, axis] = exact[0]
             else:
-                kernels[i, axis] = table[entry_at(positions[i, axis], table), 0]
+                at = entry_at(positions[i, axis], table)
+            for j in range(kernels.shape[2]):
+                kernels[i, axis, j] = exact[0, j] if at < 0 else table[at, 0, j]
 
 
 @kernel("F[n,w,w], F[n,2], f8, F[t,2,w] -> F[n,3]")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import pytest
 from clnf_engine import FitOptions, Kernel, Precision, fit, fit_many
 from clnf_engine.errors import ClnfError
 from clnf_engine.experts import neuron_outputs, sample_areas
-from clnf_engine.kernels import shifts
+from clnf_engine.kernels import compiling, shifts
 from clnf_engine.kernels.compiling import CACHE_FOLDER, COMPILING
 from clnf_engine.model import PatchScale
 from clnf_engine.operations import OPERATIONS, Function
@@ -149,7 +151,7 @@ def test_arrays_that_do_not_fit_together_are_refused() -> None:
 _SMALL = """
 import sys
 import numpy as np
-from clnf_engine.kernels import shifts
+from clnf_engine.kernels import compiling, shifts
 table = np.empty((1, 2, 3))
 shifts.gaussians(np.ones(1), 1.0, table)
 assert abs(table[0, 0, 2] - np.exp(-0.5)) < 1e-15
@@ -172,6 +174,39 @@ def test_a_kernel_is_compiled_once_and_read_from_the_cache_thereafter(tmp_path: 
     damaged = _python(_SMALL, tmp_path)
     assert damaged.returncode == 0, damaged.stderr
     assert COMPILING in damaged.stderr and damaged.stderr.count("cannot be kept") == 1
+
+
+def test_processes_compile_at_once_and_leave_one_cache(tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as at_once:
+        for told in at_once.map(lambda _: _python(_SMALL, tmp_path), range(2)):
+            assert told.returncode == 0 and told.stderr in (f"{COMPILING}\n", ""), told.stderr
+    after = _python(_SMALL, tmp_path)
+    assert (after.returncode, after.stderr) == (0, "")
+    assert sorted(kept.suffix for kept in tmp_path.rglob("*.*") if kept.is_file()) == [".nbc", ".nbi"]
+
+
+def test_on_a_full_disk_kernels_are_compiled_and_not_kept(tmp_path: Path) -> None:
+    pytest.importorskip("resource", reason="only POSIX limits how much a process may write")
+    full = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+    told = _python(full + _SMALL, tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert told.stderr.count("compiled kernels cannot be kept") == 1
+    assert not list(tmp_path.rglob("*.nbc"))
+
+
+def test_what_other_versions_left_in_the_cache_goes_after_a_month(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, recent, foreign = tmp_path / "0123456789abcdef", tmp_path / "fedcba9876543210", tmp_path / "of somebody else"
+    for folder in (old, recent, foreign):
+        (folder / "float64").mkdir(parents=True)
+    long_ago = time.time() - 31 * 86400
+    os.utime(old, (long_ago, long_ago))
+    os.utime(foreign, (long_ago, long_ago))
+    monkeypatch.setenv(CACHE_FOLDER, str(tmp_path))
+    used = compiling._cache_folder.__wrapped__("float64")
+    assert used is not None and used.is_dir()
+    assert not old.exists() and recent.is_dir() and foreign.is_dir()
 
 
 def test_where_nothing_can_be_kept_that_is_said_once(tmp_path: Path) -> None:

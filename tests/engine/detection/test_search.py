@@ -67,7 +67,7 @@ def test_the_tilted_faces_of_openface_s_samples(name: str, tilt: float, shared: 
 def test_an_upright_face_is_openface_s_without_a_further_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """It costs no more than the one pass: neither a closer look nor a fit."""
     monkeypatch.setattr(haar, "_closer", lambda image, finds, angles: iter(()) if not list(finds) else pytest.fail())
-    monkeypatch.setattr("clnf_engine.detection.search.fit_steps", lambda *_: pytest.fail())
+    monkeypatch.setattr("clnf_engine.detection.search.fit_many", lambda *_: pytest.fail())
     candidates = search(load_model(), grace_hopper())
     assert [c.box for c in candidates] == detect_faces(grace_hopper())
     assert [(c.angle, c.sure, c.likelihood, c.face) for c in candidates] == [(0, True, None, 0)]
