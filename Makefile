@@ -13,7 +13,7 @@ ifneq ($(and $(wildcard .venv/bin/python),$(shell cat .venv/.ready 2>/dev/null))
 .PHONY: $(READY)
 endif
 
-.PHONY: help run test monkey lint bench screenshots paradox train clean libraries
+.PHONY: help run test monkey fuzz soak lint bench screenshots paradox train clean libraries compiler
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -22,11 +22,17 @@ help: ## show this list
 run: $(READY) libraries ## open the window: make run [MODEL=main_file.txt] [IMAGE=photo.jpg]; without a display, fit into output/
 	@scripts/run.sh
 
-test: $(READY) libraries ## run the tests: make test [ARGS="tests/engine -x"]
-	@OPENBLAS_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest $(ARGS)
+test: $(READY) libraries compiler ## run the tests on every core: make test [ARGS="tests/engine -x"]
+	@OPENBLAS_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 monkey: $(READY) libraries ## do random things in a window and tell what breaks: make monkey [ARGS="--actions 2000 --seed 7"]
 	@PYTHONPATH=tests OPENBLAS_NUM_THREADS=1 $(BIN)/python -m gui.monkey $(ARGS)
+
+fuzz: $(READY) libraries ## give damaged files and command lines to everything that reads: make fuzz [ARGS="--seconds 600 --seed 7"]
+	@PYTHONPATH=tests OPENBLAS_NUM_THREADS=1 $(BIN)/python -m fuzz $(ARGS)
+
+soak: $(READY) libraries ## track, play and refit for 20 minutes, and tell memory and pauses: make soak [ARGS="--minutes 2"]
+	@PYTHONPATH=tests QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m gui.soak $(ARGS)
 
 lint: $(READY) ## check style, types and imports
 	@status=0; \
@@ -59,6 +65,9 @@ clean: ## remove .venv and everything else that was made here
 
 libraries: $(READY)
 	@scripts/system_libs.sh
+
+compiler: $(READY)
+	@scripts/system_libs.sh compiler
 
 $(READY): pyproject.toml scripts/venv.sh
 	@scripts/venv.sh

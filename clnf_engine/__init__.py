@@ -7,33 +7,42 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # that of typing, which takes longer to import than `clnf` should be deaf to Ctrl-C
 if TYPE_CHECKING:
+    from typing import Any
+
+    from clnf_engine.detection.detect import Detection as Detection
+    from clnf_engine.detection.detect import detect as detect
+    from clnf_engine.detection.haar import detect_faces as detect_faces
+    from clnf_engine.detection.search import initials_from_detector as initials_from_detector
+    from clnf_engine.detection.search import search as search
     from clnf_engine.errors import ClnfError as ClnfError
     from clnf_engine.errors import InitialError as InitialError
     from clnf_engine.errors import ModelFileError as ModelFileError
     from clnf_engine.errors import OptionsError as OptionsError
     from clnf_engine.errors import TraceFileError as TraceFileError
     from clnf_engine.errors import VideoFileError as VideoFileError
+    from clnf_engine.fitting import FitRow as FitRow
     from clnf_engine.fitting import fit as fit
+    from clnf_engine.fitting import fit_many as fit_many
     from clnf_engine.fitting import fit_steps as fit_steps
     from clnf_engine.initial import Initial as Initial
-    from clnf_engine.initial import detect_faces as detect_faces
     from clnf_engine.initial import initial_from_box as initial_from_box
     from clnf_engine.initial import initial_from_landmarks as initial_from_landmarks
     from clnf_engine.initial import initial_from_params as initial_from_params
-    from clnf_engine.initial import initials_from_detector as initials_from_detector
     from clnf_engine.initial import perturbed as perturbed
     from clnf_engine.initial import turned as turned
     from clnf_engine.io.video import VideoSource as VideoSource
     from clnf_engine.io.video import open_video as open_video
     from clnf_engine.library import load_model as load_model
     from clnf_engine.model import Model as Model
+    from clnf_engine.options import DetectionOptions as DetectionOptions
     from clnf_engine.options import FitOptions as FitOptions
     from clnf_engine.options import Kernel as Kernel
     from clnf_engine.options import Normalization as Normalization
     from clnf_engine.options import Precision as Precision
+    from clnf_engine.options import SearchOptions as SearchOptions
     from clnf_engine.options import TrackOptions as TrackOptions
     from clnf_engine.presets import preset as preset
     from clnf_engine.recording import Recording as Recording
@@ -42,38 +51,45 @@ if TYPE_CHECKING:
     from clnf_engine.steps import Step as Step
     from clnf_engine.trace import Trace as Trace
     from clnf_engine.trace import first_divergence as first_divergence
+    from clnf_engine.tracking.past import State as State
     from clnf_engine.tracking.track import FrameResult as FrameResult
-    from clnf_engine.tracking.track import State as State
     from clnf_engine.tracking.track import frame_trace as frame_trace
     from clnf_engine.tracking.track import track as track
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Detection": "detection.detect",
+    "detect": "detection.detect",
+    "detect_faces": "detection.haar",
+    "initials_from_detector": "detection.search",
+    "search": "detection.search",
     "ClnfError": "errors",
     "InitialError": "errors",
     "ModelFileError": "errors",
     "OptionsError": "errors",
     "TraceFileError": "errors",
     "VideoFileError": "errors",
+    "FitRow": "fitting",
     "fit": "fitting",
+    "fit_many": "fitting",
     "fit_steps": "fitting",
     "Initial": "initial",
-    "detect_faces": "initial",
     "initial_from_box": "initial",
     "initial_from_landmarks": "initial",
     "initial_from_params": "initial",
-    "initials_from_detector": "initial",
     "perturbed": "initial",
     "turned": "initial",
     "VideoSource": "io.video",
     "open_video": "io.video",
     "load_model": "library",
     "Model": "model",
+    "DetectionOptions": "options",
     "FitOptions": "options",
     "Kernel": "options",
     "Normalization": "options",
     "Precision": "options",
+    "SearchOptions": "options",
     "TrackOptions": "options",
     "preset": "presets",
     "Recording": "recording",
@@ -83,7 +99,7 @@ _HOMES = {
     "Trace": "trace",
     "first_divergence": "trace",
     "FrameResult": "tracking.track",
-    "State": "tracking.track",
+    "State": "tracking.past",
     "frame_trace": "tracking.track",
     "track": "tracking.track",
 }

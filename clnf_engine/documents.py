@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 from clnf_engine.accuracy import Accuracy, accuracy
 from clnf_engine.arrays import Array, Floats
 from clnf_engine.calibration import Verdict, judge
+from clnf_engine.detection.detect import Detection, confidence, eye_landmarks
+from clnf_engine.detection.search import Candidate
 from clnf_engine.ibug68 import REGIONS
 from clnf_engine.model import Model, PatchExperts, PatchScale
 from clnf_engine.trace import Trace
@@ -21,7 +23,17 @@ VERSION = 1
 """Of the JSON documents."""
 
 
-def fit_document(image: str, model: Model, traces: Sequence[Trace], truth: Floats | None = None) -> dict[str, Any]:
+Fit = Trace | Detection
+"""A fit, or one with all that is around it."""
+
+
+def fit_document(
+    image: str,
+    model: Model,
+    fits: Iterable[Fit],
+    truth: Floats | None = None,
+    starts: Sequence[Candidate] = (),
+) -> dict[str, Any]:
     """The fitted faces of one image, as plain values for JSON.
 
     Parameters
@@ -30,17 +42,54 @@ def fit_document(image: str, model: Model, traces: Sequence[Trace], truth: Float
         The image's path, as given.
     model : Model
         The one that made them.
-    traces : sequence of Trace
-        One per face; none when no face was found.
+    fits : iterable of Trace or Detection
+        One per face or start, of which one at a time is kept; none when no face was found.
     truth : (n, 2) float64, optional
         True landmarks of the one face, image px.
+    starts : sequence of Candidate
+        Where the fits start, or none, to say nothing of that.
 
     Returns
     -------
     dict
     """
-    faces = [run_document(trace, judge(trace.steps, model, trace.options), truth) for trace in traces]
+    faces = []
+    for fit in fits:
+        trace = fit.trace if isinstance(fit, Detection) else fit
+        face = run_document(trace, judge(trace.steps, model, trace.options), truth)
+        if isinstance(fit, Detection):
+            face.update(_result(fit, truth), detection=_detection(fit))
+        faces.append(face)
+    for face, start in zip(faces, starts, strict=False):
+        face["start"] = _start(start)
     return {"version": VERSION, "image": image, "model": model.name, "faces": faces}
+
+
+def _start(start: Candidate) -> dict[str, Any]:
+    names = ("face", "angle", "strength", "sure", "likelihood")
+    return {"box": list(start.box), **{name: getattr(start, name) for name in names}}
+
+
+def _detection(detection: Detection) -> dict[str, Any]:
+    """What was done around the fit that `run_document` tells of."""
+    main = detection.trace
+    return {
+        "options": detection.options.to_json(),
+        "certainty": detection.certainty,
+        "validated": detection.validated,
+        "main_landmarks": main.landmarks.tolist(),
+        "merged_landmarks": None if detection.merged is None else detection.merged.tolist(),
+        "parts": {
+            name: {
+                "fitted": part.trace is not None,
+                "likelihood": part.likelihood,
+                "landmarks": part.landmarks.tolist(),
+            }
+            for name, part in detection.parts.items()
+        },
+        "hypotheses": [{"rotation": list(h.rotation), "likelihood": h.likelihood} for h in detection.hypotheses],
+        "chosen": detection.chosen,
+    }
 
 
 def run_document(trace: Trace, verdict: Verdict | None = None, truth: Floats | None = None) -> dict[str, Any]:
@@ -60,12 +109,7 @@ def run_document(trace: Trace, verdict: Verdict | None = None, truth: Floats | N
     """
     return {
         "box": list(trace.initial.box),
-        "success": trace.success,
-        "message": trace.message,
-        "landmarks": trace.landmarks.tolist(),
-        "params_global": trace.params_global.tolist(),
-        "params_local": trace.params_local.tolist(),
-        "likelihood": trace.likelihood,
+        **_result(trace, truth),
         "stages": [
             {
                 "scale": summary.stage.scale,
@@ -78,7 +122,18 @@ def run_document(trace: Trace, verdict: Verdict | None = None, truth: Floats | N
             for summary in trace.stages
         ],
         "verdict": None if verdict is None else asdict(verdict),
-        **({} if truth is None else {"error": error_document(accuracy(trace.landmarks, truth))}),
+    }
+
+
+def _result(fit: Fit, truth: Floats | None) -> dict[str, Any]:
+    return {
+        "success": fit.success,
+        "message": fit.message,
+        "landmarks": fit.landmarks.tolist(),
+        "params_global": fit.params_global.tolist(),
+        "params_local": fit.params_local.tolist(),
+        "likelihood": fit.likelihood,
+        **({} if truth is None else {"error": error_document(accuracy(fit.landmarks, truth))}),
     }
 
 
@@ -107,29 +162,61 @@ def _strict(value: Any) -> Any:
     return value
 
 
-def csv_text(faces: Mapping[int, Trace], truth: Floats | None = None) -> str:
+def csv_text(
+    faces: Iterable[tuple[int, Fit]], truth: Floats | None = None, starts: Sequence[Candidate] | None = None
+) -> str:
     """Fitted faces as CSV, a row each, under the column names of OpenFace's FaceLandmarkImg.
 
     Parameters
     ----------
-    faces : mapping of face number to Trace
-        At least one; all fitted with the same model.
+    faces : iterable of (int, Trace or Detection)
+        Face numbers and fits, all with the same model, of which one at a time is kept. Detections have a confidence and
+        landmarks of their eyes.
     truth : (n, 2) float64, optional
         True landmarks, image px; with them columns with the errors follow.
+    starts : mapping of face number to Candidate, optional
+        With them columns with the starts follow, and the likelihoods of the fits.
 
     Returns
     -------
     str
-        Numbers are written so that they read back exactly.
+        Numbers are written so that they read back exactly; "" when there is no face.
     """
-    first = next(iter(faces.values()))
-    n, m = len(first.landmarks), len(first.params_local)
-    lines = [",".join(["face", *fit_columns(n, m), *(() if truth is None else _error_columns(n))])]
-    for number, trace in faces.items():
-        values = np.concatenate([trace.landmarks.T.ravel(), trace.params_global, trace.params_local]).tolist()
-        errors = () if truth is None else _error_values(accuracy(trace.landmarks, truth))
-        lines.append(",".join([str(number), *("" if value is None else repr(value) for value in (*values, *errors))]))
-    return "\n".join(lines) + "\n"
+    lines: list[str] = []
+    for number, fit in faces:
+        if not lines:
+            n, m = len(fit.landmarks), len(fit.params_local)
+            around = ["confidence", *eye_columns(len(eye_landmarks(fit)))] if isinstance(fit, Detection) else []
+            names = ["face", *around, *fit_columns(n, m), *(() if truth is None else _error_columns(n))]
+            lines.append(",".join([*names, *(() if starts is None else _START_COLUMNS)]))
+        values: list[float | None] = []
+        if isinstance(fit, Detection):
+            values += [confidence(fit.certainty), *eye_landmarks(fit).T.ravel().tolist()]
+        values += np.concatenate([fit.landmarks.T.ravel(), fit.params_global, fit.params_local]).tolist()
+        values += () if truth is None else _error_values(accuracy(fit.landmarks, truth))
+        if starts is not None:
+            start = starts[number]
+            values += [start.face, start.angle, start.strength, int(start.sure), start.likelihood, *start.box]
+            values.append(fit.likelihood)
+        lines.append(",".join([str(number), *("" if value is None else repr(value) for value in values)]))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def csv_cell(text: str) -> str:
+    """A text as a cell that no spreadsheet takes for a formula: those that begin like one get an apostrophe in front.
+
+    OWASP, "CSV Injection".
+    """
+    return f"'{text}" if text[:1] in tuple("=+-@\t\r") else text
+
+
+_START_COLUMNS = ["start_face", "start_angle", "start_strength", "start_sure", "start_likelihood"]
+_START_COLUMNS += ["start_x", "start_y", "start_width", "start_height", "likelihood"]
+
+
+def eye_columns(n: int) -> list[str]:
+    """OpenFace's names of the columns of n eye landmarks, those of the left eye first: x of all, then y."""
+    return [f"eye_lmk_{axis}_{i}" for axis in "xy" for i in range(n)]
 
 
 def _error_columns(n: int) -> list[str]:
@@ -178,7 +265,9 @@ def _model(model: Model) -> dict[str, Any]:
             for part in model.parts
         ],
         "triangulations": [len(triangles) for triangles in model.triangulations],
+        "validator": None if model.validator is None else model.validator.view_centres_degrees.tolist(),
         "unsupported": list(model.unsupported),
+        "problems": list(model.problems),
     }
 
 

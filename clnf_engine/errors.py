@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+MAX_MESSAGE = 300
+"""Characters of the longest message."""
+
 
 class ClnfError(Exception):
-    """Base of every error that bad input can cause; its text is fit to show to a person."""
+    """Base of every error that bad input can cause; its text is fit to show to a person: one line, by `one_line`."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message))
 
 
 class FileError(ClnfError):
@@ -29,6 +35,10 @@ class FileError(ClnfError):
         self.problem = problem
         place = f"{path}, {where}" if where else f"{path}"
         super().__init__(f"{place}: {problem}")
+
+    def __reduce__(self) -> tuple[type[FileError], tuple[Path, str, str]]:
+        """Made anew from what it was made from, in another process, too."""
+        return type(self), (self.path, self.where, self.problem)
 
 
 class ModelFileError(FileError):
@@ -73,3 +83,21 @@ class RecordingError(ClnfError):
 
 class OperationError(ClnfError):
     """A function put in the place of an operation of the fit whose result does not fit there."""
+
+
+def one_line(text: str, most: int = MAX_MESSAGE) -> str:
+    """A text as a line of at most `most` characters, without any that a terminal obeys.
+
+    Line breaks between sentences become spaces, other characters that do not print are escaped as in Python, and what
+    is too much is left out of the middle: a file's name is in front, what is wrong with it at the end.
+    """
+    text = printable(" ".join(filter(None, map(str.strip, text.splitlines()))))
+    if len(text) <= most:
+        return text
+    front = (most - 1) * 2 // 5
+    return f"{text[:front]}…{text[front + 1 - most :]}"
+
+
+def printable(text: str, kept: str = "") -> str:
+    """A text whose characters that do not print, but for those of `kept`, are escaped as in Python."""
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)

@@ -1,9 +1,12 @@
-"""`fit_steps`, the only fitting loop, and `fit`, which runs it to a Trace."""
+"""`fit_steps`, the only fitting loop; `fit`, which runs it to a Trace; `fit_many`, which keeps no Steps."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +99,104 @@ def fit_steps(
     return _stages(image, model, initial, Functions(options, replace) if replace else functions_of(options))
 
 
+@dataclass(frozen=True, eq=False)
+class FitRow:
+    """What `fit_many` tells of one fit.
+
+    Attributes
+    ----------
+    path : (k, n, 2) float64
+        Landmarks after every iteration and at the end, image px.
+    params : (6 + m,) float64
+        At the end.
+    update_norm, shape_change : float
+        Of the last iteration, as a Step's; NaN when there was none, or no update in it.
+    likelihood : float or None
+        Of the last phase; None when no stage was run.
+    stage : Stage or None
+        The one that the likelihood is of.
+    success : bool
+    message : str
+        How the fit ended.
+    """
+
+    path: Floats
+    params: Floats
+    update_norm: float
+    shape_change: float
+    likelihood: float | None
+    stage: Stage | None
+    success: bool
+    message: str
+
+    @property
+    def landmarks(self) -> Floats:
+        """Final landmarks, (n, 2) float64, image px."""
+        final: Floats = self.path[-1]
+        return final
+
+    @property
+    def iterations(self) -> int:
+        """How many there were in all."""
+        return len(self.path) - 1
+
+    @property
+    def failure(self) -> str:
+        """Why the fit failed; "" when it did not."""
+        return "" if self.success else self.message
+
+
+def fit_many(
+    images: Iterable[NDArray[np.uint8]],
+    model: Model,
+    initials: Iterable[Initial],
+    options: FitOptions | Iterable[FitOptions] | None = None,
+) -> Iterator[FitRow]:
+    """Many fits without their Steps: the results of `fit` bit for bit, sooner.
+
+    Parameters
+    ----------
+    images : iterable of (H, W) uint8
+        Grey levels; ``itertools.repeat(image)`` for fits to the same one.
+    model : Model
+    initials : iterable of Initial
+        As many as there are fits to make.
+    options : FitOptions or iterable of FitOptions, optional
+        Of all fits, or of each; OpenFace's by default.
+
+    Yields
+    ------
+    FitRow
+        One after the other, in this order; each is computed when it is asked for.
+    """
+    each = repeat(options or FitOptions()) if options is None or isinstance(options, FitOptions) else options
+    for initial, image, chosen in zip(initials, images, each, strict=False):
+        _check(image, model, initial)
+        path: list[Floats] = []
+        steps = _stages(image, model, initial, functions_of(chosen), path)
+        yield row_of(steps, path)
+
+
+def row_of(steps: Iterable[Step], path: list[Floats] | None = None) -> FitRow:
+    """What `fit_many` would tell of a fit with these Steps; `path` are the landmarks after its iterations, if known."""
+    last: Step | None = None
+    landmarks: list[Floats] = []
+    for step in steps:
+        if step.iteration is not None:
+            last = step
+            landmarks.append(step.landmarks)
+    return FitRow(
+        path=np.array([*(landmarks if path is None else path), step.landmarks]),
+        params=step.params,
+        update_norm=math.nan if last is None or last.update_norm is None else last.update_norm,
+        shape_change=math.nan if last is None or last.shape_change is None else last.shape_change,
+        likelihood=step.likelihood,
+        stage=None if last is None else last.stage,
+        success=bool(step.success),
+        message=step.message,
+    )
+
+
 def _check(image: NDArray[np.uint8], model: Model, initial: Initial) -> None:
     if image.dtype != np.uint8:
         raise TypeError(f"image is {image.dtype}; expected uint8 grey levels")
@@ -106,7 +207,17 @@ def _check(image: NDArray[np.uint8], model: Model, initial: Initial) -> None:
         raise InitialError(f"initial parameters have shape {initial.params.shape}; this model expects {expected}")
 
 
-def _stages(image: NDArray[np.uint8], model: Model, initial: Initial, functions: Functions) -> Iterator[Step]:
+def _stages(
+    image: NDArray[np.uint8],
+    model: Model,
+    initial: Initial,
+    functions: Functions,
+    path: list[Floats] | None = None,
+) -> Iterator[Step]:
+    """The Steps of a fit.
+
+    A list for `path` is given the landmarks after every iteration; then only the last Step of a phase is yielded.
+    """
     params = _start(model, initial, functions)
     step = Step(Phase.INITIAL, params, read_only(functions["project"](params, model.pdm)))
     yield step
@@ -123,11 +234,13 @@ def _stages(image: NDArray[np.uint8], model: Model, initial: Initial, functions:
         step = moment(image, model, functions, stage, step, Phase.RESPONSES)
         yield step
         for phase in schedule.phases:
-            for iteration in range(1, functions.options.max_iterations + 1):
-                step = moment(image, model, functions, stage, step, phase, iteration, schedule.fresh_maps)
+            done = 0
+            while done < functions.options.max_iterations:
+                step = moment(image, model, functions, stage, step, phase, done + 1, schedule.fresh_maps, path)
                 yield step
                 if step.converged or step.delta is None:
                     break
+                done = step.iteration or 0
         likelihood, failure = step.likelihood, step.message
         if not failure and step.params[0] < MIN_FACE_SCALE:
             failure = f"the face became too small (scale {step.params[0]:.3g}, at least {MIN_FACE_SCALE} needed)"

@@ -1,18 +1,17 @@
-"""Where a fit starts: a box, a detected face, known landmarks, the previous frame, or a perturbation of these."""
+"""Where a fit starts: a box, known landmarks, the previous frame, or a perturbation of these.
+
+`clnf_engine.detection` finds the boxes of faces.
+"""
 
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from clnf_engine.arrays import Floats, read_only
-from clnf_engine.errors import ClnfError, InitialError
+from clnf_engine.errors import InitialError
 from clnf_engine.model import Model
 from clnf_engine.options import Source
 from clnf_engine.pdm import (
@@ -155,24 +154,6 @@ def initial_from_params(model: Model, params: Floats) -> Initial:
     params = np.asarray(params, dtype=np.float64)
     _check_length(model, params)
     return _with_box_around(model, Initial(params, Source.PREVIOUS, (0.0, 0.0, 0.0, 0.0)))
-
-
-def initials_from_detector(model: Model, image: NDArray[np.uint8]) -> list[Initial]:
-    """One start per detected face, the largest face first; none when no face is found."""
-    return [replace(initial_from_box(model, box), source=Source.DETECTOR) for box in detect_faces(image)]
-
-
-def detected_at(model: Model, image: NDArray[np.uint8], box: Box) -> Initial | None:
-    """The start at the detected face that overlaps a box most, the larger of equals; None when none does."""
-    found = initials_from_detector(model, image)
-    best = max(found, default=None, key=lambda initial: _overlap(initial.box, box))
-    return best if best is not None and _overlap(best.box, box) > 0 else None
-
-
-def _overlap(a: Box, b: Box) -> float:
-    """Area common to two boxes, px²."""
-    sides = [max(0.0, min(a[k] + a[k + 2], b[k] + b[k + 2]) - max(a[k], b[k])) for k in (0, 1)]
-    return sides[0] * sides[1]
 
 
 def turned(model: Model, initial: Initial, rotation: Rotation) -> Initial:
@@ -324,32 +305,3 @@ def box_around(points: Floats) -> Box:
     low, high = points.min(axis=0), points.max(axis=0)
     x, y, width, height = (float(v) for v in (*low, *(high - low)))
     return x, y, width, height
-
-
-_local = threading.local()
-
-
-def detect_faces(image: NDArray[np.uint8]) -> list[Box]:
-    """Frontal faces, by OpenCV's Haar cascade, with OpenFace's correction of its box.
-
-    Parameters
-    ----------
-    image : (H, W) uint8
-        Grey levels.
-
-    Returns
-    -------
-    list of (x, y, width, height)
-        Largest first, image px, around eyebrows to chin and cheek to cheek.
-    """
-    # A classifier may not be shared between threads.
-    cascade: cv2.CascadeClassifier | None = getattr(_local, "cascade", None)
-    if cascade is None:
-        file = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt.xml"
-        cascade = cv2.CascadeClassifier(str(file))
-        if cascade.empty():
-            raise ClnfError(f"{file}: this installation of OpenCV lacks its Haar cascade")
-        _local.cascade = cascade
-    faces = cascade.detectMultiScale(image, scaleFactor=1.2, minNeighbors=2, minSize=(50, 50))
-    boxes = sorted((tuple(map(float, face)) for face in faces), key=lambda b: (-b[2] * b[3], b))
-    return [(x + 0.0578 * w, y + 0.2166 * h, 0.8924 * w, 0.8676 * h) for x, y, w, h in boxes]

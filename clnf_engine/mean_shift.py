@@ -12,7 +12,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from clnf_engine.arrays import Array, DType, Floats, all_of, read_only, read_only_fields, remembering_last
+from clnf_engine.arrays import Array, DType, Floats, read_only, read_only_fields, remembering_last
+from clnf_engine.kernels import shifts as kernels
 from clnf_engine.options import Kernel
 from clnf_engine.steps import MeanShift, ResponseMaps
 
@@ -39,38 +40,24 @@ def kernel_1d(position: Array, window: int, sigma: float) -> Array:
     (…, window)
         The two-dimensional kernel is the product of that of the row and that of the column.
     """
-    exponent: Array = position[..., None] - _cells(window, position.dtype)
-    exponent *= exponent
-    exponent *= -0.5 / sigma**2
-    np.exp(exponent, out=exponent)
-    return exponent
+    return _with_moments(position.ravel(), window, sigma)[:, 0].reshape(*position.shape, window)
+
+
+def _with_moments(positions: Array, window: int, sigma: float) -> Array:
+    """The kernels k_j of positions, (k,), and their first moments j·k_j; (k, 2, window)."""
+    result: Array = np.empty((positions.size, 2, window), positions.dtype)
+    kernels.gaussians(positions, sigma, result)
+    return result
 
 
 @lru_cache(maxsize=64)
-def _cells(window: int, dtype: DType) -> Array:
-    return np.arange(window, dtype=dtype)
+def kernel_table(window: int, sigma: float, kernel: Kernel, dtype: DType) -> Array:
+    """The 1-D kernels with their moments at positions 0, 0.1, … window − 0.1, (10·window, 2, window).
 
-
-def _with_moment(kernel: Array, axis: int) -> Array:
-    """Stack k_j and j·k_j along a new axis."""
-    return np.stack([kernel, kernel * _cells(kernel.shape[-1], kernel.dtype)], axis=axis)
-
-
-@lru_cache(maxsize=64)
-def _kernel_table(window: int, sigma: float, dtype: DType, axis: int) -> Array:
-    """The 1-D kernel with its moment at positions 0, 0.1, … window − 0.1."""
-    positions = np.arange(round(window / TABLE_STEP)) * TABLE_STEP
-    return _with_moment(kernel_1d(positions.astype(dtype), window, sigma), axis)
-
-
-def _kernels(positions: Array, window: int, sigma: float, kernel: Kernel) -> tuple[Array, Array]:
-    """The mean-shift's 1-D kernels k and first moments of the columns, (n, window, 2), and rows, (n, 2, window)."""
-    if kernel is Kernel.EXACT:
-        kernels = kernel_1d(positions, window, sigma)
-        return _with_moment(kernels[:, 0], -1), _with_moment(kernels[:, 1], -2)
-    index = (positions * (1 / TABLE_STEP) + 0.5).astype(np.intp)
-    columns = _kernel_table(window, sigma, positions.dtype, -1).take(index[:, 0], axis=0)
-    return columns, _kernel_table(window, sigma, positions.dtype, -2).take(index[:, 1], axis=0)
+    It is empty for the exact kernel, which has no table.
+    """
+    positions = np.arange(0 if kernel is Kernel.EXACT else round(window / TABLE_STEP)) * TABLE_STEP
+    return read_only(_with_moments(positions.astype(dtype), window, sigma))
 
 
 def free_positions(
@@ -91,9 +78,8 @@ def free_positions(
     (n, 2)
         (dx, dy) in cells: ``(landmarks − base_shape)·Sᵀ + (w − 1)/2``.
     """
-    offset = (landmarks - base_shape) @ image_to_reference.T
-    positions: Array = offset.astype(dtype)
-    positions += (window - 1) / 2
+    positions = np.empty(base_shape.shape, dtype)
+    kernels.free_positions(landmarks, base_shape, image_to_reference, window, positions)
     return positions
 
 
@@ -111,15 +97,16 @@ def positions(
 
 def held_in_map(positions: Array, window: int) -> Array:
     """Positions clamped to [0, w − 0.1], (n, 2), read-only."""
-    clamped: Array = np.minimum(np.maximum(positions, 0), positions.dtype.type(window - TABLE_STEP))
+    clamped = np.empty(positions.shape, positions.dtype)
+    kernels.hold_in_map(positions, window - TABLE_STEP, clamped)
     return read_only(clamped)
 
 
 @remembering_last
 def _sums(maps: Array, position: Array, sigma: float, kernel: Kernel) -> Array:
-    """Σv, Σv·column, Σv·row and a mixed moment, (n, 4), with v = response·kernel."""
-    columns, rows = _kernels(position, maps.shape[-1], sigma, kernel)
-    sums: Array = (rows @ maps @ columns).reshape(-1, 4)
+    """Σv, Σv·column and Σv·row, (n, 3), with v = response·kernel."""
+    sums = np.empty((maps.shape[0], 3), maps.dtype)
+    kernels.kernel_sums(maps, position, sigma, kernel_table(maps.shape[-1], sigma, kernel, maps.dtype), sums)
     return sums
 
 
@@ -145,18 +132,15 @@ def shifts(
 
     Zero where the landmark is not visible or `kernel_sum`, Σv, is not positive (C++: NaN where it is 0).
     """
-    moments = _sums(maps, position, sigma, kernel)[:, 1:3]
-    known = kernel_sum > 0
-    shift: Array = np.divide(moments, kernel_sum[:, None], out=position.copy(), where=known[:, None])
-    shift -= position
-    if not all_of(visible):
-        shift[~visible] = 0
+    shift = np.empty(position.shape, maps.dtype)
+    kernels.shifts(_sums(maps, position, sigma, kernel), kernel_sum, position, visible, shift)
     return shift
 
 
 def image_shifts(shift: Array, reference_to_image: Floats) -> Array:
     """Shifts in image px, (n, 2)."""
-    turned: Array = shift @ reference_to_image.T.astype(shift.dtype)
+    turned = np.empty(shift.shape, shift.dtype)
+    kernels.image_shifts(shift, reference_to_image, turned)
     return turned
 
 
@@ -201,8 +185,9 @@ def kernel_maps(positions: Array, window: int, sigma: float, kernel: Kernel) -> 
     (n, window, window)
         ``kernel_maps · final`` sums to `MeanShift.kernel_sum`.
     """
-    columns, rows = _kernels(positions, window, sigma, kernel)
-    result: Array = rows[:, 0, :, None] * columns[:, None, :, 0]
+    of_cells = np.empty((positions.shape[0], 2, window), positions.dtype)
+    kernels.kernels_at(positions, sigma, kernel_table(window, sigma, kernel, positions.dtype), of_cells)
+    result: Array = of_cells[:, 1, :, None] * of_cells[:, 0, None, :]
     return result
 
 
@@ -227,9 +212,9 @@ def landmark_likelihoods(positions: Array, responses: ResponseMaps, sigma: float
 
 def likelihoods_at(positions: Array, maps: Array, visible: NDArray[np.bool_], sigma: float) -> Array:
     """The same of maps, (n, w, w)."""
-    kernels = kernel_1d(positions, maps.shape[-1], sigma)
-    sums = kernels[:, 1, None, :] @ maps @ kernels[:, 0, :, None]
-    return np.where(visible, sums[:, 0, 0] + LIKELIHOOD_FLOOR, 0)
+    result = np.empty(maps.shape[0], maps.dtype)
+    kernels.likelihoods(maps, positions, visible, sigma, LIKELIHOOD_FLOOR, result)
+    return result
 
 
 def likelihoods(

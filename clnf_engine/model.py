@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from clnf_engine.arrays import Array, Floats
 from clnf_engine.calibration import Calibration
 from clnf_engine.pdm import PDM
+from clnf_engine.validator import Validator
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +132,7 @@ class Model:
     scales : tuple of PatchScale
         In the order the fit uses them, coarse to fine.
     parts : tuple of ModelPart
-        Read and listed; not yet used by a fit.
+        Used by `clnf_engine.detection`, not by a fit.
     triangulations : tuple of (t, 3) int32
         Triangles of landmarks per view, when the model has them.
     path : Path or None
@@ -140,6 +141,10 @@ class Model:
         Entries of its files that were understood but are not used, as "key value".
     calibration : Calibration or None
         What the likelihoods of its fits mean, when that was measured.
+    validator : Validator or None
+        Tells whether the result of a fit is a face.
+    problems : tuple of str
+        A sentence for every part or validator that its files name but that cannot be used; the rest can.
     """
 
     name: str
@@ -150,6 +155,8 @@ class Model:
     path: Path | None = None
     unsupported: tuple[str, ...] = field(default=())
     calibration: Calibration | None = None
+    validator: Validator | None = None
+    problems: tuple[str, ...] = ()
 
     @property
     def n_landmarks(self) -> int:

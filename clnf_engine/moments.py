@@ -9,9 +9,17 @@ from numpy.typing import NDArray
 
 from clnf_engine.arrays import Array, Floats, read_only_fields
 from clnf_engine.caches import cached_with_owner
+from clnf_engine.kernels import iteration as kernels
+from clnf_engine.kernels.iteration import shape_change, update_norm
+from clnf_engine.mean_shift import TABLE_STEP, kernel_table
 from clnf_engine.model import Model
+from clnf_engine.nu_rlms import prior
 from clnf_engine.operations import Functions, Values, run
+from clnf_engine.pdm import RIGID, mode_bounds, transposed_modes
 from clnf_engine.steps import MeanShift, Phase, ResponseMaps, Stage, Step
+
+UNSOLVED = "the normal equations have no unique solution"
+"""The message of an iteration without an update."""
 
 
 def moment(
@@ -23,6 +31,7 @@ def moment(
     phase: Phase,
     iteration: int | None = None,
     fresh_maps: bool = False,
+    path: list[Floats] | None = None,
 ) -> Step:
     """The moment of a stage that follows another; the same arguments give the same bits.
 
@@ -42,6 +51,9 @@ def moment(
         Within the phase, from 1 (rigid, nonrigid).
     fresh_maps : bool
         Of the schedule.
+    path : list, optional
+        Is given the landmarks after the iteration, and after those that follow in its phase: then the last one is what
+        is returned.
 
     Returns
     -------
@@ -54,7 +66,7 @@ def moment(
     if phase is Phase.RESPONSES:
         return Step(phase, before.params, before.landmarks, stage=stage, responses=responses)
     assert iteration is not None
-    return iterate(model, functions, stage, responses, before, phase, iteration)
+    return iterate(model, functions, stage, responses, before, phase, iteration, path, fresh_maps)
 
 
 def computes_maps(fresh_maps: bool, before: Step, phase: Phase) -> bool:
@@ -120,6 +132,8 @@ def iterate(
     before: Step,
     phase: Phase,
     iteration: int,
+    path: list[Floats] | None = None,
+    fresh_maps: bool = False,
 ) -> Step:
     """One iteration: mean-shift, weights, normal equations, update, clamp.
 
@@ -135,6 +149,9 @@ def iterate(
         RIGID moves the six global parameters, NONRIGID all.
     iteration : int
         To record.
+    path : list, optional
+    fresh_maps : bool
+        As for `moment`.
 
     Returns
     -------
@@ -144,51 +161,131 @@ def iterate(
     options = functions.options
     values = stage_values(model, functions, stage) | vars(responses)
     values["rigid"], values["dtype"] = phase is Phase.RIGID, responses.final.dtype
-    values["params_before"], values["landmarks_before"] = before.params, before.landmarks
-    run(functions.equations, values)
-    delta: Array | None = values["delta"]
-    params, shape, message = before.params, before.landmarks, "the normal equations have no unique solution"
-    if delta is None:
-        clamped = np.zeros(params.shape, dtype=bool)
+    if functions.own_steps:
+        together = 1 if path is None or fresh_maps else options.max_iterations - iteration + 1
+        ends, change, norm = run_iterations(functions, values, before.params, before.landmarks, together)
+        iteration += len(ends) - 1
     else:
-        run(functions.move, values)
-        params, shape, message = values["params"], values["landmarks"], ""
-        clamped = params != values["moved"]
-    change = (shape - before.landmarks).ravel()
-    shape_change = math.sqrt(change @ change)
-    update_norm = None if delta is None else math.sqrt(delta @ delta)
-    converged = update_norm is not None and (
-        shape_change < options.convergence_px or update_norm < options.convergence_update
-    )
+        change, norm = _row_by_row(functions, values, before)
+        ends = values["landmarks"][None]
+    if path is not None:
+        path.extend(ends)
+    failed = values["delta"] is None
+    converged = not failed and (change < options.convergence_px or norm < options.convergence_update)
     likelihoods = likelihood = None
-    if converged or delta is None or iteration == options.max_iterations:
-        visible = responses.visible
+    if converged or failed or iteration == options.max_iterations:
         likelihoods = functions.apply("likelihood", values)
-        likelihood = float(np.log(likelihoods[visible]).mean()) if visible.any() else None
+        likelihood = mean_log(likelihoods, responses.visible)
     return read_only_fields(
         Step(
             phase=phase,
-            params=params,
-            landmarks=shape,
+            params=values["params"],
+            landmarks=values["landmarks"],
             stage=stage,
             iteration=iteration,
             responses=responses,
-            landmarks_before=before.landmarks,
+            landmarks_before=values["landmarks_before"],
             mean_shift=_mean_shift(values),
             weights=values["weights"],
             jacobian=values["jacobian"],
             hessian=values["hessian"],
             gradient=values["gradient"],
-            delta=delta,
-            update_norm=update_norm,
-            shape_change=shape_change,
-            clamped=clamped,
+            delta=values["delta"],
+            update_norm=None if failed else norm,
+            shape_change=change,
+            clamped=values["params"] != values["moved"],
             likelihoods=likelihoods,
             likelihood=likelihood,
             converged=converged,
-            message=message,
+            message=UNSOLVED if failed else "",
         )
     )
+
+
+def mean_log(likelihoods: Array, visible: NDArray[np.bool_]) -> float | None:
+    """Mean of the logarithms over the visible landmarks; None when there are none."""
+    return float(np.log(likelihoods[visible]).mean()) if visible.any() else None
+
+
+def _row_by_row(functions: Functions, values: Values, before: Step) -> tuple[float, float]:
+    """An iteration by the rows of the table; the change of the landmarks and the norm of the update."""
+    values["params_before"], values["landmarks_before"] = before.params, before.landmarks
+    run(functions.equations, values)
+    if values["delta"] is None:
+        values["params"] = values["moved"] = before.params
+        values["landmarks"] = before.landmarks
+        return 0.0, math.nan
+    run(functions.move, values)
+    return shape_change(values["landmarks"], before.landmarks), float(update_norm(values["delta"]))
+
+
+def run_iterations(
+    functions: Functions, values: Values, params: Floats, landmarks: Floats, most: int
+) -> tuple[Floats, float, float]:
+    """The same by the one kernel that calls those of all rows, at most so many times.
+
+    Parameters
+    ----------
+    functions : Functions
+        With `own_steps`.
+    values : Values
+        Of the stage and of its maps; gets what the operations give in the last iteration.
+    params : (6 + m,) float64
+    landmarks : (n, 2) float64
+        Where to start.
+    most : int
+        Iterations at most; fewer when the options find it converged.
+
+    Returns
+    -------
+    (ends, shape_change, update_norm) : ((k, n, 2) float64, float, float)
+        The landmarks after each, and of the last what `kernels.iteration.iterate` returns; `delta` is None when the
+        equations have no solution.
+    """
+    options, pdm, maps = functions.options, values["pdm"], values["final"]
+    n, dtype, window, rigid = landmarks.shape[0], maps.dtype, maps.shape[-1], values["rigid"]
+    size = RIGID if rigid else params.shape[0]
+    weights = functions.apply("weights", values)
+    filled = {
+        "position": np.empty((n, 2), dtype),
+        "kernel_sum": np.empty(n, dtype),
+        "mean_shift": np.empty((n, 2), dtype),
+        "mean_shift_image": np.empty((n, 2), dtype),
+        "jacobian": np.empty((2 * n, size), dtype),
+        "hessian": np.empty((size, size), dtype),
+        "gradient": np.empty(size, dtype),
+        "delta": np.empty(size, dtype),
+        "params_before": np.empty(params.shape),
+        "moved": np.empty(params.shape),
+        "landmarks_before": np.empty((n, 2)),
+        "params": params.copy(),
+        "landmarks": landmarks.copy(),
+    }
+    ends = np.empty((most, n, 2))
+    count, change, norm = kernels.iterate.compiled(dtype)(
+        maps,
+        values["base_shape"],
+        values["image_to_reference"],
+        values["reference_to_image"],
+        values["visible"],
+        values["sigma"],
+        window - TABLE_STEP,
+        kernel_table(window, values["sigma"], values["kernel"], dtype),
+        weights,
+        prior(pdm, values["reg_factor"], rigid, dtype),
+        pdm.mean,
+        pdm.modes,
+        transposed_modes(pdm),
+        mode_bounds(pdm, options.clamp_sigmas),
+        options.convergence_px,
+        options.convergence_update,
+        *filled.values(),
+        ends,
+    )
+    values.update(filled, weights=weights)
+    if math.isnan(norm):
+        values["delta"] = None
+    return ends[:count], change, norm
 
 
 def _mean_shift(values: Values) -> MeanShift:

@@ -18,7 +18,7 @@ import numpy as np
 from clnf_engine.arrays import Array, Floats
 from clnf_engine.deviations import DEVIATIONS, Function
 from clnf_engine.errors import OperationError
-from clnf_engine.experts import correlate, neuron_outputs
+from clnf_engine.experts import correlate, neuron_outputs, sum_of_neurons
 from clnf_engine.mean_shift import image_shifts, kernel_sums, likelihoods, positions, shifts
 from clnf_engine.model import PatchScale
 from clnf_engine.nu_rlms import gradient, hessian, landmark_weights, solve, visible_jacobian
@@ -75,11 +75,6 @@ def _reference_shape(params: Floats, patch_scaling: float, pdm: PDM) -> Floats:
     return upright_shape(pdm, params, patch_scaling)
 
 
-def _raw(outputs: Array) -> Array:
-    total: Array = outputs.sum(axis=1)
-    return total
-
-
 def _sigma(raw: Array, transform: bool, view: int, scale: PatchScale) -> Array:
     return sigma_transform(raw, scale, view) if transform else raw
 
@@ -119,7 +114,7 @@ OPERATIONS: dict[str, Operation] = dict(
         _row("area", "image base_shape reference_to_image visible window support", "area", areas, "of 255"),
         _row("ncc", "area experts dtype", "neuron_ncc", correlate, "NCC"),
         _row("neuron", "neuron_ncc experts", "neuron_output", neuron_outputs, "of its peak"),
-        _row("raw", "neuron_output", "raw", _raw, "of its peak"),
+        _row("raw", "neuron_output", "raw", sum_of_neurons, "of its peak"),
         _row("sigma", "raw sigma_transform view scale", "after_sigma", _sigma, "of its peak"),
         _row("shift", "after_sigma", "shifted", shift_to_positive, "of its peak"),
         _row("normalise", "shifted normalization response_gain", "final", final_maps, "of its peak"),
@@ -192,6 +187,8 @@ class Functions:
             self._functions[name] = in_place_of(OPERATIONS[name], function)
         self.replaced = frozenset(replace or ())
         self.maps, self.equations, self.move = (self._compiled(part) for part in (MAPS, EQUATIONS, MOVE))
+        self.own_steps = all(self._functions[name] is OPERATIONS[name].function for name in (*EQUATIONS, *MOVE))
+        """Whether every row of an iteration has its own function: then one kernel may run them all."""
 
     def __getitem__(self, name: str) -> Function:
         """The function at a row."""
@@ -242,16 +239,18 @@ def _reader(name: str) -> Callable[[Values], Any]:
 # --- a caller's function ----------------------------------------------------------------------------
 
 
-def in_place_of(operation: Operation, function: Function) -> Function:
+def in_place_of(operation: Operation, function: Function, finite: bool = True) -> Function:
     """A caller's function as the table needs it.
 
-    It gets copies of the values that the operation reads, the first ones when it requires fewer. Its result must be
-    finite and have the shape of the operation's own.
+    It gets copies of the values that the operation reads, the first ones when it requires fewer. Its result must have
+    the shape of the operation's own.
 
     Parameters
     ----------
     operation : Operation
     function : callable
+    finite : bool
+        Whether its result must be finite, too.
 
     Raises
     ------
@@ -271,7 +270,8 @@ def in_place_of(operation: Operation, function: Function) -> Function:
         sizes = tuple(np.shape(value) if isinstance(value, np.ndarray) else value for value in arguments)
         if sizes not in shapes:
             shapes[sizes] = _like(operation, arguments)
-        return _fitting(operation, result, *shapes[sizes])
+        shape, dtype = shapes[sizes]
+        return _fitting(operation, result, shape, dtype, finite)
 
     return checked
 
@@ -302,7 +302,7 @@ def _like(operation: Operation, arguments: tuple[Any, ...]) -> tuple[Any, Any]:
     return own.shape, own.dtype
 
 
-def _fitting(operation: Operation, result: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+def _fitting(operation: Operation, result: Any, shape: tuple[int, ...], dtype: Any, finite: bool) -> Any:
     """A caller's result in the form that the loop needs."""
     try:
         array = np.asarray(result)
@@ -313,7 +313,7 @@ def _fitting(operation: Operation, result: Any, shape: tuple[int, ...], dtype: A
         raise OperationError(
             f"operation {operation.name}: the function in its place gave {found}; expected numbers of shape {shape}"
         )
-    if not np.isfinite(array).all():
+    if finite and not np.isfinite(array).all():
         raise OperationError(f"operation {operation.name}: the function in its place gave numbers that are not finite")
     if shape == ():
         return int(array)

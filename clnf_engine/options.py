@@ -1,4 +1,4 @@
-"""FitOptions and TrackOptions: everything that can be chosen about a fit and about the frames of a video.
+"""FitOptions and its like: everything that can be chosen about a fit, what is around it, and the frames of a video.
 
 Both are validated and have a text form, ``key=value``.
 """
@@ -52,6 +52,13 @@ class Source(StrEnum):
     DETECTOR = "detector"
     LANDMARKS = "landmarks"
     PREVIOUS = "previous"
+
+
+class Rules(StrEnum):
+    """How a face is followed from frame to frame: our way, or exactly as OpenFace's FeatureExtraction."""
+
+    OWN = "own"
+    OPENFACE = "openface"
 
 
 class _Options:
@@ -186,6 +193,62 @@ class FitOptions(_Options):
 
 
 @dataclass(frozen=True)
+class DetectionOptions(_Options):
+    """Options of what comes around a fit; the defaults are OpenFace's.
+
+    Attributes
+    ----------
+    parts : bool
+        The model's parts refine the fit, except its eyes.
+    eye_parts : bool
+        Parts named ``left_eye_28`` and ``right_eye_28`` do, too, where `parts` is on: OpenFace's ``-gaze``.
+    hypotheses : bool
+        Five rotations are tried, and the likeliest fit is chosen: OpenFace's ``-multi_view``.
+    validate : bool
+        The model's validator, if it has one, says whether the result is a face.
+    mend_slips : bool
+        Do the sensible thing where OpenFace's slip is plain: a part starts in the box around its known landmarks, and
+        is the part of the hypothesis that was chosen. See `clnf_engine.detection`.
+    """
+
+    parts: bool = True
+    eye_parts: bool = False
+    hypotheses: bool = False
+    validate: bool = True
+    mend_slips: bool = False
+
+    def __post_init__(self) -> None:
+        self._check(())
+
+
+@dataclass(frozen=True)
+class SearchOptions(_Options):
+    """Options of the search for faces.
+
+    Attributes
+    ----------
+    search : bool
+        Look for tilted faces where no upright one is certain. Off: one upright pass, as OpenFace's.
+    search_angles : tuple of int
+        Tilts to look for, degrees, clockwise where positive.
+    search_strength : int
+        An upright face to which the cascade answers at so many places needs no closer look.
+    search_min_size : int
+        Side of the smallest face in the cascade's sense, px.
+    """
+
+    search: bool = True
+    search_angles: tuple[int, ...] = (20, -20, 40, -40, 60, -60)
+    search_strength: int = 12
+    search_min_size: int = 50
+
+    def __post_init__(self) -> None:
+        self._check((("search_strength", 0, 1e9), ("search_min_size", 20, 1e6)))
+        if len(self.search_angles) > 36 or any(abs(angle) > 180 for angle in self.search_angles):
+            raise OptionsError("search_angles: expected at most 36 angles from -180 to 180 degrees")
+
+
+@dataclass(frozen=True)
 class TrackOptions(_Options):
     """Options of following a face through a video; the defaults are OpenFace's behaviour.
 
@@ -202,15 +265,22 @@ class TrackOptions(_Options):
         The windows (see `FitOptions`) of a frame that starts where the one before succeeded. Empty: the windows of
         the fit without their first, so 11,9,7,5 becomes 0,9,7,5; all of them when no other stage would be run,
         because the model has no further scale or the face is too small for it.
+    rules : Rules
+        ``openface``: a fit starts from the frame before even if that failed; only the fit itself and the validator tell
+        whether it has failed, not its likelihood; the detector is asked in the frame of a failure and every
+        `redetect_interval` failures later. `initialization` is ``previous`` then. See `clnf_engine.tracking.rules`.
     """
 
     initialization: Source = Source.PREVIOUS
     redetect_interval: int = 4
     min_likelihood: float = -0.5
     tracked_windows: tuple[int, ...] = ()
+    rules: Rules = Rules.OWN
 
     def __post_init__(self) -> None:
         self._check((("redetect_interval", 0, 1e9), ("min_likelihood", -1e9, 1e9)))
+        if self.rules is Rules.OPENFACE and self.initialization is not Source.PREVIOUS:
+            raise OptionsError(f"initialization is {self.initialization}; the rules of openface expect previous")
         _check_windows("tracked_windows", self.tracked_windows)
 
 

@@ -8,18 +8,17 @@ Baltrušaitis, PhD thesis 2014, §4.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from clnf_engine.arrays import Array, Floats, read_only
-from clnf_engine.caches import cached_with_owner
+from clnf_engine.caches import cached_with_owner, remembered
+from clnf_engine.kernels import shape as kernels
 
-RIGID = 6
+RIGID = kernels.RIGID
 """Number of global (rigid) parameters at the head of every parameter vector."""
 
 
@@ -64,22 +63,9 @@ def rotation_matrix(euler: Floats) -> Floats:
     -------
     (3, 3) float64
     """
-    return _rotation(*euler.tolist()).copy()
-
-
-@lru_cache(maxsize=16)
-def _rotation(rx: float, ry: float, rz: float) -> Floats:
-    s1, s2, s3 = math.sin(rx), math.sin(ry), math.sin(rz)
-    c1, c2, c3 = math.cos(rx), math.cos(ry), math.cos(rz)
-    return read_only(
-        np.array(
-            [
-                [c2 * c3, -c2 * s3, s2],
-                [c1 * s3 + c3 * s1 * s2, c1 * c3 - s1 * s2 * s3, -c2 * s1],
-                [s1 * s3 - c1 * c3 * s2, c3 * s1 + c1 * s2 * s3, c1 * c2],
-            ]
-        )
-    )
+    rotation = np.empty((3, 3))
+    kernels.rotation_matrix(euler, rotation)
+    return rotation
 
 
 def euler_angles(rotation: Floats) -> Floats:
@@ -94,28 +80,9 @@ def euler_angles(rotation: Floats) -> Floats:
     (3,) float64
         rx, ry, rz in radians.
     """
-    r = rotation.tolist()
-    return np.array(
-        [
-            math.atan2(-r[1][2], r[2][2]),
-            math.asin(min(1.0, max(-1.0, r[0][2]))),
-            math.atan2(-r[0][1], r[0][0]),
-        ]
-    )
-
-
-def _bytes(params: Floats) -> bytes:
-    return params.astype(np.float64, copy=False).tobytes()
-
-
-@cached_with_owner(maxsize=16)
-def _pose(pdm: PDM, params: bytes) -> tuple[Floats, Floats]:
-    """Rotation matrix (3, 3) and unrotated shape ``X = mean + Φ·q`` (3, n) of a parameter vector's bytes.
-
-    Landmarks, Jacobian and update all need them at the same parameters; the cache makes them once.
-    """
-    values = np.frombuffer(params)
-    return _rotation(*values[1:4].tolist()), read_only(unposed_shape(pdm, values))
+    euler = np.empty(3)
+    kernels.euler_angles(rotation, euler)
+    return euler
 
 
 def unposed_shape(pdm: PDM, params: Floats) -> Floats:
@@ -132,7 +99,15 @@ def unposed_shape(pdm: PDM, params: Floats) -> Floats:
     (3, n) float64
         Model units.
     """
-    return (pdm.mean + pdm.modes @ params[RIGID:]).reshape(3, -1)
+    shape = np.empty((3, pdm.n_landmarks))
+    kernels.unposed_shape(params, pdm.mean, transposed_modes(pdm), shape)
+    return shape
+
+
+@remembered
+def transposed_modes(pdm: PDM) -> Floats:
+    """Φᵀ, (m, 3n)."""
+    return read_only(np.ascontiguousarray(pdm.modes.T))
 
 
 def landmarks(pdm: PDM, params: Floats) -> Floats:
@@ -148,9 +123,10 @@ def landmarks(pdm: PDM, params: Floats) -> Floats:
     (n, 2) float64
         Landmarks, x first, in image px.
     """
-    rotation, shape = _pose(pdm, _bytes(params))
-    projected: Floats = shape.T @ (params[0] * rotation[:2].T) + params[4:6]
-    return projected
+    n = pdm.n_landmarks
+    result = np.empty((n, 2))
+    kernels.landmarks(params, pdm.mean, transposed_modes(pdm), np.empty((3, 3)), np.empty((3, n)), result)
+    return result
 
 
 def upright_shape(pdm: PDM, params: Floats, patch_scaling: float) -> Floats:
@@ -186,12 +162,19 @@ def centre(pdm: PDM, params: Floats) -> Floats:
     (3,) float64
         Model units.
     """
-    _, shape = _pose(pdm, _bytes(params))
+    shape = unposed_shape(pdm, params)
     middle: Floats = (shape.min(axis=1) + shape.max(axis=1)) / 2
     return middle
 
 
-def jacobian(pdm: PDM, params: Floats, *, rigid: bool, dtype: DTypeLike = np.float64) -> Array:
+def jacobian(
+    pdm: PDM,
+    params: Floats,
+    *,
+    rigid: bool,
+    visible: NDArray[np.bool_] | None = None,
+    dtype: DTypeLike = np.float64,
+) -> Array:
     """Derivative of the landmarks through `update` at a zero update.
 
     Columns are ``[Δs, wx, wy, wz, Δtx, Δty, Δq…]`` where w is the small rotation that `update` multiplies
@@ -203,6 +186,8 @@ def jacobian(pdm: PDM, params: Floats, *, rigid: bool, dtype: DTypeLike = np.flo
     params : (6 + m,) float64
     rigid : bool
         Only the six global columns.
+    visible : (n,) bool, optional
+        Landmarks whose rows are not zero; all by default.
     dtype : float64 or float32
         Of the result.
 
@@ -212,25 +197,13 @@ def jacobian(pdm: PDM, params: Floats, *, rigid: bool, dtype: DTypeLike = np.flo
         Rows: x of all landmarks, then y of all landmarks, in image px per unit of the column's parameter.
     """
     n = pdm.n_landmarks
-    full_rotation, shape = _pose(pdm, _bytes(params))
-    rotation = full_rotation[:2]
-    scaled = params[0] * rotation
-    jac: Array = np.zeros((2, n, RIGID + (0 if rigid else pdm.n_modes)), dtype=dtype)
-    jac[:, :, 0] = rotation @ shape
-    # For a row r of the scaled rotation, w gives r·(w × X) = w·(X × r); both rows in one product.
-    (a, b, c), (d, e, f) = scaled.tolist()
-    cross = np.array([[0.0, -c, b, 0.0, -f, e], [c, 0.0, -a, f, 0.0, -d], [-b, a, 0.0, -e, d, 0.0]])
-    turned = shape.T @ cross
-    jac[0, :, 1:4] = turned[:, :3]
-    jac[1, :, 1:4] = turned[:, 3:]
-    jac[0, :, 4] = 1.0
-    jac[1, :, 5] = 1.0
-    if not rigid:
-        jac[:, :, RIGID:] = (scaled @ pdm.modes.reshape(3, -1)).reshape(2, n, -1)
-    return jac.reshape(2 * n, -1)
+    jac = np.empty((2 * n, RIGID + (0 if rigid else pdm.n_modes)), dtype)
+    visible = np.ones(n, bool) if visible is None else visible
+    kernels.jacobian(params, rotation_matrix(params[1:4]), unposed_shape(pdm, params), pdm.modes, visible, jac)
+    return jac
 
 
-def update(params: Floats, delta: Floats, angles: Callable[[Floats], Floats] = euler_angles) -> Floats:
+def update(params: Floats, delta: Floats, angles: Callable[[Floats], Floats] | None = None) -> Floats:
     """Add an update: scale, translation and modes by sum, rotation by ``R ← R·orth(I + [w]×)``.
 
     Parameters
@@ -238,29 +211,19 @@ def update(params: Floats, delta: Floats, angles: Callable[[Floats], Floats] = e
     params : (6 + m,) float64
     delta : (6,) or (6 + m,) float64
         ``[Δs, wx, wy, wz, Δtx, Δty, Δq…]``; missing modes stay as they are.
-    angles : callable
-        Reads the Euler angles from the new rotation matrix.
+    angles : callable, optional
+        Reads the Euler angles from the new rotation matrix in the place of `euler_angles`.
 
     Returns
     -------
     (6 + m,) float64
         A new vector.
     """
-    wx, wy, wz = delta[1:4].tolist()
-    # The orthogonal factor of I + [w]× is the rotation about w by atan|w|; c = cos of that angle.
-    c = 1.0 / math.sqrt(1.0 + wx * wx + wy * wy + wz * wz)
-    d = c * c / (1.0 + c)
-    small = np.array(
-        [
-            [c + d * wx * wx, d * wx * wy - c * wz, d * wx * wz + c * wy],
-            [d * wx * wy + c * wz, c + d * wy * wy, d * wy * wz - c * wx],
-            [d * wx * wz - c * wy, d * wy * wz + c * wx, c + d * wz * wz],
-        ]
-    )
-    result: Floats = params.copy()
-    result[: delta.shape[0]] += delta
-    result[1:4] = angles(_rotation(*params[1:4].tolist()) @ small)
-    return result
+    moved, rotation = np.empty(params.shape), np.empty((3, 3))
+    kernels.update(params, delta, rotation, np.empty((3, 3)), moved)
+    if angles is not None:
+        moved[1:4] = angles(rotation)
+    return moved
 
 
 def clamp(pdm: PDM, params: Floats, sigmas: float = 3.0) -> Floats:
@@ -278,19 +241,16 @@ def clamp(pdm: PDM, params: Floats, sigmas: float = 3.0) -> Floats:
     (6 + m,) float64
         A new vector.
     """
-    result = params.copy()
-    lowest, highest = _bounds(pdm, sigmas)
-    for values, low, high in ((result[RIGID:], lowest, highest), (result[1:4], -math.pi / 2, math.pi / 2)):
-        np.minimum(values, high, out=values)
-        np.maximum(values, low, out=values)
+    result = np.empty(params.shape)
+    kernels.clamp(params, mode_bounds(pdm, sigmas), result)
     return result
 
 
 @cached_with_owner(maxsize=8)
-def _bounds(pdm: PDM, sigmas: float) -> tuple[Floats, Floats]:
-    """``±sigmas·√λ`` of the modes, (m,)."""
-    bound = sigmas * np.sqrt(pdm.variances)
-    return read_only(-bound), read_only(bound)
+def mode_bounds(pdm: PDM, sigmas: float) -> Floats:
+    """``sigmas·√λ`` of the modes, (m,)."""
+    bounds: Floats = read_only(sigmas * np.sqrt(pdm.variances))
+    return bounds
 
 
 def params_from_box(

@@ -1,9 +1,11 @@
-"""Named FitOptions."""
+"""Named options: presets of a fit, and what OpenFace's programs do around it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from clnf_engine.errors import OptionsError
-from clnf_engine.options import FitOptions
+from clnf_engine.options import DetectionOptions, FitOptions, Rules, SearchOptions, TrackOptions
 
 PRESETS: dict[str, FitOptions] = {
     "openface": FitOptions(),
@@ -33,15 +35,37 @@ PRESETS: dict[str, FitOptions] = {
 ``pyclnf-2025-11``: a port as it was in November 2025, with the deviations that were found in it."""
 
 
+@dataclass(frozen=True)
+class Program:
+    """What a program does: its fits, what is around them, how it finds faces and follows them."""
+
+    detection: DetectionOptions
+    fit: FitOptions = field(default_factory=FitOptions)
+    search: SearchOptions = field(default_factory=lambda: SearchOptions(search=False))
+    tracking: TrackOptions = field(
+        default_factory=lambda: TrackOptions(rules=Rules.OPENFACE, tracked_windows=(0, 9, 7, 5))
+    )
+
+
+PROGRAMS: dict[str, Program] = {
+    "openface-image": Program(DetectionOptions(validate=False)),
+    "openface-video": Program(DetectionOptions()),
+}
+"""``openface-image``: OpenFace's FaceLandmarkImg, without validation; ``openface-video``: its FeatureExtraction."""
+
+
 def preset(name: str) -> FitOptions:
-    """The options of a preset.
+    """The options of the fits of a preset or of a program.
 
     Raises
     ------
     OptionsError
-        When there is no preset of that name.
+        When there is none of that name.
     """
+    if name in PROGRAMS:
+        return PROGRAMS[name].fit
     try:
         return PRESETS[name]
     except KeyError:
-        raise OptionsError(f"there is no preset {name!r}; expected one of {', '.join(PRESETS)}") from None
+        names = ", ".join([*PRESETS, *PROGRAMS])
+        raise OptionsError(f"there is no preset {name!r}; expected one of {names}") from None

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from clnf_engine.arrays import Array, Floats
 from clnf_engine.experts import sample_areas
+from clnf_engine.kernels import responses as kernels
 from clnf_engine.options import Normalization
 
 
@@ -92,7 +93,8 @@ def shift_to_positive(maps: Array) -> Array:
     -------
     (n, w, w)
     """
-    shifted: Array = maps - np.minimum(maps.min(axis=(1, 2), keepdims=True), 0)
+    shifted = np.empty(maps.shape, maps.dtype)
+    kernels.shift_to_positive(maps, shifted)
     return shifted
 
 

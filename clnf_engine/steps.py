@@ -45,6 +45,14 @@ def place_order(place: Place) -> tuple[float, int, int]:
     return (stage, _PHASES.index(phase), iteration or 0)
 
 
+def place_text(place: Place) -> str:
+    """A place in words, such as "stage 1 rigid 1"."""
+    stage, phase, iteration = place
+    name = {Phase.NONRIGID: "non-rigid"}.get(phase, str(phase))
+    words = ([] if stage is None else [f"stage {stage + 1}"]) + [name]
+    return " ".join([*words, str(iteration)] if iteration is not None else words)
+
+
 @dataclass(frozen=True)
 class Stage:
     """One (patch scale, window) pair of the schedule, with the options adapted to it.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -25,13 +27,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--screenshot", metavar="OUT.png", help="fit, save a picture of the window and end")
     parser.add_argument("--size", type=_size, default=(1440, 900), metavar="WxH", help="window size (default 1440x900)")
     arguments = parser.parse_args(argv)
+    gc.disable()  # start-up makes little garbage and much that stays; the window collects in its own time
     if importlib.util.find_spec("PySide6") is None:
         parser.error("the window needs PySide6: install clnf-studio[gui]")
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Qt's loop would leave Ctrl-C to nobody
     try:
         with told_what_to_install(OPENCV_LIBRARIES | QT_LIBRARIES):
             return _open(arguments)
     except ClnfError as error:
         return complain(str(error), program="clnf-gui")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _open(arguments: argparse.Namespace) -> int:

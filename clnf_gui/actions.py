@@ -115,10 +115,11 @@ class Actions:
 
     def update(self) -> None:
         """Enable what can be done now, and tick what is on."""
+        has_steps = len(self._session.lane.steps) > 0
         for command in COMMANDS:
             action = self._by_id[command.id]
             possible = command.can is None or command.can(self._session)
-            action.setEnabled(possible and (not command.needs_steps or len(self._session.lane.steps) > 0))
+            action.setEnabled(possible and (has_steps or not command.needs_steps))
             if command.checked is not None:
                 action.setChecked(command.checked(self._session))
         if self._session.cursor.playback.on is not self._shown_playing:  # an icon set anew lays the toolbar out anew

@@ -6,18 +6,23 @@ import importlib.util
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEventLoop, QSize, QTimer
+from PySide6.QtCore import QEventLoop, QObject, QSize, QTimer, SignalInstance
 from PySide6.QtWidgets import QApplication
 
+from clnf_engine.commandline.arguments import complain
 from clnf_engine.errors import ClnfError
+from clnf_engine.io.files import reason, replacing
 from clnf_engine.library import DEFAULT_MODEL
 from clnf_gui.opening import open_file, open_model
-from clnf_gui.qt_setup import has_display, make_application, set_theme, show_uncaught
+from clnf_gui.qt_setup import bare_application, has_display, make_application, show_uncaught
 from clnf_gui.session import Session
 from clnf_gui.session.aspect import Aspect
 from clnf_gui.settings import layout, remember_layout, theme
-from clnf_gui.window import MainWindow
+
+if TYPE_CHECKING:
+    from clnf_gui.window import MainWindow
 
 _SCREENSHOT_TIMEOUT_MS = 60_000
 _FRAME = QSize(8, 40)
@@ -36,13 +41,12 @@ def run(arguments: Namespace) -> int:
         raise ClnfError(
             "there is no display, DISPLAY and WAYLAND_DISPLAY are not set; --screenshot OUT.png and clnf need none"
         )
-    app = make_application()
-    set_theme(arguments.theme or theme())
+    app = bare_application()
     session = Session()
     show_uncaught(session.failed.emit)
     open_model(session, arguments.model or DEFAULT_MODEL)  # now: threads read while the window is made
     open_file(session, arguments.image or sample_portrait())
-    window = MainWindow(session)
+    window = _window(session, arguments.theme or theme())
     width, height = arguments.size
     if not arguments.screenshot:
         room = app.primaryScreen().availableSize() - _FRAME
@@ -63,6 +67,29 @@ def run(arguments: Namespace) -> int:
     return code
 
 
+def _window(session: Session, theme: str) -> MainWindow:
+    """The window of a Session that opens files already; what is said about them meanwhile is said when it is there."""
+    said: list[tuple[SignalInstance, tuple[str, ...]]] = []
+    signals = (session.told, session.failed)
+    heard = [signal.connect(lambda *words, signal=signal: said.append((signal, words))) for signal in signals]
+    make_application(theme)
+    from clnf_gui.window import MainWindow
+
+    QApplication.processEvents()  # what has been read: faces are looked for while the window is made
+    window = MainWindow(session)
+    for connection in heard:
+        QObject.disconnect(connection)
+
+    def say() -> None:
+        window.repaint_now()  # which ends what was said of an earlier photo
+        for signal, words in said:
+            signal.emit(*words)
+
+    if said:
+        QTimer.singleShot(0, window, say)
+    return window
+
+
 def sample_portrait() -> str:
     """Path of the portrait that matplotlib ships (public domain), found without loading matplotlib."""
     package = importlib.util.find_spec("matplotlib")
@@ -80,6 +107,7 @@ def _screenshot(window: MainWindow, session: Session, path: str) -> int:
 
     session.failed.connect(lambda message, _: sys.stderr.write(f"clnf-gui: {message}\n"))
     session.changed.connect(go_on)
+    QTimer.singleShot(0, window, lambda: go_on(Aspect.BUSY))  # nothing may be under way any more
     QTimer.singleShot(_SCREENSHOT_TIMEOUT_MS, loop.quit)
     loop.exec()
     session.changed.disconnect(go_on)  # which would keep the session
@@ -90,7 +118,10 @@ def _screenshot(window: MainWindow, session: Session, path: str) -> int:
         session.cursor.move_cursor(len(session.lane.steps) - 2)
     window.repaint_now()
     QApplication.processEvents()
-    if not window.grab().save(path):
-        sys.stderr.write(f"clnf-gui: {path}: cannot be written\n")
-        return 2
+    try:
+        with replacing(path) as temporary:
+            if not window.grab().save(str(temporary), Path(path).suffix.removeprefix(".") or "png"):
+                raise OSError("expected the extension of a kind of picture, such as .png")
+    except (OSError, ValueError) as error:
+        return complain(f"{path}: cannot be written ({reason(error)})", program="clnf-gui")
     return 0

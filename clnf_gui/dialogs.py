@@ -14,7 +14,7 @@ from clnf_engine.io.files import write_file
 from clnf_gui import about, settings
 from clnf_gui.commands import COMMANDS
 from clnf_gui.docks import Docks
-from clnf_gui.export import lab_report, png_bytes, python_source, step_report, steps_csv, tracking_csv
+from clnf_gui.export import lab_report, picture, png_bytes, python_source, step_report, steps_csv, tracking_csv
 from clnf_gui.opening import IMAGE_SUFFIXES, VIDEO_SUFFIXES, neighbour, open_file, open_model
 from clnf_gui.panels.palette import Palette
 from clnf_gui.panels.shortcuts import ShortcutsDialog
@@ -34,7 +34,7 @@ _MODELS = "CLNF main files (main*.txt);;All files (*)"
 _LANDMARKS = "Landmarks (*.pts);;All files (*)"
 _SESSIONS = "Sessions (*.json);;All files (*)"
 _TRACES = "Traces (*.npz);;All files (*)"
-_RECORDED = "Traces (*.npz trace.jsonl);;All files (*)"
+_RECORDED = "Traces, and what other programs print (*.npz trace.jsonl *.csv *.txt *.json);;All files (*)"
 
 
 class WindowDialogs:
@@ -145,11 +145,17 @@ class WindowDialogs:
         if chosen:
             for pane in self._panes.all:
                 if pane.title == name:
-                    pane.paint(self._session)
-            self._save("Export picture", ".png", "PNG (*.png)", _writer(lambda: png_bytes(views[name])))
+                    pane.show(self._session)
+            self._save("Export picture", ".png", "PNG (*.png)", _writer(lambda: png_bytes(picture(views[name]))))
 
     def ask_report_path(self) -> None:
-        self._save("Export report", ".html", "HTML (*.html)", _writer(lambda: self.report().encode()))
+        path = self._ask_path("Export report", ".html", "HTML (*.html)")
+        if path is None:
+            return
+        try:
+            self._session.lab.write(path, self.report())
+        except ClnfError as error:
+            self._session.failed.emit(str(error), "")
 
     def ask_lab_report_path(self) -> None:
         session, subject, results = self._session, self._session.subject(), self._session.results()
@@ -158,22 +164,24 @@ class WindowDialogs:
             still = session.scene.frame
             path = self._ask_path("Export report of the Lab", ".html", "HTML (*.html)")
             if path is not None:
-                session.lab.write(path, lambda: lab_report(subject, results, image, model, still))
+                recorded = {name: file.resolve() for name, file in session.recorded_files().items()}
+                session.lab.write(path, lambda: lab_report(subject, results, image, model, still, recorded))
 
-    def report(self) -> str:
-        """The HTML report of the Step under the cursor."""
+    def report(self) -> Callable[[], bytes]:
+        """What makes the HTML report of the Step under the cursor, of views as they are now, in any thread."""
         session = self._session
         trace, step = session.trace(), session.step
         if trace is None or step is None:
             raise ClnfError("there is no step to report on any more: another file has been opened")
-        pictures = {f"Image, lane {name}": png_bytes(self._views[name]) for name in session.shown}
+        pictures = {f"Image, lane {name}": picture(self._views[name]) for name in session.shown}
         for pane in self._panes.all:
             if pane.title in ("Response maps", "Landmark", "Convergence", "Magnitudes"):
-                pane.paint(session)
-                pictures[pane.title] = png_bytes(pane.widget)
+                pane.show(session)
+                pictures[pane.title] = picture(pane.widget)
         name = "" if session.image is None else session.image.path.name
         verdict = session.verdict(session.active)
-        return step_report(trace, step, f"CLNF fit of {name}", pictures, verdict, session.scene.truth)
+        title, truth = f"CLNF fit of {name}", session.scene.truth
+        return lambda: step_report(trace, step, title, pictures, verdict, truth).encode()
 
     def _save(self, title: str, suffix: str, kinds: str, write: Callable[[Path], None]) -> None:
         path = self._ask_path(title, suffix, kinds)
@@ -202,8 +210,10 @@ class WindowDialogs:
         image, model = session.image.path.resolve(), session.model.path.resolve()
         step = session.step
         place = session.cursor.place if step is None else step.place
-        QGuiApplication.clipboard().setText(python_source(trace, image, model, place, session.scene.frame))
-        session.told.emit("copied a program that repeats this run")
+        files = {name: path.resolve() for name, path in session.recorded_files().items()}
+        source = python_source(trace, session.active, image, model, place, session.scene.frame, files)
+        QGuiApplication.clipboard().setText(source)
+        session.told.emit(f"copied a program that {'reads' if session.active in files else 'repeats'} this run")
 
     # --- reading ------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QDockWidget, QMainWindow, QScrollArea, QTabWidget, QWidget
 
 from clnf_gui.panels.options import OptionsPanel
-from clnf_gui.panes import Pane
+from clnf_gui.panes import Pane, Room, in_sight
 
 _FRONT = ("Response maps", "Convergence")
 _RIGHT_SHARE, _BOTTOM_SHARE = 0.29, 0.30
@@ -52,8 +52,8 @@ class Docks:
             last[pane.area] = dock
         for title in _FRONT:
             self._by_name[title].raise_()
-        self.share_out()
         self._made = window.saveState()
+        self.share_out()
 
     def __getitem__(self, name: str) -> QDockWidget:
         return self._by_name[name]
@@ -69,7 +69,8 @@ class Docks:
     def share_out(self) -> None:
         """Give the photo most of the window, and the docks the rest; in a large window, more of them in sight."""
         width, height = self._window.width(), self._window.height()
-        if width >= _ROOMY_PX:
+        self._roomy = width >= _ROOMY_PX
+        if self._roomy:
             for name, area, side in _BESIDE:
                 self._window.addDockWidget(area, self._by_name[name], side)
             pair = [self._by_name[name] for name in (_FRONT[1], "Lab")]
@@ -78,11 +79,38 @@ class Docks:
         sides, widths = [options, self._by_name[_FRONT[0]]], [options.minimumSizeHint().width(), width * _RIGHT_SHARE]
         self._window.resizeDocks(sides, [round(size) for size in widths], Qt.Orientation.Horizontal)
         self._window.resizeDocks([self._by_name[_FRONT[1]]], [round(height * _BOTTOM_SHARE)], Qt.Orientation.Vertical)
+        self._own = self._arrangement()
+
+    def follow_size(self) -> None:
+        """Have more docks in sight in a window that has become large, fewer in one that has become small.
+
+        Docks that a person has moved, torn off or closed stay as they are.
+        """
+        if (self._window.width() >= _ROOMY_PX) is not self._roomy and self._arrangement() == self._own:
+            seen = [name for name, dock in self._by_name.items() if in_sight(dock)]
+            self.reset()
+            for name in sorted(seen, key=lambda name: name in _FRONT):
+                self._by_name[name].raise_()
+
+    def _arrangement(self) -> dict[str, tuple[object, ...]]:
+        """Where every dock is, and which share its place as tabs."""
+        return {
+            name: (
+                self._window.dockWidgetArea(dock),
+                dock.isFloating(),
+                dock.isHidden(),
+                frozenset(other.objectName() for other in self._window.tabifiedDockWidgets(dock)),
+            )
+            for name, dock in self._by_name.items()
+        }
 
     def raise_(self, name: str) -> None:
         """Bring a dock to the front."""
-        self._by_name[name].show()
-        self._by_name[name].raise_()
+        dock = self._by_name[name]
+        if isinstance(room := dock.widget(), Room):
+            room.fill()
+        dock.show()
+        dock.raise_()
 
     def heighten(self, name: str, share: float) -> None:
         """Give a dock at least a share of the window's height."""

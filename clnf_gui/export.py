@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, Qt
-from PySide6.QtGui import QPixmap
+from PySide6.QtGui import QImage, QImageWriter
 from PySide6.QtWidgets import QWidget
 
 from clnf_engine import FitOptions, Initial, Model, Trace, VideoSource
@@ -30,26 +30,26 @@ _SCALE = 2
 _HEAD = (
     "import numpy as np",
     "",
-    "from clnf_engine import FitOptions, fit, initial_from_params, load_model, open_video",
+    "from clnf_engine import FitOptions, Trace, fit, initial_from_params, load_model, open_video",
     "from clnf_engine.io.images import read_image",
 )
 
 
-def picture(widget: QWidget) -> QPixmap:
+def picture(widget: QWidget) -> QImage:
     """A widget as a picture at twice its size."""
-    pixmap = QPixmap(widget.size() * _SCALE)
-    pixmap.setDevicePixelRatio(_SCALE)
-    pixmap.fill(Qt.GlobalColor.transparent)
-    QWidget.render(widget, pixmap)  # QGraphicsView has a render of its own
-    return pixmap
+    image = QImage(widget.size() * _SCALE, QImage.Format.Format_ARGB32_Premultiplied)
+    image.setDevicePixelRatio(_SCALE)
+    image.fill(Qt.GlobalColor.transparent)
+    QWidget.render(widget, image)  # QGraphicsView has a render of its own
+    return image
 
 
-def png_bytes(widget: QWidget) -> bytes:
-    """A widget as the bytes of a PNG file at twice its size."""
+def png_bytes(image: QImage) -> bytes:
+    """A picture as the bytes of a PNG file; any thread may ask for them."""
     data = QByteArray()
     buffer = QBuffer(data)
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-    picture(widget).save(buffer, "PNG")
+    QImageWriter(buffer, QByteArray(b"png")).write(image)
     return bytes(data.data())
 
 
@@ -76,15 +76,30 @@ def tracking_csv(results: Results, source: VideoSource, model: Model, lane: Lane
     return make
 
 
-def python_source(trace: Trace, image: Path, model: Path, place: Place, frame: int | None = None) -> str:
-    """A program that repeats a run, bit for bit, and finds the Step at a place; `frame` is that of a video."""
+def python_source(
+    trace: Trace, name: str, image: Path, model: Path, place: Place, frame: int | None, recorded: Mapping[str, Path]
+) -> str:
+    """A program that repeats a run, bit for bit, or reads a recorded one, and finds the Step at a place.
+
+    Parameters
+    ----------
+    trace : Trace
+    name : str
+        Of its lane.
+    image, model : Path
+    place : Place
+    frame : int or None
+        That of a video.
+    recorded : mapping of str to Path
+        The files of lanes with recorded runs, the first of which holds the image.
+    """
     stage, phase, iteration = place
     return "\n".join(
         [
             *_HEAD,
             "",
-            *_sources(image, model, frame),
-            f"trace = {_fit(trace)}",
+            *_sources(image, model, frame, recorded),
+            f"trace = {_run(trace, recorded.get(name))}",
             f"step = next(s for s in trace.steps if s.place == ({stage!r}, {str(phase)!r}, {iteration!r}))",
             "print(trace.message, trace.landmarks, step.update_norm)",
             "",
@@ -92,15 +107,17 @@ def python_source(trace: Trace, image: Path, model: Path, place: Place, frame: i
     )
 
 
-def lab_source(subject: Subject, image: Path, model: Path, names: Iterable[str], frame: int | None = None) -> str:
+def lab_source(
+    subject: Subject, image: Path, model: Path, names: Iterable[str], frame: int | None, recorded: Mapping[str, Path]
+) -> str:
     """A program that repeats the runs the Lab looks at, and what its tools of these names found."""
-    runs = ", ".join(_fit(trace) for trace in subject.runs.values())
+    runs = ", ".join(_run(trace, recorded.get(name)) for name, trace in subject.runs.items())
     return "\n".join(
         [
             *_HEAD,
             "from clnf_engine.diagnostics.tools import diagnose, tools_named",
             "",
-            *_sources(image, model, frame),
+            *_sources(image, model, frame, recorded),
             f"runs = dict(zip({list(subject.runs)!r}, [{runs}]))",
             'if __name__ == "__main__":  # some tools use several processes',
             f"    for tool in tools_named({list(names)!r}):",
@@ -112,13 +129,17 @@ def lab_source(subject: Subject, image: Path, model: Path, names: Iterable[str],
     )
 
 
-def _sources(image: Path, model: Path, frame: int | None) -> tuple[str, str]:
-    picture = f"read_image({str(image)!r})" if frame is None else f"open_video({str(image)!r}).frame({frame})"
-    return f"model = load_model({str(model)!r})", f"image = {picture}.gray"
+def _sources(image: Path, model: Path, frame: int | None, recorded: Mapping[str, Path]) -> tuple[str, str]:
+    gray = f"read_image({str(image)!r}).gray" if frame is None else f"open_video({str(image)!r}).frame({frame}).gray"
+    if recorded:
+        gray = f"Trace.load({str(next(iter(recorded.values())))!r}).image"
+    return f"model = load_model({str(model)!r})", f"image = {gray}"
 
 
-def _fit(trace: Trace) -> str:
-    """The call that makes a run."""
+def _run(trace: Trace, file: Path | None) -> str:
+    """The call that makes a run, or reads it from its file."""
+    if file is not None:
+        return f"Trace.load({str(file)!r})"
     default = FitOptions()
     changes = ", ".join(
         f"{field.name}={_literal(getattr(trace.options, field.name))}"
@@ -130,21 +151,30 @@ def _fit(trace: Trace) -> str:
 
 
 def lab_report(
-    subject: Subject, results: Sequence[tuple[Tool, Result]], image: Path, model: Path, frame: int | None = None
+    subject: Subject,
+    results: Sequence[tuple[Tool, Result]],
+    image: Path,
+    model: Path,
+    frame: int | None,
+    recorded: Mapping[str, Path],
 ) -> bytes:
     """One self-contained HTML page with what the Lab found."""
+    from clnf_engine.diagnostics.foreign import foreign
     from clnf_engine.diagnostics.investigation import Investigation
     from clnf_engine.reports.diagnosis import report_html
 
     note = ""
+    strange = {name for name in subject.recorded if foreign(subject.runs[name], subject.model)}
     if len(subject.runs) > 1:
         asked = {name: [tool.title for tool, found in results if found.lanes == (name,)] for name in subject.runs}
         note = " ".join(f"Asked of lane {name}: {', '.join(titles)}." for name, titles in asked.items() if titles)
     elif any(tool.compares for tool, _ in results):
-        note = "Where two runs are compared, B is the same fit with another normalization."
-    source = lab_source(subject, image, model, [tool.name for tool, _ in results], frame)
+        own = "the engine's own run from the same start" if strange else "the same fit with another normalization"
+        note = f"Where two runs are compared, B is {own}."
+    source = lab_source(subject, image, model, [tool.name for tool, _ in results], frame, recorded)
     findings = tuple((tool, result.finding) for tool, result in results)
-    verdicts = {name: judge(trace.steps, subject.model, trace.options) for name, trace in subject.runs.items()}
+    own_runs = {name: trace for name, trace in subject.runs.items() if name not in strange}
+    verdicts = {name: judge(trace.steps, subject.model, trace.options) for name, trace in own_runs.items()}
     title = f"Diagnosis of {image.name}"
     found = Investigation(title, source, subject.runs, findings, note, verdicts, subject.truth)
     return report_html(found).encode()
@@ -162,11 +192,11 @@ def step_report(
     trace: Trace,
     step: Step,
     title: str,
-    pictures: Mapping[str, bytes],
+    pictures: Mapping[str, QImage],
     verdict: Verdict,
     truth: Floats | None = None,
 ) -> str:
-    """One self-contained HTML page about a Step: where it is, the pictures given as PNG bytes, and the tables."""
+    """One self-contained HTML page about a Step: where it is, the pictures by name, and the tables."""
     from clnf_engine.reports.page import Figure, Section, page_html
 
     outcome = trace.message if trace.complete else "still running"
@@ -178,7 +208,7 @@ def step_report(
         _table("Response maps of every stage", statistics_columns(trace)),
         _table("Options", {"option": list(options), "value": list(options.values())}),
     )
-    figures = tuple(Figure(name, png) for name, png in pictures.items())
+    figures = tuple(Figure(name, png_bytes(image)) for name, image in pictures.items())
     sections = [Section("Pictures", figures=figures), Section("Numbers", tables=tables)]
     return page_html(title, [where, f"{verdict.sentence} {verdict.basis}"], sections, here=step.place)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from clnf_engine.imports.sources import can_import
 from clnf_engine.io.frames import natural_order
 from clnf_engine.io.trace_folder import folder_of
 from clnf_engine.library import shipped_models
@@ -19,7 +20,10 @@ VIDEO_SUFFIXES = (
 
 
 def open_file(session: Session, path: str) -> None:
-    """Open a file: a session, trace, landmarks to start from, model, video or image; a folder is a trace or a video."""
+    """Open a file: a session, trace, landmarks to start from, model, video or image; a folder is a trace or a video.
+
+    What other programs print of their fits is opened as the trace that it makes.
+    """
     openers: dict[str, Callable[[str], None]] = {
         ".json": session.open_session,
         **dict.fromkeys((".npz", ".jsonl"), session.open_trace),
@@ -31,8 +35,11 @@ def open_file(session: Session, path: str) -> None:
     if Path(path).is_dir():
         recorded = folder_of(path) is not None
         suffix, openers[suffix] = "", session.open_trace if recorded else session.open_video
+    foreign = can_import(path)
+    if foreign:
+        openers[suffix] = session.open_trace
     openers.get(suffix, session.open_image)(path)
-    if suffix not in (".pts", ".txt"):
+    if foreign or suffix not in (".pts", ".txt"):
         settings.remember_file(path)
         settings.remember_folder(path)
 

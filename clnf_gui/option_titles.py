@@ -8,7 +8,7 @@ from typing import Any
 from clnf_engine import FitOptions
 from clnf_engine.deviations import DEVIATIONS
 from clnf_engine.presets import PRESETS
-from clnf_gui.session.choices import Choices
+from clnf_gui.session.choices import Choices, LaneChoices
 
 OPTION_TITLES = {
     "normalization": "normalization",
@@ -38,10 +38,15 @@ def lane_labels(choices: Choices) -> dict[str, str]:
     started = [] if b.start is None or b.start is a.start else ["another start"]
     tracked = ["another way of tracking"] if a.way != b.way else []
     texts = {
-        "A": [_preset(a.options) or _differences(a.options, names)],
-        "B": [_preset(b.options) or _differences(b.options, names), *started, *tracked],
+        "A": [_recorded(a) or _preset(a.options) or _differences(a.options, names)],
+        "B": [_recorded(b) or _preset(b.options) or _differences(b.options, names), *started, *tracked],
     }
     return {name: " · ".join([name, ", ".join(filter(None, text))]) for name, text in texts.items()}
+
+
+def _recorded(lane: LaneChoices) -> str:
+    """The file of a recorded run, which no options made; "" for a fit."""
+    return "" if lane.recorded is None else f"recorded: {lane.recorded.path.name}"
 
 
 def _preset(options: FitOptions) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from PySide6.QtCore import QObject, QPoint, QRect, Qt, Signal
 from PySide6.QtWidgets import QPlainTextEdit, QSplitter, QVBoxLayout, QWidget
@@ -47,6 +48,34 @@ _WORST = {
 }
 
 
+class Room(QWidget):
+    """Where a view is from when it is first seen; making those that are behind tabs would take as long as a fit.
+
+    Parameters
+    ----------
+    make : callable
+        The view.
+    """
+
+    filled = Signal(QWidget)
+
+    def __init__(self, make: Callable[[], QWidget]) -> None:
+        super().__init__()
+        self._make: Callable[[], QWidget] | None = make
+        QVBoxLayout(self).setContentsMargins(0, 0, 0, 0)
+
+    def fill(self) -> None:
+        """Make the view, unless it is there."""
+        if self._make is not None:
+            make, self._make = self._make, None
+            view, layout = make(), self.layout()
+            assert layout is not None
+            layout.addWidget(view)
+            if self.size().isEmpty():
+                self.resize(self.sizeHint())  # behind other tabs it is laid out when it is raised
+            self.filled.emit(view)
+
+
 @dataclass(frozen=True, eq=False)
 class Pane:
     """A docked view.
@@ -72,6 +101,12 @@ class Pane:
     paint: Callable[[Session], None]
     forget: Callable[[], None] | None = None
 
+    def show(self, session: Session) -> None:
+        """Paint it, whether it has been seen before or not."""
+        if isinstance(self.widget, Room):
+            self.widget.fill()
+        self.paint(session)
+
 
 def in_sight(widget: QWidget) -> bool:
     """Whether anything of a widget can be seen: Qt moves docks behind others out of sight, and calls them visible."""
@@ -93,85 +128,136 @@ class Panes(QObject):
         self._worst_frames: list[int] = []
         self.atlas, self.map_choice = ResponseAtlas(), MapChoice()
         self.inspector, self.magnitudes = InspectorView(), MagnitudesView()
-        self.convergence, self.parameters = ConvergenceView(), ParametersView()
-        self.statistics, self.steps = NumberTable("Statistics of the response maps"), NumberTable("Steps of the run")
-        self.path, self.errors = LandmarkPathView(), ErrorView()
+        self.convergence, self.curve_choice = ConvergenceView(), CurveChoice()
         self.log = QPlainTextEdit(readOnly=True, maximumBlockCount=_LOG_LINES)
         self.log.setAccessibleName("Log")
-        atlas = _column(self.map_choice, self.atlas)
-        self.curve_choice = CurveChoice()
-        curves = _column(self.curve_choice, self.convergence)
-        self.tools, self.finding = LabTools(), FindingView()
+        atlas_shows = _AT_CURSOR | Aspect.SELECTION | Aspect.LOOK | Aspect.TRUTH
+        upper, lower = Qt.DockWidgetArea.RightDockWidgetArea, Qt.DockWidgetArea.BottomDockWidgetArea
+        selected = _AT_CURSOR | Aspect.SELECTION
+        landmark_shows, curves_show = selected | Aspect.OPTIONS | Aspect.TRUTH, _AT_CURSOR | Aspect.LOOK | Aspect.TRUTH
+        atlas, curves = _column(self.map_choice, self.atlas), _column(self.curve_choice, self.convergence)
+        lab, frames = Room(self._make_lab), Room(self._make_frames)
+        self.all = (
+            Pane("Response maps", atlas, upper, atlas_shows, self._paint_atlas, self.atlas.forget),
+            Pane("Landmark", self.inspector, upper, landmark_shows, self._paint_inspector),
+            Pane("Path", Room(lambda: self.path), upper, selected | Aspect.TRUTH, self._paint_path),
+            Pane("Errors", Room(lambda: self.errors), upper, selected | Aspect.TRUTH, self._paint_errors),
+            Pane("Convergence", curves, lower, curves_show, self._paint_convergence),
+            Pane("Lab", lab, lower, selected | _OF_LAB, self._paint_lab),
+            Pane("Frames", frames, lower, _OF_VIDEO, self._paint_frames),
+            Pane("Magnitudes", self.magnitudes, lower, selected | Aspect.OPTIONS, self._paint_magnitudes),
+            Pane("Statistics", Room(lambda: self.statistics), lower, _OF_RUN, self._paint_statistics),
+            Pane("Parameters", Room(lambda: self.parameters), lower, _AT_CURSOR, self._paint_parameters),
+            Pane("Steps", Room(lambda: self.steps), lower, _AT_CURSOR | Aspect.TRUTH, self._paint_steps),
+            Pane("Log", self.log, lower, Aspect(0), lambda _: None),
+        )
+        self.atlas.landmark_clicked.connect(session.select)
+        self.magnitudes.landmark_clicked.connect(session.select)
+        self.convergence.place_clicked.connect(session.cursor.move_to)
+        self.map_choice.look_chosen.connect(session.set_look)
+        self.curve_choice.look_chosen.connect(session.set_look)
+        session.told.connect(self.log.appendPlainText)
+        session.failed.connect(self._log_failure)
+
+    # --- views that few look at, each made when it is first asked for --------------------------
+
+    @cached_property
+    def path(self) -> LandmarkPathView:
+        view = LandmarkPathView()
+        view.place_clicked.connect(self._session.cursor.move_to)
+        return view
+
+    @cached_property
+    def errors(self) -> ErrorView:
+        view = ErrorView()
+        view.landmark_clicked.connect(self._session.select)
+        return view
+
+    @cached_property
+    def tools(self) -> LabTools:
+        tools = LabTools()
+        tools.tool_chosen.connect(self._session.lab.choose)
+        tools.run_wanted.connect(self._session.diagnose)
+        tools.cancel_wanted.connect(self._session.lab.cancel)
+        return tools
+
+    @cached_property
+    def finding(self) -> FindingView:
+        view = FindingView()
+        view.link_clicked.connect(self._session.follow)
+        view.cell_clicked.connect(self._session.look_at)
+        return view
+
+    @cached_property
+    def frame_bar(self) -> FrameBar:
+        bar, session = FrameBar(), self._session
+        bar.command_wanted.connect(self.command_wanted)
+        bar.frame_wanted.connect(session.frames.go_to)
+        bar.speed_chosen.connect(session.frames.set_speed)
+        bar.chasing_chosen.connect(session.tracker.set_chasing)
+        bar.look_chosen.connect(session.set_look)
+        return bar
+
+    @cached_property
+    def frames(self) -> FramesView:
+        view = FramesView()
+        view.frame_wanted.connect(self._session.frames.go_to)
+        return view
+
+    @cached_property
+    def worst_choice(self) -> LookChoice:
+        choice = LookChoice("worst", _WORST, "Worst frames")
+        choice.look_chosen.connect(self._session.set_look)
+        return choice
+
+    @cached_property
+    def worst(self) -> NumberTable:
+        table = NumberTable("Worst frames of the video")
+        table.horizontalHeader().setStretchLastSection(True)
+        table.row_clicked.connect(self._show_worst)
+        return table
+
+    @cached_property
+    def statistics(self) -> NumberTable:
+        return NumberTable("Statistics of the response maps")
+
+    @cached_property
+    def parameters(self) -> ParametersView:
+        return ParametersView()
+
+    @cached_property
+    def steps(self) -> NumberTable:
+        table = NumberTable("Steps of the run")
+        table.row_clicked.connect(self._session.cursor.move_cursor)
+        return table
+
+    def _make_lab(self) -> QWidget:
+        """The tools beside what the chosen one has found."""
         lab = QSplitter(Qt.Orientation.Horizontal)
         lab.addWidget(self.tools)
         lab.addWidget(self.finding)
         lab.setStretchFactor(1, 1)
         lab.setSizes([190, 810])
         lab.setChildrenCollapsible(False)
-        self.frame_bar, self.frames = FrameBar(), FramesView()
-        self.worst_choice, self.worst = (
-            LookChoice("worst", _WORST, "Worst frames"),
-            NumberTable("Worst frames of the video"),
-        )
-        self.worst.horizontalHeader().setStretchLastSection(True)
-        atlas_shows = _AT_CURSOR | Aspect.SELECTION | Aspect.LOOK | Aspect.TRUTH
-        upper, lower = Qt.DockWidgetArea.RightDockWidgetArea, Qt.DockWidgetArea.BottomDockWidgetArea
-        selected = _AT_CURSOR | Aspect.SELECTION
-        self.all = (
-            Pane("Response maps", atlas, upper, atlas_shows, self._paint_atlas, self.atlas.forget),
-            Pane("Landmark", self.inspector, upper, selected | Aspect.OPTIONS | Aspect.TRUTH, self._paint_inspector),
-            Pane("Path", self.path, upper, selected | Aspect.TRUTH, self._paint_path),
-            Pane("Errors", self.errors, upper, selected | Aspect.TRUTH, self._paint_errors),
-            Pane("Convergence", curves, lower, _AT_CURSOR | Aspect.LOOK | Aspect.TRUTH, self._paint_convergence),
-            Pane(
-                "Lab", lab, lower, selected | Aspect.LAB | Aspect.START | Aspect.OPTIONS | Aspect.BUSY, self._paint_lab
-            ),
-            Pane("Frames", self._frames_widget(), lower, _OF_VIDEO, self._paint_frames),
-            Pane("Magnitudes", self.magnitudes, lower, selected | Aspect.OPTIONS, self._paint_magnitudes),
-            Pane("Statistics", self.statistics, lower, _OF_RUN, self._paint_statistics),
-            Pane("Parameters", self.parameters, lower, _AT_CURSOR, self._paint_parameters),
-            Pane("Steps", self.steps, lower, _AT_CURSOR | Aspect.TRUTH, self._paint_steps),
-            Pane("Log", self.log, lower, Aspect(0), lambda _: None),
-        )
-        self.atlas.landmark_clicked.connect(session.select)
-        self.magnitudes.landmark_clicked.connect(session.select)
-        self.convergence.place_clicked.connect(session.cursor.move_to)
-        self.path.place_clicked.connect(session.cursor.move_to)
-        self.errors.landmark_clicked.connect(session.select)
-        self.steps.row_clicked.connect(session.cursor.move_cursor)
-        self.tools.tool_chosen.connect(session.lab.choose)
-        self.tools.run_wanted.connect(session.diagnose)
-        self.tools.cancel_wanted.connect(session.lab.cancel)
-        self.finding.link_clicked.connect(session.follow)
-        self.map_choice.look_chosen.connect(session.set_look)
-        self.curve_choice.look_chosen.connect(session.set_look)
-        self.frame_bar.command_wanted.connect(self.command_wanted)
-        self.frame_bar.frame_wanted.connect(session.frames.go_to)
-        self.frame_bar.speed_chosen.connect(session.frames.set_speed)
-        self.frame_bar.chasing_chosen.connect(session.tracker.set_chasing)
-        for choice in (self.frame_bar, self.worst_choice):
-            choice.look_chosen.connect(session.set_look)
-        self.frames.frame_wanted.connect(session.frames.go_to)
-        self.worst.row_clicked.connect(self._show_worst)
-        session.told.connect(self.log.appendPlainText)
-        session.failed.connect(self._log_failure)
+        return lab
+
+    def _make_frames(self) -> QWidget:
+        """The controls above the curves, the worst frames beside them."""
+        split = QSplitter(Qt.Orientation.Horizontal)
+        split.addWidget(self.frames)
+        split.addWidget(_column(self.worst_choice, self.worst))
+        split.setStretchFactor(0, 1)
+        split.setSizes([700, 290])
+        split.setChildrenCollapsible(False)
+        return _column(self.frame_bar, split)
+
+    # --- what they show -----------------------------------------------------------------------
 
     def _show_worst(self, row: int) -> None:
         self._session.frames.go_to(self._worst_frames[row])
 
     def _log_failure(self, message: str, details: str) -> None:
         self.log.appendPlainText(f"{message}\n{details}".rstrip())
-
-    def _frames_widget(self) -> QWidget:
-        """The controls above the curves, the worst frames beside them."""
-        beside = _column(self.worst_choice, self.worst)
-        split = QSplitter(Qt.Orientation.Horizontal)
-        split.addWidget(self.frames)
-        split.addWidget(beside)
-        split.setStretchFactor(0, 1)
-        split.setSizes([700, 290])
-        split.setChildrenCollapsible(False)
-        return _column(self.frame_bar, split)
 
     def _changed(self, name: str, *shown: object) -> bool:
         """Whether a pane shows other things than when it was asked last; moving the cursor alone changes few.
@@ -193,7 +279,7 @@ class Panes(QObject):
     def _paint_inspector(self, session: Session) -> None:
         other = None if session.lanes.other is None else session.lanes.other.step
         self.inspector.show_landmark(
-            session.step, session.selection, session.model, session.lane.options, session.scene.truth, other
+            session.step, session.selection, session.model_of(), session.engine_options(), session.scene.truth, other
         )
 
     def _paint_convergence(self, session: Session) -> None:
@@ -249,12 +335,17 @@ class Panes(QObject):
             None if found is None else found.finding,
             () if found is None else found.tables,
             () if found is None else found.plots,
+            () if found is None else found.strips,
             _lab_note(record, record.is_stale(now)),
         )
-        self.finding.show_cursor(session.selection, session.cursor.place)
+        session.evaluate()
+        looked, step = session.evaluations, session.step if found is None else session.lanes[found.lanes[0]].step
+        points = None if step is None else step.landmarks
+        self.finding.show_evaluation(looked.of, looked.found, looked.note, session.selection, points)
+        self.finding.show_cursor(session.selection, session.cursor.place, looked.operation)
 
     def _paint_magnitudes(self, session: Session) -> None:
-        step, model = session.step, session.model
+        step, model = session.step, session.model_of()
         maps = None if step is None else step.responses
         if self._changed("magnitudes", _ref(maps), _ref(model)):
             self.magnitudes.show_magnitudes(None if step is None or model is None else magnitudes(step, model))
@@ -266,7 +357,8 @@ class Panes(QObject):
             self.statistics.show_columns({} if trace is None else statistics_columns(trace))
 
     def _paint_parameters(self, session: Session) -> None:
-        pdm = None if session.model is None else session.model.pdm
+        model = session.model_of()
+        pdm = None if model is None else model.pdm
         self.parameters.show_step(session.step, pdm, session.lane.options.clamp_sigmas)
 
     def _paint_steps(self, session: Session) -> None:

@@ -45,7 +45,7 @@ class Pins(QObject):
             n = 0 if session.model is None else session.model.n_landmarks
             if isinstance(view, InspectorView):
                 shown = landmark if landmark < n else None
-                view.show_landmark(session.step, shown, session.model, session.lane.options)
+                view.show_landmark(session.step, shown, session.model_of(), session.engine_options())
 
     def _dock(self, landmark: int) -> QDockWidget:
         if landmark not in self.docks:

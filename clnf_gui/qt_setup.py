@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import sys
 import traceback
 from collections.abc import Callable
-from functools import cache
-from types import TracebackType
+from functools import cache, partial
+from types import ModuleType, TracebackType
+from typing import Any
 
 import cv2  # noqa: F401  imported before Qt, because importing it sets Qt's plugin path
-import pyqtgraph as pg
-from pyqtgraph.util.garbage_collector import GarbageCollector
 from PySide6.QtCore import QCoreApplication, QMessageLogContext, QtMsgType, qInstallMessageHandler
 from PySide6.QtGui import QColor, QPalette, QPixmapCache
 from PySide6.QtWidgets import QApplication
@@ -35,13 +35,10 @@ def has_display() -> bool:
     return True
 
 
-def make_application(theme: str = "system") -> QApplication:
-    """The QApplication, with environment, style and pyqtgraph set up; off screen where there is no display.
+def bare_application() -> QApplication:
+    """The QApplication, off screen where there is no display: enough for a Session to open files in the background.
 
-    Parameters
-    ----------
-    theme : str
-        "system" follows the desktop's light or dark, "light" and "dark" do not.
+    It does not import pyqtgraph, which takes longer than opening a photo.
     """
     qInstallMessageHandler(_log)
     plugin_path = os.environ.get("QT_QPA_PLATFORM_PLUGIN_PATH", "")
@@ -53,18 +50,34 @@ def make_application(theme: str = "system") -> QApplication:
     app = existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])
     QCoreApplication.setOrganizationName("CLNF Studio")
     QCoreApplication.setApplicationName("CLNF Studio")
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    return app
+
+
+def make_application(theme: str = "system") -> QApplication:
+    """The QApplication, with style, colours and pyqtgraph set up for windows.
+
+    Parameters
+    ----------
+    theme : str
+        "system" follows the desktop's light or dark, "light" and "dark" do not.
+    """
+    import_pyqtgraph()
+    import pyqtgraph as pg
+
+    app = bare_application()
     app.setStyle("Fusion")
     pg.setConfigOptions(imageAxisOrder="row-major", antialias=True)
-    if theme != "system" or existing is None:
-        set_theme(theme)
+    set_theme(theme)
     QPixmapCache.setCacheLimit(_PIXMAPS_KB)
-    sys.setswitchinterval(_SWITCH_SECONDS)
     _collect_garbage_here()
     return app
 
 
 def set_theme(theme: str) -> None:
     """Give the program the colours of the desktop ("system"), or "light" or "dark" ones."""
+    import pyqtgraph as pg
+
     app = QApplication.instance()
     if not isinstance(app, QApplication):
         return
@@ -77,11 +90,42 @@ def set_theme(theme: str) -> None:
     )
 
 
+def import_pyqtgraph() -> None:
+    """Import pyqtgraph, without making every class of Qt.
+
+    It has mirrors of three of Qt's modules and copies all names into them. PySide6 makes a class, and all its enums,
+    when its name is first used; doing that for seven hundred takes a third of pyqtgraph's import. Here the mirrors ask
+    for a name when it is used, and are shown an empty list of what there is to copy.
+    """
+    if "pyqtgraph" in sys.modules:
+        return
+    sources = [importlib.import_module(f"PySide6.{name}") for name in ("QtCore", "QtGui", "QtWidgets")]
+    lists = [{key: names for key, names in vars(source).items() if key == "__dir__"} for source in sources]
+    try:
+        for source in sources:
+            mirror = ModuleType(source.__name__.replace("PySide6", "pyqtgraph.Qt"))
+            mirror.__getattr__ = partial(_reflect, mirror, source)  # type: ignore[method-assign]
+            sys.modules[mirror.__name__] = mirror
+            source.__dir__ = list  # type: ignore[method-assign]
+        importlib.import_module("pyqtgraph")
+    finally:
+        for source, own in zip(sources, lists, strict=True):
+            del source.__dir__
+            vars(source).update(own)
+
+
+def _reflect(mirror: ModuleType, source: ModuleType, name: str) -> Any:
+    value = getattr(source, name)
+    setattr(mirror, name, value)  # which is not asked for again
+    return value
+
+
 @cache
-def _collect_garbage_here() -> GarbageCollector:
+def _collect_garbage_here() -> object:
     """Collect garbage in this thread only: Qt aborts when a widget is destroyed in the worker's."""
-    gc.collect()
-    gc.freeze()  # what start-up made stays; it need not be looked at again
+    from pyqtgraph.util.garbage_collector import GarbageCollector
+
+    gc.freeze()  # what start-up made stays; it need not be looked at, now or ever
     return GarbageCollector(interval=1.0)
 
 

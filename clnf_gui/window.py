@@ -8,7 +8,7 @@ from functools import partial
 
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Slot
-from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent
+from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QMainWindow, QToolBar, QVBoxLayout, QWidget
 
 from clnf_engine import Recording, Step
@@ -17,21 +17,25 @@ from clnf_gui.dialogs import WindowDialogs
 from clnf_gui.docks import Docks
 from clnf_gui.option_titles import lane_labels
 from clnf_gui.panels.editor_keys import EditorKeys
+from clnf_gui.panels.frame_bar import FrameBar
 from clnf_gui.panels.message_bar import MessageBar
 from clnf_gui.panels.options import OptionsPanel
 from clnf_gui.panels.timeline import Timeline
-from clnf_gui.panes import Pane, Panes, in_sight
+from clnf_gui.panes import Pane, Panes, Room, in_sight
 from clnf_gui.pins import Pins
 from clnf_gui.session import Session
 from clnf_gui.session.aspect import ALL_ASPECTS, Aspect
 from clnf_gui.theme import VERMILION, is_dark, readable
 from clnf_gui.views.axes import follow_palette
+from clnf_gui.views.frames_view import FramesView
 from clnf_gui.views.image_view import ImageView
 from clnf_gui.views.readout import apart_line, cell_line, error_line, landmark_line, step_line
 
 _FRAME_SECONDS = 1 / 60
 _TOLD_MS = 6000
 """A sentence in the status bar is shown so long."""
+_LAB_SHARE = 0.42
+"""Of the window's height, for the Lab when it has checked a foreign run: there are as many rows as operations."""
 _EDGE_PX = 8
 _SEPARATOR = "   ·   "
 _OF_RUN = Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LANES
@@ -65,6 +69,8 @@ class MainWindow(QMainWindow):
         self._painted_at = 0.0
         self._repaint_timer = QTimer(self, singleShot=True)
         self._repaint_timer.timeout.connect(self.repaint_now)
+        self._layout_timer = QTimer(self, singleShot=True)
+        self._layout_timer.timeout.connect(self.docks.follow_size)
         self._zoom_timer = QTimer(self, singleShot=True)
         self._zoom_timer.timeout.connect(self._zoom_to_face)
         self._mark_dirty(ALL_ASPECTS)
@@ -127,7 +133,11 @@ class MainWindow(QMainWindow):
         self.options.result_chosen.connect(session.starts.from_result)
         self.options.perturbation_chosen.connect(session.starts.perturb)
         self.options.track.tracking_chosen.connect(session.set_tracking_options)
-        keys = EditorKeys(self.menus.speed, *(pane.widget for pane in self.panes.all))
+        keys = EditorKeys(self.menus.speed)
+        for pane in self.panes.all:
+            keys.watch(pane.widget)
+            if isinstance(pane.widget, Room):
+                pane.widget.filled.connect(keys.watch)
         for signal in (self.options.focus_released, keys.done):
             signal.connect(self._focus_image)
         self.pins.unpinned.connect(self._unpin)
@@ -158,7 +168,7 @@ class MainWindow(QMainWindow):
         for pane in tuple(self._stale):
             if in_sight(pane.widget):
                 self._stale.discard(pane)
-                pane.paint(self.session)
+                pane.show(self.session)
             elif pane.forget is not None:
                 pane.forget()
         self._zoom_once()
@@ -176,6 +186,9 @@ class MainWindow(QMainWindow):
         self.setWindowTitle(f"{name}CLNF Studio")
         self._zoom_when_fitted = session.video is None
         self.options.show_video(session.video is not None)
+        if session.lanes["A"].foreign:
+            self.docks.raise_("Lab")
+            self.docks.heighten("Lab", _LAB_SHARE)
         if session.video is not None:
             self.docks.raise_("Frames")
             if not self._had_video:
@@ -210,7 +223,7 @@ class MainWindow(QMainWindow):
         given = session.starts.given(session.active) is not None
         self.options.show_initial(start, session.scene.faces, like_a, box, given)
         self.options.setEnabled(session.starts.of("A") is not None or session.video is not None)
-        self.message_bar.show_note(session.note)
+        self.message_bar.show_note(*session.note)
 
     def _paint_options(self) -> None:
         lane = self.session.lane
@@ -275,6 +288,8 @@ class MainWindow(QMainWindow):
             verdict = session.verdict(session.active)
             outcome = verdict.text if verdict.failed else "fitted" if verdict.failed is None else "probably worked"
             state = f"{outcome}{_SEPARATOR}{session.lane.seconds * 1000:.0f} ms{_memory(session.lane.steps)}"
+            if session.lane.recorded is not None:
+                state = "recorded run, foreign" if session.lane.foreign else f"recorded run{_SEPARATOR}{outcome}"
             tip, failed = f"{verdict.sentence}\n{verdict.basis}", verdict.failed is True
         else:
             state = "no fit"
@@ -377,9 +392,15 @@ class MainWindow(QMainWindow):
             for plot in self.findChildren(pg.PlotWidget):
                 follow_palette(plot, self.palette())
             self.menus.draw_icons()
-            self.panes.frame_bar.draw_icons()
-            self.panes.frames.follow_palette(self.palette())
+            for bar in self.findChildren(FrameBar):
+                bar.draw_icons()
+            for frames in self.findChildren(FramesView):
+                frames.follow_palette(self.palette())
             self.timeline.repaint_strips()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._layout_timer.start(0)  # when Qt is through with its own layout
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if any(url.isLocalFile() for url in event.mimeData().urls()):
@@ -391,8 +412,8 @@ class MainWindow(QMainWindow):
                 self.dialogs.open_file(url.toLocalFile())
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        self._repaint_timer.stop()
-        self._zoom_timer.stop()
+        for timer in (self._repaint_timer, self._zoom_timer, self._layout_timer):
+            timer.stop()
         self.hide()  # at once; a tool of the Lab may take a moment to end
         self.session.shut_down()
         super().closeEvent(event)

@@ -1,10 +1,18 @@
 #!/usr/bin/env bash
 # Make sure that the libraries of the system that Qt and OpenCV load are there.
 # On Debian and Ubuntu, root gets the missing ones installed; everyone else gets the line to run.
+# With the word "compiler", it is a C++ compiler, without which some tests are skipped.
 set -eu
 cd "$(dirname "$0")/.."
 
 [ "$(uname -s)" = Linux ] || exit 0
+
+if [ "${1:-}" = compiler ]; then
+    if ! command -v c++ >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        scripts/apt_install.sh g++ libc6-dev
+    fi
+    exit 0
+fi
 
 # Prints "library package" for every library that cannot be loaded, and a package of fonts if there is none.
 missing=$(.venv/bin/python - <<'PYTHON'

@@ -50,3 +50,4 @@ fi
 
 echo "Installing CLNF Studio and its packages into .venv"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[gui,test,dev]"
+.venv/bin/clnf warm-up

@@ -29,6 +29,17 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _kernels() -> None:
+    """Compile every kernel before the first test: a test would wait for it, and its processes would tell of it."""
+    import numpy as np
+
+    from clnf_engine.kernels.ready import OF_A_FIT, OF_ROWS, make_ready
+
+    for precision in (np.float64, np.float32):
+        make_ready(np.dtype(precision), (*OF_A_FIT, *OF_ROWS))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The project's top folder."""

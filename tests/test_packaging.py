@@ -67,7 +67,8 @@ def test_source_distribution_holds_what_the_wheel_is_built_from(pyproject: dict[
 
 def test_a_wheel_holds_the_data_that_the_packages_read(root: Path) -> None:
     held = {Path(file.distribution_path) for file in WheelBuilder(str(root)).recurse_included_files()}
-    assert {Path("clnf_engine/reports/report.html.j2"), Path("clnf_engine/py.typed")} <= held
+    recorders = {Path("clnf_engine/recorders/clnf_recorder.py"), Path("clnf_engine/recorders/clnf_recorder.hpp")}
+    assert {Path("clnf_engine/reports/report.html.j2"), Path("clnf_engine/py.typed"), *recorders} <= held
     for source, target in WheelBuilder(str(root)).config.sources.items():
         files = {path.relative_to(root / source) for path in (root / source).rglob("*") if path.is_file()}
         assert {Path(target) / file for file in files} <= held
@@ -87,7 +88,7 @@ def test_installed_version_is_the_engine_s() -> None:
 
 def test_commands_resolve(pyproject: dict[str, Any]) -> None:
     project = pyproject["project"]
-    assert project["scripts"] == {"clnf": "clnf_engine.commandline.main:main"}
+    assert project["scripts"] == {"clnf": "clnf_engine.__main__:main"}
     assert project["gui-scripts"] == {"clnf-gui": "clnf_gui.__main__:main"}
     for target in (*project["scripts"].values(), *project["gui-scripts"].values()):
         module, _, function = target.partition(":")

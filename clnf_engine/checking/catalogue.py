@@ -13,6 +13,8 @@ from clnf_engine.checking import (
     known_of_neurons,
     known_of_shape,
     known_of_shifts,
+    known_of_slips_in_maps,
+    known_of_slips_in_steps,
     known_of_stages,
     known_of_updates,
 )
@@ -30,6 +32,8 @@ CATALOGUE: tuple[Mistake, ...] = (
     *known_of_equations.KNOWN,
     *known_of_updates.KNOWN,
     *known_of_likelihoods.KNOWN,
+    *known_of_slips_in_maps.KNOWN,
+    *known_of_slips_in_steps.KNOWN,
 )
 """Every mistake that is known by name, in the order in which they are tried."""
 

@@ -49,6 +49,11 @@ def changes_of(value: Any, what: str) -> dict[str, tuple[str, Change]]:
     found: dict[str, tuple[str, Change]] = {
         "negated": (f"{what} negated", lambda a: -a),
         "zero": (f"{what} left zero", np.zeros_like),
+        "in_half_precision": (f"{what} in half precision", lambda a: a.astype(np.float16).astype(np.float64)),
+        **{
+            f"rounded_to_{name}": (f"{what} rounded to {name}", lambda a, places=places: np.round(a, places))
+            for places, name in ((1, "tenths"), (2, "hundredths"), (3, "thousandths"))
+        },
     }
     if value.ndim == 2 and value.shape[1] == 2 and len(value) > 2:
         found |= {
@@ -110,6 +115,8 @@ def changes_of(value: Any, what: str) -> dict[str, tuple[str, Change]]:
             "absolute": (f"the absolute values of {what}", np.abs),
             "non_negative": (f"negative values of {what} set to zero", lambda a: np.maximum(a, 0)),
             "squared": (f"{what} squared", np.square),
+            "root": (f"the square root of {what}", lambda a: np.sqrt(np.maximum(a, 0))),
+            "exponential": (f"the exponential of {what}", np.exp),
             "rounded": (f"{what} rounded to whole numbers", np.rint),
             "truncated": (f"{what} cut to whole numbers", np.trunc),
             **{

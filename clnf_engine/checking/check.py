@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from clnf_engine.checking.catalogue import CATALOGUE
 from clnf_engine.checking.conventions import Convention, conventions_of
@@ -24,9 +25,15 @@ from clnf_engine.trace import Trace
 TOLERANCE = 1e-4
 """Float32 ports stay below 1e-5; the smallest real fault that was seen is 2e-3."""
 
+Progress = Callable[[int, int], None]
+
 
 def check_trace(
-    trace: Trace, model: Model, tolerance: float = TOLERANCE, mistakes: Iterable[Mistake] = ()
+    trace: Trace,
+    model: Model,
+    tolerance: float = TOLERANCE,
+    mistakes: Iterable[Mistake] = (),
+    progress: Progress = lambda done, total: None,
 ) -> CheckFinding:
     """Recompute every operation of a run from its own inputs, and compare with what it recorded.
 
@@ -40,26 +47,48 @@ def check_trace(
         Largest error that counts as right, in the units of the operations.
     mistakes : iterable of Mistake
         To try before those of the catalogue.
+    progress : callable
+        Told how many operations of how many have been explained; an exception it raises ends the check.
 
     Returns
     -------
     CheckFinding
     """
-    with np.errstate(all="ignore"):  # a trace of another program may hold anything
-        return _checked(trace, model, tolerance, (*mistakes, *CATALOGUE))
+    # A trace of another program may hold anything. Its matrices are small: threads of BLAS only wait for each other.
+    with np.errstate(all="ignore"), threadpool_limits(1, "blas"):
+        return _checked(trace, model, tolerance, (*mistakes, *CATALOGUE), progress)
 
 
-def _checked(trace: Trace, model: Model, tolerance: float, known: Sequence[Mistake]) -> CheckFinding:
+def _checked(
+    trace: Trace, model: Model, tolerance: float, known: Sequence[Mistake], progress: Progress
+) -> CheckFinding:
     if differs := _other_sizes(trace, model):
         nothing = tuple(OperationFinding(name, Status.NOT_RECORDED) for name in OPERATIONS)
         return CheckFinding(model.name, tolerance, nothing, model_differs=differs)
-    trace, conventions = conventions_of(trace, lambda other: Evidence.of(other, model, tolerance).failing)
+
+    def failing(other: Trace) -> set[str]:
+        progress(0, len(OPERATIONS))
+        return Evidence.of(other, model, tolerance).failing
+
+    trace, conventions = conventions_of(_with_landmarks(trace, model.n_landmarks), failing)
     evidence = Evidence.of(trace, model, tolerance)
-    causes = {name: _causes(name, evidence, known) for name in OPERATIONS if evidence.wrong(name)}
+    causes = {}
+    for done, name in enumerate(OPERATIONS):
+        progress(done, len(OPERATIONS))
+        if evidence.wrong(name):
+            causes[name] = _causes(name, evidence, known)
     operations = (_operation(name, evidence, causes) for name in OPERATIONS)
     found = tuple(_with_conventions(operation, conventions) for operation in operations)
     repaired = repair(trace, evidence.reference, found)
-    return CheckFinding(model.name, tolerance, found, conventions, _other_model(trace, model), repaired)
+    return CheckFinding(model.name, tolerance, found, conventions, other_model(trace, model), repaired)
+
+
+def _with_landmarks(trace: Trace, count: int) -> Trace:
+    """A trace that records no landmark has this many that are not known."""
+    if len(trace.landmarks):
+        return trace
+    unknown = np.full((count, 2), np.nan)
+    return replace(trace, steps=tuple(replace(step, landmarks=unknown) for step in trace.steps))
 
 
 def _with_conventions(operation: OperationFinding, conventions: Sequence[Convention]) -> OperationFinding:
@@ -68,8 +97,8 @@ def _with_conventions(operation: OperationFinding, conventions: Sequence[Convent
     return replace(operation, mistakes=(*here, *operation.mistakes)) if here else operation
 
 
-def _other_model(trace: Trace, model: Model) -> str:
-    """What says that a trace was made with another model."""
+def other_model(trace: Trace, model: Model) -> str:
+    """What says that a trace was made with another model, a sentence; "" when nothing does."""
     told = trace.fingerprint
     if told and told != model.fingerprint:
         return f"The trace was made with another model than {model.name}: their fingerprints differ."
@@ -78,7 +107,8 @@ def _other_model(trace: Trace, model: Model) -> str:
 
 def _other_sizes(trace: Trace, model: Model) -> str:
     modes, landmarks = trace.initial.params.shape[0] - 6, trace.landmarks.shape[0]
-    if modes == model.pdm.n_modes and landmarks == model.n_landmarks:
+    no_params = not any(np.isfinite(step.params).any() for step in trace.numbers)
+    if (no_params or modes == model.pdm.n_modes) and landmarks in (0, model.n_landmarks):
         return ""
     return (
         f"The trace was made with another model: it has {landmarks} landmarks and {modes} modes, "
@@ -156,7 +186,8 @@ def _operation(name: str, evidence: Evidence, causes: Mapping[str, Named]) -> Op
     status = Status.NOT_EXERCISED if reason else Status.CONFORMS
     steps = tuple((row.place, error) for row, error in zip(rows, errors, strict=True))
     right = [error for error in errors if error <= evidence.tolerance]
-    return OperationFinding(name, status, reason, rows=len(rows), error=max(right, default=None), steps=steps)
+    error = max(right, default=None)
+    return OperationFinding(name, status, reason, rows=len(rows), error=error, steps=steps, giver=source)
 
 
 def _primary(found: Named) -> str:
@@ -174,7 +205,33 @@ def _judged_with(name: str, evidence: Evidence) -> str:
 
 def _failure(name: str, giver: str, evidence: Evidence, mistakes: tuple[NamedMistake, ...]) -> OperationFinding:
     rows, errors, wrong = evidence.rows[giver], evidence.errors[giver], evidence.wrong(giver)
-    reference = evidence.reference
+    return failure(name, rows, errors, wrong, evidence.reference, mistakes)
+
+
+def failure(
+    name: str,
+    rows: Sequence[Row],
+    errors: Sequence[float],
+    wrong: Sequence[int],
+    reference: Reference,
+    mistakes: tuple[NamedMistake, ...],
+) -> OperationFinding:
+    """What is told of an operation that fails.
+
+    Parameters
+    ----------
+    name : str
+        Of the operation.
+    rows : sequence of Row
+        Of its own value, or of a later one in which the failure is seen.
+    errors : sequence of float
+    wrong : sequence of int
+        The rows that fail.
+    reference : Reference
+    mistakes : tuple of NamedMistake
+        That reproduce the rows.
+    """
+    giver = rows[0].operation
     k = max(wrong, key=lambda k: errors[k])
     worst = rows[k]
     right = worst.right(reference)
@@ -197,6 +254,7 @@ def _failure(name: str, giver: str, evidence: Evidence, mistakes: tuple[NamedMis
         worst=Worst(
             worst.place, worst.recorded, right, worst_landmark(worst.recorded, right, reference.model.n_landmarks)
         ),
+        giver=giver,
     )
 
 

@@ -6,7 +6,7 @@ Each is a conversion of the whole trace. It is recognised when with it fewer ope
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,6 +62,13 @@ def conventions_of(trace: Trace, failing: Callable[[Trace], set[str]]) -> tuple[
         convention, trace, now = best
         found.append(convention)
     return trace, tuple(found)
+
+
+def in_format(trace: Trace, conventions: Iterable[Convention]) -> Trace:
+    """A trace that follows conventions, found by `conventions_of`, in those of the format; its Steps stay in order."""
+    for convention in conventions:
+        trace = convention.convert(trace) or trace
+    return trace
 
 
 def _converted(convention: Convention, trace: Trace) -> Trace | None:

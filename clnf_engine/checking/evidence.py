@@ -29,6 +29,7 @@ GIVERS = {row.gives: name for name, row in OPERATIONS.items() if name not in ("i
 """Which operation gives a value."""
 
 _ORDER = {name: place for place, name in enumerate(OPERATIONS)}
+_GIVEN_AT = {value: _ORDER[name] for value, name in GIVERS.items()}
 
 OF_MAPS = tuple(name for name in ResponseMaps.__dataclass_fields__ if name != "visible")
 """Values that the iterations of a stage share."""
@@ -37,6 +38,9 @@ ITERATIONS = (Phase.RIGID, Phase.NONRIGID)
 
 _UNTAUGHT = ("kernel_sum", "moved")
 """Values that later operations do not take as they are recorded: a shift is judged by its maps."""
+
+_MEASURED_BY_EQUATIONS = ("delta", "gradient")
+"""Values whose unit needs the Jacobian, or the shifts and weights, of their moment."""
 
 _MEASURED_AS = {"mean_shift": "reference", "mean_shift_image": "image", "moved": "params"}
 
@@ -89,7 +93,7 @@ class Reference:
     def under(self, operation: str, hypothesis: Hypothesis) -> Reference:
         """The same with a hypothesis; what comes before its operation need not be computed again."""
         place = _ORDER[operation]
-        kept = {key: value for key, value in self.cache.items() if _ORDER.get(GIVERS.get(key[1], ""), -1) < place}
+        kept = {key: value for key, value in self.cache.items() if _GIVEN_AT.get(key[1], -1) < place}
         return replace(self, instead={**self.instead, operation: hypothesis}, cache=kept)
 
 
@@ -211,8 +215,10 @@ class Moment:
         constants: Mapping[str, Any] = reference.cache[key]
         return constants
 
-    def scale(self, reference: Reference) -> Step:
-        """The step that units are taken from: the right Jacobian, and the shifts, at the recorded parameters."""
+    def scale(self, name: str, reference: Reference) -> Step:
+        """The step that a value's unit is taken from, with the right Jacobian and shifts where it needs them."""
+        if name not in _MEASURED_BY_EQUATIONS:
+            return replace(self.step, params=self.recorded.get("params_before", self.step.params), jacobian=None)
         key = (id(self), "the step of units")  # no value of the table has this name
         if key not in reference.cache:
             known: dict[str, Any] = {"jacobian": None, "mean_shift": None, "weights": None}
@@ -358,7 +364,7 @@ def error_of(name: str, recorded: Any, right: Any, moment: Moment, reference: Re
     unknown = np.isnan(recorded) | np.isnan(right)
     if unknown.any():
         recorded, right = (np.where(unknown, np.nan, value) for value in (recorded, right))
-    return error(_MEASURED_AS.get(name, name), recorded, right, moment.scale(reference), reference.model)
+    return error(_MEASURED_AS.get(name, name), recorded, right, moment.scale(name, reference), reference.model)
 
 
 def flat_landmarks(moment: Moment, reference: Reference) -> Array:

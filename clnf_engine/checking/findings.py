@@ -10,7 +10,7 @@ from typing import Any
 from clnf_engine.checking.conventions import Convention
 from clnf_engine.checking.evidence import Hypothesis
 from clnf_engine.operations import OPERATIONS
-from clnf_engine.steps import Phase, Place
+from clnf_engine.steps import Place, place_text
 
 VERSION = 1
 """Of the document."""
@@ -94,6 +94,8 @@ class OperationFinding:
     steps : tuple of (Place, float)
         Error of every row, for a strip.
     worst : Worst or None
+    giver : str
+        The operation whose recorded value was compared: this one, or a later one that its chain leads to; "" for none.
     """
 
     name: str
@@ -110,6 +112,7 @@ class OperationFinding:
     factor_left: float | None = None
     steps: tuple[tuple[Place, float], ...] = ()
     worst: Worst | None = None
+    giver: str = ""
 
     @property
     def unit(self) -> str:
@@ -150,6 +153,8 @@ class CheckFinding:
         What says that the trace was made with another model; "" when nothing does.
     repair : tuple of (name, float)
         How far a repaired reference ends from the trace's own landmarks, px; empty when it was not asked for.
+    told_by : str
+        What was checked, and what it does: "the trace records".
     """
 
     model_name: str
@@ -158,6 +163,7 @@ class CheckFinding:
     conventions: tuple[Convention, ...] = ()
     model_differs: str = ""
     repair: tuple[tuple[str, float], ...] = ()
+    told_by: str = "the trace records"
 
     def __getitem__(self, name: str) -> OperationFinding:
         """What was found of an operation."""
@@ -189,7 +195,7 @@ class CheckFinding:
         for convention in self.conventions:
             yield _sentence(convention.text)
         if not self.checked:
-            yield "Nothing could be checked: the trace records no operation with its inputs."
+            yield f"Nothing could be checked: {self.told_by} no operation with its inputs."
             return
         causes = list(self._causes())
         yield from causes[:_SHOWN]
@@ -200,7 +206,7 @@ class CheckFinding:
             yield "Everything else conforms." if right else ""
         else:
             rows = sum(operation.rows for operation in self.checked)
-            yield f"All {right} operations that the trace records conform, in {rows} evaluations."
+            yield f"All {right} operations that {self.told_by} conform, in {rows} evaluations."
         untested = [o.name for o in self.operations if o.status is Status.NOT_EXERCISED]
         if untested:
             yield f"Not exercised: {', '.join(untested)}."
@@ -243,14 +249,6 @@ def place_document(place: Place) -> dict[str, Any]:
     """A place as plain values; stages count from 1, as on the screen."""
     stage, phase, iteration = place
     return {"stage": None if stage is None else stage + 1, "phase": str(phase), "iteration": iteration}
-
-
-def place_text(place: Place) -> str:
-    """A place in words, such as "stage 1 rigid 1"."""
-    stage, phase, iteration = place
-    name = {Phase.NONRIGID: "non-rigid"}.get(phase, str(phase))
-    words = ([] if stage is None else [f"stage {stage + 1}"]) + [name]
-    return " ".join([*words, str(iteration)] if iteration is not None else words)
 
 
 def _sentence(text: str) -> str:

@@ -5,16 +5,20 @@ Its result or one of the values it reads is changed, left out, bounded, or taken
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from clnf_engine.checking.changes import Change, changes_of, words
-from clnf_engine.checking.evidence import Hypothesis, Inputs, Reference
+from clnf_engine.checking.evidence import Hypothesis, Inputs, Moment, Reference
+from clnf_engine.checking.fitted import fitted
 from clnf_engine.checking.mistakes import Mistake, factor_text, fitted_factor, row_pair
 from clnf_engine.checking.rows import UNFITTING, Row
 from clnf_engine.operations import OPERATIONS
+
+_FIRST = 6
+"""Rows that a number is fitted to at most."""
 
 
 def general(operation: str, rows: Sequence[Row], reference: Reference) -> Iterator[Mistake]:
@@ -27,11 +31,14 @@ def general(operation: str, rows: Sequence[Row], reference: Reference) -> Iterat
     out, arguments = sample
     what = words(row.gives)
     for name, (text, change) in changes_of(_array(out), what).items():
-        yield Mistake(name, operation, f"{what}: {text}" if False else text, _changed_result(change))
+        yield Mistake(name, operation, text, _changed_result(change))
     if own:
         yield from _fitted(operation, rows, reference, what)
         yield from _kept(operation, row.gives, what)
         yield from _limited(operation, rows, reference)
+    if own or (operation, rows[0].operation) == ("update", "clamp"):
+        samples = [found for row in rows[:_FIRST] if (found := _sample(operation, row, reference)) is not None]
+        yield from fitted(operation, rows, reference, samples, what)
     for name, value in arguments.items():
         if isinstance(value, np.ndarray) and np.shape(value) == np.shape(out):
             yield Mistake(
@@ -40,6 +47,8 @@ def general(operation: str, rows: Sequence[Row], reference: Reference) -> Iterat
     for name, value in arguments.items():
         for change_name, (text, change) in changes_of(value, words(name)).items():
             yield Mistake(f"{name}_{change_name}", operation, text, _changed_input(operation, name, change))
+        if name in _REMEMBERED:
+            yield from _remembered(operation, name)
     yield from _other_inputs(operation, rows[0], arguments, reference)
 
 
@@ -83,7 +92,7 @@ def _fitted(operation: str, rows: Sequence[Row], reference: Reference, what: str
         factor = found[0]
         yield Mistake("scaled", operation, f"{what} times {factor_text(factor)}", lambda v: np.multiply(v.out, factor))
     pair = row_pair(rows[0], reference)
-    if pair is not None and pair[0].size > 2:
+    if pair is not None and pair[0].size > 2 and np.isfinite(pair).all(axis=0).any():
         summand = float(np.nanmedian(pair[1] - pair[0]))
         if summand:
             yield Mistake("offset", operation, f"{what} plus {summand:.6g}", lambda v: np.add(v.out, summand))
@@ -115,6 +124,35 @@ def _kept(operation: str, gives: str, what: str) -> Iterator[Mistake]:
     )
 
 
+_REMEMBERED = ("params_before", "landmarks_before", "base_shape", "weights", "final")
+"""Values of an earlier moment that a port may go on to use."""
+
+
+def _remembered(operation: str, name: str) -> Iterator[Mistake]:
+    """What an operation reads is that of an earlier moment."""
+
+    def of(pick: Callable[[Sequence[Moment], Moment], Moment]) -> Hypothesis:
+        def earlier(v: Inputs) -> Any:
+            known = [m for m in v.moments if m is v.moment or (m.iterates and name in m.recorded)]
+            return _with_input(v, operation, name, pick(known, v.moment).value(name, v.reference))
+
+        return earlier
+
+    def before(known: Sequence[Moment], now: Moment) -> Moment:
+        return known[max(known.index(now) - 1, 0)]
+
+    def of_stage(known: Sequence[Moment], now: Moment) -> Moment:
+        return next(m for m in known if m.step.place[0] == now.step.place[0])
+
+    what = words(name)
+    for called, text, picked in (
+        ("start", "the start of the fit", of(lambda known, _: known[0])),
+        ("stages_start", "the start of the stage", of(of_stage)),
+        ("step_before", "the step before", of(before)),
+    ):
+        yield Mistake(f"{name}_of_the_{called}", operation, f"for {what}, what was there at {text} is taken", picked)
+
+
 def _limited(operation: str, rows: Sequence[Row], reference: Reference) -> Iterator[Mistake]:
     """Bounds that the recorded values themselves tell: the largest there are."""
     values = [np.asarray(row.recorded, dtype=np.float64) for row in rows]
@@ -127,6 +165,12 @@ def _limited(operation: str, rows: Sequence[Row], reference: Reference) -> Itera
             operation,
             f"the modes are held within {factor_text(sigmas)} standard deviations",
             lambda v: _with_input(v, operation, "clamp_sigmas", sigmas),
+        )
+        yield Mistake(
+            "clamp_at_another_multiple",
+            operation,
+            f"the modes are held within {factor_text(sigmas)} standard deviations, the angles not at all",
+            lambda v: np.r_[v.out[:1], v.moved[1:4], _with_input(v, operation, "clamp_sigmas", sigmas)[4:]],
         )
         yield Mistake(
             "clamp_of_angles_elsewhere",

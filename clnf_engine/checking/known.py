@@ -9,6 +9,9 @@ from clnf_engine.checking.evidence import Hypothesis, Inputs
 from clnf_engine.checking.mistakes import Mistake
 from clnf_engine.operations import OPERATIONS
 
+ANGLES = "rx", "ry", "rz"
+"""The Euler angles in words."""
+
 
 class Known(list[Mistake]):
     """Mistakes in the order in which they are tried."""

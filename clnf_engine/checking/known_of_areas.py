@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -68,12 +69,47 @@ def turn_of_rz(v: Inputs) -> Floats:
     return np.asarray(turn.T * math.sqrt(abs(np.linalg.det(v.out))))
 
 
-@KNOWN.at("similarity", "the shapes are not centred")
-def not_centred(v: Inputs) -> Floats:
-    a, b = v.base_shape, v.reference_shape
+def _aligned(a: Floats, b: Floats) -> Floats:
+    """The turn and scale that take one shape to another as they stand, about the origin."""
     c, s = float((a * b).sum()), float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum())
     size = math.sqrt(float((b * b).sum() / (a * a).sum())) / math.hypot(c, s)
     return np.array([[c, -s], [s, c]]) * size
+
+
+def _of_some(v: Inputs, some: Any) -> Floats:
+    """Of some landmarks alone, centred."""
+    a, b = v.base_shape[some], v.reference_shape[some]
+    return _aligned(a - a.mean(axis=0), b - b.mean(axis=0))
+
+
+KNOWN.add(
+    "similarity", "not_centred", "the shapes are not centred", lambda v: _aligned(v.base_shape, v.reference_shape)
+)
+for _place, _point in ((0, "first"), (-1, "last"), (30, "nose's"), (33, "nose's lower")):
+    KNOWN.add(
+        "similarity", "centred_on_a_landmark", f"the shapes are centred on the {_point} landmark",
+        lambda v, k=_place: _aligned(v.base_shape - v.base_shape[k], v.reference_shape - v.reference_shape[k]),
+    )  # fmt: skip
+for _name, _text, _some in (
+    ("similarity_of_eye_corners", "the similarity is that of the outer eye corners", [36, 45]),
+    ("similarity_of_eyes", "the similarity is that of the eyes", slice(36, 48)),
+    ("similarity_of_inner_landmarks", "the similarity leaves out the outline of the face", slice(17, None)),
+    ("similarity_of_eyes_and_mouth", "the similarity is that of eye and mouth corners", [36, 39, 42, 45, 48, 54]),
+    ("similarity_of_the_outline", "the similarity is that of the outline of the face", slice(0, 17)),
+):
+    KNOWN.add("similarity", _name, _text, lambda v, some=_some: _of_some(v, some))
+KNOWN.add(
+    "similarity", "similarity_of_visible_landmarks", "the similarity is that of visible landmarks",
+    lambda v: _of_some(v, v.visible),
+)  # fmt: skip
+KNOWN.add(
+    "similarity", "scale_of_bounding_boxes", "the scale is the mean of the ratios of widths and heights",
+    lambda v: _sized(v, float((np.ptp(v.reference_shape, axis=0) / np.ptp(v.base_shape, axis=0)).mean())),
+)  # fmt: skip
+KNOWN.add(
+    "similarity", "scale_of_bounding_boxes", "the scale is the root of the ratio of the bounding boxes' areas",
+    lambda v: _sized(v, math.sqrt((np.ptp(v.reference_shape, axis=0) / np.ptp(v.base_shape, axis=0)).prod())),
+)  # fmt: skip
 
 
 @KNOWN.at("similarity", "the map is the affine one of least squares")
@@ -93,7 +129,7 @@ KNOWN.add(
 # --- sampling --------------------------------------------------------------------------------------
 
 
-def _coordinates(v: Inputs, centre: float = 0.0, matrix: Floats | None = None, shapes: Floats | None = None) -> Floats:
+def coordinates(v: Inputs, centre: float = 0.0, matrix: Floats | None = None, shapes: Floats | None = None) -> Floats:
     """Where areas are sampled, (n, height, width, 2); `centre` moves the middle of the grid, cells."""
     height, width = v.window + v.support[0] - 1, v.window + v.support[1] - 1
     dy = np.arange(height) - (height - 1) / 2 - centre
@@ -103,7 +139,7 @@ def _coordinates(v: Inputs, centre: float = 0.0, matrix: Floats | None = None, s
     return (v.base_shape if shapes is None else shapes)[:, None, None, :] + turned
 
 
-def _sampled(v: Inputs, where: Floats, how: int = cv2.INTER_LINEAR, border: int | None = None) -> Array:
+def sampled(v: Inputs, where: Floats, how: int = cv2.INTER_LINEAR, border: int | None = None) -> Array:
     """Bilinear sampling in float; a border as OpenCV names it, or replicated."""
     image = v.image.astype(np.float64)
     rows, cols = image.shape
@@ -134,62 +170,62 @@ KNOWN.add(
     "area",
     "half_pixel_centre",
     "the middle of the area is size/2 instead of (size − 1)/2",
-    lambda v: _sampled(v, _coordinates(v, 0.5)),
+    lambda v: sampled(v, coordinates(v, 0.5)),
 )
 KNOWN.add(
     "area",
     "half_pixel_beyond",
     "the area lies half a cell too far to the left and up",
-    lambda v: _sampled(v, _coordinates(v, -0.5)),
+    lambda v: sampled(v, coordinates(v, -0.5)),
 )
 KNOWN.add(
     "area",
     "nearest_sampling",
     "the area is sampled at the nearest pixel",
-    lambda v: _sampled(v, _coordinates(v), cv2.INTER_NEAREST),
+    lambda v: sampled(v, coordinates(v), cv2.INTER_NEAREST),
 )
 KNOWN.add(
     "area",
     "floor_sampling",
     "the area is sampled at the pixel up and left",
-    lambda v: _sampled(v, np.floor(_coordinates(v))),
+    lambda v: sampled(v, np.floor(coordinates(v))),
 )
 KNOWN.add(
     "area",
     "truncated_sampling",
     "the area is sampled at coordinates cut to whole numbers",
-    lambda v: _sampled(v, np.trunc(_coordinates(v))),
+    lambda v: sampled(v, np.trunc(coordinates(v))),
 )
 KNOWN.add(
     "area",
     "border_zero",
     "beyond the border the image is zero",
-    lambda v: _sampled(v, _coordinates(v), border=cv2.BORDER_CONSTANT),
+    lambda v: sampled(v, coordinates(v), border=cv2.BORDER_CONSTANT),
 )
 KNOWN.add(
     "area",
     "border_reflected",
     "beyond the border the image is reflected",
-    lambda v: _sampled(v, _coordinates(v), border=cv2.BORDER_REFLECT_101),
+    lambda v: sampled(v, coordinates(v), border=cv2.BORDER_REFLECT_101),
 )
 KNOWN.add(
     "area",
     "landmarks_rounded",
     "the landmarks are rounded to whole pixels before the area is sampled",
-    lambda v: _sampled(v, _coordinates(v, shapes=np.rint(v.base_shape))),
+    lambda v: sampled(v, coordinates(v, shapes=np.rint(v.base_shape))),
 )
 KNOWN.add(
     "area",
     "not_turned",
     "the area is upright in the image",
-    lambda v: _sampled(v, _coordinates(v, matrix=np.eye(2) * math.sqrt(abs(np.linalg.det(v.reference_to_image))))),
+    lambda v: sampled(v, coordinates(v, matrix=np.eye(2) * math.sqrt(abs(np.linalg.det(v.reference_to_image))))),
 )
 KNOWN.add(
     "area",
     "unit_scale",
     "the area is turned but not scaled",
-    lambda v: _sampled(
-        v, _coordinates(v, matrix=v.reference_to_image / math.sqrt(abs(np.linalg.det(v.reference_to_image))))
+    lambda v: sampled(
+        v, coordinates(v, matrix=v.reference_to_image / math.sqrt(abs(np.linalg.det(v.reference_to_image))))
     ),
 )
 for _step in (32, 16, 8, 4, 2):
@@ -197,19 +233,19 @@ for _step in (32, 16, 8, 4, 2):
         "area",
         "fixed_point_sampling",
         f"coordinates are rounded to 1/{_step} px",
-        lambda v, by=_step: _sampled(v, np.rint(_coordinates(v) * by) / by),
+        lambda v, by=_step: sampled(v, np.rint(coordinates(v) * by) / by),
     )
 for _x, _y in ((0.5, 0.5), (-0.5, -0.5), (1.0, 1.0), (-1.0, -1.0), (0.5, 0.0), (0.0, 0.5)):
     KNOWN.add(
         "area",
         "pixel_offset",
         f"the image is sampled {_x:+g}, {_y:+g} px aside",
-        lambda v, by=(_x, _y): _sampled(v, _coordinates(v) + np.array(by)),
+        lambda v, by=(_x, _y): sampled(v, coordinates(v) + np.array(by)),
     )
 
 
 def _remapped(v: Inputs, how: int, image: Callable[[Array], Array] = lambda image: image) -> Array:
-    where = _coordinates(v).astype(np.float32)
+    where = coordinates(v).astype(np.float32)
     areas = [
         cv2.remap(image(v.image), w[..., 0], w[..., 1], how, borderMode=cv2.BORDER_REPLICATE).astype(np.float64)
         for w in where
@@ -246,28 +282,29 @@ KNOWN.add(
 )
 
 
-def _each_area(change: Callable[[Array], Array]) -> Callable[[Inputs], Array]:
+def each_area(change: Callable[[Array], Array]) -> Callable[[Inputs], Array]:
+    """The hypothesis that the areas of visible landmarks are changed."""
     return lambda v: np.where(v.visible[:, None, None], change(np.asarray(v.out, dtype=np.float64)), 0.0)
 
 
-KNOWN.add("area", "whole_grey_levels", "the area is cut to whole grey levels", _each_area(np.floor))
-KNOWN.add("area", "whole_grey_levels", "the area is rounded to whole grey levels", _each_area(np.rint))
+KNOWN.add("area", "whole_grey_levels", "the area is cut to whole grey levels", each_area(np.floor))
+KNOWN.add("area", "whole_grey_levels", "the area is rounded to whole grey levels", each_area(np.rint))
 KNOWN.add(
     "area",
     "area_normalised",
     "the area is normalised to mean 0 and deviation 1",
-    _each_area(lambda a: (a - a.mean(axis=(1, 2), keepdims=True)) / a.std(axis=(1, 2), keepdims=True)),
+    each_area(lambda a: (a - a.mean(axis=(1, 2), keepdims=True)) / a.std(axis=(1, 2), keepdims=True)),
 )
 KNOWN.add(
     "area",
     "area_stretched",
     "the area is stretched to 0…1",
-    _each_area(lambda a: (a - a.min(axis=(1, 2), keepdims=True)) / np.ptp(a, axis=(1, 2)).reshape(-1, 1, 1)),
+    each_area(lambda a: (a - a.min(axis=(1, 2), keepdims=True)) / np.ptp(a, axis=(1, 2)).reshape(-1, 1, 1)),
 )
 KNOWN.add(
     "area",
     "area_stretched",
     "the area is stretched to 0…255",
-    _each_area(lambda a: 255 * (a - a.min(axis=(1, 2), keepdims=True)) / np.ptp(a, axis=(1, 2)).reshape(-1, 1, 1)),
+    each_area(lambda a: 255 * (a - a.min(axis=(1, 2), keepdims=True)) / np.ptp(a, axis=(1, 2)).reshape(-1, 1, 1)),
 )
-KNOWN.add("area", "inverted_image", "the image is inverted", _each_area(lambda a: 255 - a))
+KNOWN.add("area", "inverted_image", "the image is inverted", each_area(lambda a: 255 - a))

@@ -88,12 +88,14 @@ for _name, _text, _function in (
     ),
 ):
     KNOWN.add("weights", _name, _text, _function)
+    KNOWN.add("weights", _name, _text, lambda v, f=_function: f(v) if v.weight_factor > 0 else v.out)
 
 
 # --- normal equations ------------------------------------------------------------------------------
 
 
-def _data(v: Inputs, power: float = 1.0, weights: Array | None = None) -> Array:
+def data_term(v: Inputs, power: float = 1.0, weights: Array | None = None) -> Array:
+    """JᵀWJ, with a power of the weights or with others, (p, p)."""
     w = np.tile(v.weights if weights is None else weights, 2) ** power
     return np.asarray((v.jacobian * w[:, None]).T @ v.jacobian)
 
@@ -119,27 +121,28 @@ _PRIORS: dict[str, tuple[str, Callable[[Inputs], Any]]] = {
         "the regularisation of the prior is not adapted to the scale",
         lambda v: v.reference_options.reg_factor / v.pdm.variances,
     ),
-    "prior_negated": ("the prior has the other sign", lambda v: -_prior(v)),
-    "prior_halved": ("the prior is halved", lambda v: 0.5 * _prior(v)),
-    "prior_doubled": ("the prior is doubled", lambda v: 2 * _prior(v)),
-    "prior_reversed": ("the variances of the prior come in reverse order", lambda v: _prior(v)[::-1]),
-    "prior_squared_factor": ("the regularisation of the prior is squared", lambda v: v.reg_factor * _prior(v)),
+    "prior_negated": ("the prior has the other sign", lambda v: -prior_term(v)),
+    "prior_halved": ("the prior is halved", lambda v: 0.5 * prior_term(v)),
+    "prior_doubled": ("the prior is doubled", lambda v: 2 * prior_term(v)),
+    "prior_reversed": ("the variances of the prior come in reverse order", lambda v: prior_term(v)[::-1]),
+    "prior_squared_factor": ("the regularisation of the prior is squared", lambda v: v.reg_factor * prior_term(v)),
     "prior_inverse_factor": ("the regularisation divides", lambda v: 1 / (v.reg_factor * v.pdm.variances)),
-    "prior_root_factor": ("the root of the regularisation is taken", lambda v: _prior(v) / math.sqrt(v.reg_factor)),
+    "prior_root_factor": ("the root of the regularisation is taken", lambda v: prior_term(v) / math.sqrt(v.reg_factor)),
 }
 
 
 def _hessian_with(name: str) -> Callable[[Inputs], Array]:
-    return lambda v: _data(v) if v.rigid else _with_prior(_data(v), _PRIORS[name][1](v))
+    return lambda v: data_term(v) if v.rigid else _with_prior(data_term(v), _PRIORS[name][1](v))
 
 
-def _rhs(v: Inputs, weights: Array | None = None, power: float = 1.0) -> Array:
+def right_hand_side(v: Inputs, weights: Array | None = None, power: float = 1.0) -> Array:
+    """JᵀWv, with a power of the weights or with others, (p,)."""
     w = np.tile(v.weights if weights is None else weights, 2) ** power
     return np.asarray((v.jacobian * w[:, None]).T @ v.mean_shift_image.T.ravel())
 
 
 def _rhs_with(v: Inputs, prior: Any, q: Array | None = None, rhs: Array | None = None) -> Array:
-    result = (_rhs(v) if rhs is None else rhs).copy()
+    result = (right_hand_side(v) if rhs is None else rhs).copy()
     if not v.rigid:
         result[RIGID:] -= prior * (v.params_before[RIGID:] if q is None else q)
     return result
@@ -154,22 +157,23 @@ for _name, (_text, _) in _PRIORS.items():
     KNOWN.add("gradient", _name, _text, _gradient_with(_name))
 
 
-def _prior(v: Inputs) -> Array:
+def prior_term(v: Inputs) -> Array:
+    """The diagonal of reg·Λ⁻¹, (m,)."""
     return np.asarray(v.reg_factor / v.pdm.variances)
 
 
 def _extended(v: Inputs, data: Array) -> Array:
-    return data if v.rigid else _with_prior(data, _prior(v))
+    return data if v.rigid else _with_prior(data, prior_term(v))
 
 
 for _name, _text, _function in (
-    ("weights_left_out", "the weights are left out", lambda v: _extended(v, _data(v, power=0.0))),
-    ("weights_squared", "the weights are squared", lambda v: _extended(v, _data(v, power=2.0))),
-    ("weights_root", "the square root of the weights is taken", lambda v: _extended(v, _data(v, power=0.5))),
+    ("weights_left_out", "the weights are left out", lambda v: _extended(v, data_term(v, power=0.0))),
+    ("weights_squared", "the weights are squared", lambda v: _extended(v, data_term(v, power=2.0))),
+    ("weights_root", "the square root of the weights is taken", lambda v: _extended(v, data_term(v, power=0.5))),
     (
         "confidences_always",
         "the patch confidences weight although the factor is 0",
-        lambda v: _extended(v, _data(v, weights=_confidence(v))),
+        lambda v: _extended(v, data_term(v, weights=_confidence(v))),
     ),
     (
         "rigid_regularised",
@@ -225,23 +229,31 @@ def _uncoupled(matrix: Array) -> Array:
 
 
 for _name, _text, _function in (
-    ("prior_sign", "the prior is added instead of subtracted", lambda v: _rhs_with(v, -_prior(v))),
-    ("weights_left_out", "the weights are left out", lambda v: _rhs_with(v, _prior(v), rhs=_rhs(v, power=0.0))),
-    ("weights_squared", "the weights are squared", lambda v: _rhs_with(v, _prior(v), rhs=_rhs(v, power=2.0))),
+    ("prior_sign", "the prior is added instead of subtracted", lambda v: _rhs_with(v, -prior_term(v))),
+    (
+        "weights_left_out",
+        "the weights are left out",
+        lambda v: _rhs_with(v, prior_term(v), rhs=right_hand_side(v, power=0.0)),
+    ),
+    (
+        "weights_squared",
+        "the weights are squared",
+        lambda v: _rhs_with(v, prior_term(v), rhs=right_hand_side(v, power=2.0)),
+    ),
     (
         "weights_root",
         "the square root of the weights is taken",
-        lambda v: _rhs_with(v, _prior(v), rhs=_rhs(v, power=0.5)),
+        lambda v: _rhs_with(v, prior_term(v), rhs=right_hand_side(v, power=0.5)),
     ),
     (
         "confidences_always",
         "the patch confidences weight although the factor is 0",
-        lambda v: _rhs_with(v, _prior(v), rhs=_rhs(v, weights=_confidence(v))),
+        lambda v: _rhs_with(v, prior_term(v), rhs=right_hand_side(v, weights=_confidence(v))),
     ),
     (
         "shift_interleaved",
         "the shifts are interleaved, the Jacobian's rows are not",
-        lambda v: _rhs_with(v, _prior(v), rhs=_weighted(v).T @ v.mean_shift_image.ravel()),
+        lambda v: _rhs_with(v, prior_term(v), rhs=_weighted(v).T @ v.mean_shift_image.ravel()),
     ),
     (
         "shift_in_reference_px",
@@ -249,16 +261,16 @@ for _name, _text, _function in (
         lambda v: right_with(v, mean_shift_image=v.moment.value("mean_shift", v.reference)),
     ),
     ("shift_negated", "the shifts have the other sign", lambda v: right_with(v, mean_shift_image=-v.mean_shift_image)),
-    ("residual_only", "the prior and the weights are left out", lambda v: _rhs(v, power=0.0)),
+    ("residual_only", "the prior and the weights are left out", lambda v: right_hand_side(v, power=0.0)),
     (
         "prior_of_the_stages_start",
         "the prior is that of the modes at the start of the stage",
-        lambda v: _rhs_with(v, _prior(v), _stage_modes(v)),
+        lambda v: _rhs_with(v, prior_term(v), _stage_modes(v)),
     ),
     (
         "prior_of_the_fits_start",
         "the prior is that of the modes at the start of the fit",
-        lambda v: _rhs_with(v, _prior(v), v.trace.steps[0].params[RIGID:]),
+        lambda v: _rhs_with(v, prior_term(v), v.trace.steps[0].params[RIGID:]),
     ),
     (
         "rigid_regularised",

@@ -13,7 +13,7 @@ from clnf_engine.checking.known import Known, right_with
 from clnf_engine.checking.known_of_shifts import Kernels, free, gaussian, held
 from clnf_engine.checking.rows import OfTheMean
 from clnf_engine.deviations import pixel_fraction_positions
-from clnf_engine.mean_shift import LIKELIHOOD_FLOOR, likelihoods_at
+from clnf_engine.mean_shift import LIKELIHOOD_FLOOR, TABLE_STEP, likelihoods_at
 
 KNOWN = Known()
 
@@ -30,6 +30,19 @@ def _likelihood_of_kernels(kernels: Kernels) -> Callable[[Inputs], Array]:
     return likelihoods
 
 
+def _sums(v: Inputs) -> Array:
+    return np.where(v.visible, v.final.sum(axis=(1, 2)), 1.0)
+
+
+def _peaks(v: Inputs) -> Array:
+    return np.where(v.visible, v.final.max(axis=(1, 2)), 1.0)
+
+
+def _at_cells(v: Inputs, whole: Callable[[Array], Array]) -> Array:
+    columns, rows = np.clip(whole(free(v)), 0, v.window - 1).astype(int).T
+    return np.where(v.visible, v.final[np.arange(len(rows)), rows, columns] + LIKELIHOOD_FLOOR, 0)
+
+
 for _name, _text, _function in (
     (
         "kernel_centre_pixel_fraction",
@@ -42,6 +55,11 @@ for _name, _text, _function in (
         "likelihood_of_the_table",
         "the likelihood takes the kernel of the table",
         lambda v: np.where(v.visible, v.moment.value("kernel_sum", v.reference) + LIKELIHOOD_FLOOR, 0),
+    ),
+    (
+        "likelihood_of_the_table",
+        "the likelihood takes the kernel at the steps of the table",
+        _likelihood_of_kernels(gaussian(lambda v: v.sigma, lambda p: np.trunc(p / TABLE_STEP + 0.5) * TABLE_STEP)),
     ),
     (
         "likelihood_of_the_table",
@@ -98,6 +116,31 @@ for _name, _text, _function in (
         "likelihood_density",
         "the kernel of the likelihood is a density",
         lambda v: np.where(v.visible, (v.out - LIKELIHOOD_FLOOR) / (2 * math.pi * v.sigma**2) + LIKELIHOOD_FLOOR, 0),
+    ),
+    (
+        "likelihood_over_the_map",
+        "the likelihood is divided by the sum of the map",
+        lambda v: np.where(v.visible, (v.out - LIKELIHOOD_FLOOR) / _sums(v) + LIKELIHOOD_FLOOR, 0),
+    ),
+    (
+        "likelihood_over_the_map",
+        "the likelihood is divided by the sum of the map, floor and all",
+        lambda v: np.where(v.visible, v.out / _sums(v), 0),
+    ),
+    (
+        "likelihood_over_the_peak",
+        "the likelihood is divided by the peak of the map",
+        lambda v: np.where(v.visible, (v.out - LIKELIHOOD_FLOOR) / _peaks(v) + LIKELIHOOD_FLOOR, 0),
+    ),
+    (
+        "likelihood_of_the_nearest_cell",
+        "the likelihood is the map's value in the nearest cell",
+        lambda v: _at_cells(v, np.rint),
+    ),
+    (
+        "likelihood_of_the_nearest_cell",
+        "the likelihood is the map's value in the cell before",
+        lambda v: _at_cells(v, np.floor),
     ),
     (
         "likelihood_sigma_for_its_square",
@@ -164,6 +207,14 @@ for _name, _text, _mean in (
     ("log_likelihood_negated", "the log-likelihood is negated", lambda p, seen: -np.log(p[seen]).mean()),
     ("least_for_mean", "the log-likelihood is the smallest of the landmarks", lambda p, seen: np.log(p[seen]).min()),
     ("largest_for_mean", "the log-likelihood is the largest of the landmarks", lambda p, seen: np.log(p[seen]).max()),
+    ("logarithm_of_1_plus", "the logarithm is that of 1 + the likelihood", lambda p, seen: np.log1p(p[seen]).mean()),
+    (
+        "geometric_mean",
+        "the geometric mean takes the place of its logarithm",
+        lambda p, seen: np.exp(np.log(p[seen]).mean()),
+    ),
+    ("harmonic_mean", "the logarithm is that of the harmonic mean", lambda p, seen: -np.log((1 / p[seen]).mean())),
+    ("mean_of_roots", "the logarithm is of the roots", lambda p, seen: np.log(np.sqrt(p[seen])).mean()),
     ("likelihoods_multiplied", "the likelihoods are multiplied", lambda p, seen: p[seen].prod()),
 ):
     KNOWN.add("likelihood", _name, _text, OfTheMean(_mean))

@@ -38,32 +38,41 @@ def _precision(
     return np.asarray(np.tensordot(betas, parts[: betas.shape[1]], axes=1) + alphas[:, None, None] * eye)
 
 
-def _through(v: Inputs, matrix: Callable[[Array], Array], precision: Array) -> Array:
+Apply = Callable[[Array, Array], Array]
+"""What makes maps, (n, w², 1), of precisions and raw maps."""
+
+
+def _through(v: Inputs, apply: Apply, precision: Array) -> Array:
     n, exists = len(v.raw), v.experts.neurons > 0
     result = np.zeros_like(v.raw, dtype=np.float64)
     chosen = v.raw.reshape(n, -1)[exists]
-    found = matrix(precision[exists]) @ chosen[:, :, None]
+    found = apply(precision[exists], chosen[:, :, None])
     result[exists] = found.reshape(-1, *v.raw.shape[1:])
     return result
 
 
-def _inverse(factor: float = 0.5) -> Callable[[Array], Array]:
-    return lambda precision: factor * np.linalg.inv(precision)
+def _inverse(precision: Array, raw: Array) -> Array:
+    """Sigma's part: the inverse of twice a precision; to solve takes a third of the time."""
+    return np.asarray(np.linalg.solve(2 * precision, raw))
 
 
 def _betas(change: Callable[[Array], Array]) -> Callable[[Inputs], Array]:
-    return lambda v: _through(v, _inverse(), _precision(v, betas=change(v.experts.betas)))
+    return lambda v: _through(v, _inverse, _precision(v, betas=change(v.experts.betas)))
 
 
 def _sum_alphas(change: Callable[[Any], Array]) -> Callable[[Inputs], Array]:
-    return lambda v: _through(v, _inverse(), _precision(v, alphas=change(v.experts)))
+    return lambda v: _through(v, _inverse, _precision(v, alphas=change(v.experts)))
 
 
 for _name, _text, _function in (
     ("sigma_off", "Sigma is left out", lambda v: v.raw),
     ("sigma_without_2", "Sigma lacks the factor 2 of its inverse", lambda v: 2 * v.out),
-    ("sigma_not_inverted", "Sigma is not inverted", lambda v: _through(v, lambda p: 2 * p, _precision(v))),
-    ("sigma_not_inverted", "Sigma is not inverted and lacks its 2", lambda v: _through(v, lambda p: p, _precision(v))),
+    ("sigma_not_inverted", "Sigma is not inverted", lambda v: _through(v, lambda p, x: 2 * p @ x, _precision(v))),
+    (
+        "sigma_not_inverted",
+        "Sigma is not inverted and lacks its 2",
+        lambda v: _through(v, lambda p, x: p @ x, _precision(v)),
+    ),
     ("betas_halved", "the betas are halved", _betas(lambda b: b / 2)),
     ("betas_doubled", "the betas are doubled", _betas(lambda b: b * 2)),
     ("betas_left_out", "the betas are left out", _betas(np.zeros_like)),
@@ -118,7 +127,7 @@ for _name, _text, _function in (
     (
         "sigma_root",
         "the Cholesky factor of Sigma is applied",
-        lambda v: _through(v, lambda p: np.linalg.cholesky(np.linalg.inv(2 * p)), _precision(v)),
+        lambda v: _through(v, lambda p, x: np.linalg.cholesky(np.linalg.inv(2 * p)) @ x, _precision(v)),
     ),
 ):
     KNOWN.add("sigma", _name, _text, _function)
@@ -167,17 +176,17 @@ def _of_one_landmark(v: Inputs) -> Array:
     exists = v.experts.neurons > 0
     first = int(np.flatnonzero(exists)[0])
     precision = np.repeat(_precision(v)[first : first + 1], len(exists), axis=0)
-    return _through(v, _inverse(), precision)
+    return _through(v, _inverse, precision)
 
 
 def _by_column(v: Inputs) -> Array:
-    turned = _through(_Turned(v), _inverse(), _precision(v))
+    turned = _through(_Turned(v), _inverse, _precision(v))
     return np.asarray(turned.swapaxes(1, 2))
 
 
 def _half_by_column(v: Inputs, first: bool) -> Array:
     if first:
-        return _through(_Turned(v), _inverse(), _precision(v))
+        return _through(_Turned(v), _inverse, _precision(v))
     return np.asarray(v.out.swapaxes(1, 2))
 
 
@@ -196,11 +205,11 @@ def _again(v: Inputs) -> Array:
 
 
 def _rows_normalised(v: Inputs) -> Array:
-    return _through(v, lambda p: (s := np.linalg.inv(p)) / s.sum(axis=-1, keepdims=True), _precision(v))
+    return _through(v, lambda p, x: np.linalg.solve(p, x) / np.linalg.solve(p, np.ones_like(x)), _precision(v))
 
 
 def _diagonal(v: Inputs) -> Array:
-    return _through(v, lambda p: np.linalg.inv(2 * p) * np.eye(p.shape[-1]), _precision(v))
+    return _through(v, lambda p, x: np.linalg.inv(2 * p) * np.eye(p.shape[-1]) @ x, _precision(v))
 
 
 def _cut(v: Inputs, by: int) -> Array:
@@ -216,7 +225,7 @@ def _cut(v: Inputs, by: int) -> Array:
     components = np.zeros((len(other), side, side))
     size = min(side, other.shape[1])
     components[:, :size, :size] = other[:, :size, :size]
-    return _through(v, _inverse(), _precision(v, components=components))
+    return _through(v, _inverse, _precision(v, components=components))
 
 
 # --- minimum and normalization ---------------------------------------------------------------------

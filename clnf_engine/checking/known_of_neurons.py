@@ -119,6 +119,16 @@ KNOWN.add(
     "the patch is divided by its sum of squares",
     lambda v: _correlated(v, norm=lambda p: (p * p).sum(axis=-1)),
 )
+
+
+@KNOWN.at("ncc", "the mean of the whole area is removed instead of the patch's")
+def mean_of_the_area(v: Inputs) -> Array:
+    area = np.asarray(v.area, dtype=np.float64)
+    area = area - area.mean(axis=(1, 2), keepdims=True)
+    more = Inputs(lambda name: getattr(v, name), lambda: v.out, {"area": area})
+    return _correlated(more, patch_mean=False)
+
+
 KNOWN.add("ncc", "clipped", "the correlation is clipped to 0…1", lambda v: np.clip(v.out, 0, 1))
 
 
@@ -183,6 +193,7 @@ for _name, _text, _parts in (
     ("alpha_inverse", "α divides", {"gain": lambda alpha: 2 / alpha}),
     ("alpha_root", "the square root of α is taken", {"gain": lambda alpha: 2 * np.sqrt(np.abs(alpha))}),
     ("linear", "the sigmoid is left out", {"outer": lambda x: x}),
+    ("sigmoid_about_zero", "the sigmoid is less ½: from −1 to 1", {"outer": lambda x: 1 / (1 + np.exp(-x)) - 0.5}),
     ("tanh", "the sigmoid is a tanh", {"outer": np.tanh}),
     ("relu", "the sigmoid is a ramp", {"outer": lambda x: np.maximum(x, 0)}),
     ("exponential", "the sigmoid is an exponential", {"outer": np.exp}),

@@ -80,9 +80,9 @@ def _axis_rotation(axis: str, angle: float) -> Floats:
     return rotation_matrix(angles)
 
 
-def _rotation(order: str, sign: float = 1.0) -> Callable[[Floats], Floats]:
+def _rotation(order: str, signs: tuple[int, ...] = (1, 1, 1)) -> Callable[[Floats], Floats]:
     def rotation(angles: Floats) -> Floats:
-        parts = [_axis_rotation(axis, sign * angles["xyz".index(axis)]) for axis in order]
+        parts = [_axis_rotation(axis, (signs * angles)["xyz".index(axis)]) for axis in order]
         product: Floats = parts[0] @ parts[1] @ parts[2]
         return product
 
@@ -158,7 +158,11 @@ def _add_rotation(
 
     KNOWN.add("project base_shape", name, text, placed)
     KNOWN.add("jacobian", name, text, lambda v: jacobian_of(v, rotation(v.params_before[1:4])))
-    KNOWN.add("update", name, text, lambda v: updated(v, rotation(v.params_before[1:4]) @ small_rotation(v), angles))
+    for read, said in ((angles, text), (euler_angles, f"{text}, but the angles are read as they should be")):
+        KNOWN.add(
+            "update", name, said,
+            lambda v, read=read: updated(v, rotation(v.params_before[1:4]) @ small_rotation(v), read),
+        )  # fmt: skip
 
     def boxed(v: Inputs) -> Floats:
         return _from_box(
@@ -178,7 +182,13 @@ for _order in ORDERS:
         _rotation(_order),
         angles_of(_order),
     )
-_add_rotation("angles_negated", "the angles turn the other way", _rotation("xyz", -1.0), lambda r: -angles_of("xyz")(r))
+for _name, _text, _signs in (
+    ("angles_negated", "the angles turn the other way", (-1, -1, -1)),
+    ("pitch_negated", "the pitch rx turns the other way", (-1, 1, 1)),
+    ("yaw_negated", "the yaw ry turns the other way", (1, -1, 1)),
+    ("roll_negated", "the roll rz turns the other way", (1, 1, -1)),
+):
+    _add_rotation(_name, _text, _rotation("xyz", _signs), lambda r, signs=_signs: euler_angles(r) * signs)
 
 
 # --- start -----------------------------------------------------------------------------------------
@@ -230,6 +240,31 @@ KNOWN.add(
 KNOWN.add(
     "init", "corner_of_the_box", "the corner of the box is taken for its centre",
     lambda v: _placed(v, v.out[4:6] - np.array(v.box[2:]) / 2),
+)  # fmt: skip
+for _name, _text, _size in (
+    (
+        "scale_of_the_diagonal",
+        "the scale is the ratio of the diagonals",
+        lambda a, b, extent: math.hypot(a, b) / math.hypot(*extent),
+    ),
+    (
+        "scale_of_the_area",
+        "the scale is the root of the ratio of the areas",
+        lambda a, b, extent: math.sqrt(a * b / math.prod(extent)),
+    ),
+    ("scale_of_the_sums", "the scale is the ratio of width + height", lambda a, b, extent: (a + b) / sum(extent)),
+):
+    KNOWN.add("init", _name, _text, lambda v, size=_size: _sized(v, size))
+
+
+def _sized(v: Inputs, size: Callable[..., float]) -> Floats:
+    extent = np.ptp(_mean_shape(v), axis=0)
+    return _from_box(v, _mean_shape(v), lambda a, b: size(v.box[2], v.box[3], extent))
+
+
+KNOWN.add(
+    "init", "mean_point_at_the_centre", "the mean of the landmarks is put in the middle of the box",
+    lambda v: _placed(v, np.array(v.box[:2]) + np.array(v.box[2:]) / 2 - v.out[0] * _mean_shape(v).mean(axis=0)),
 )  # fmt: skip
 KNOWN.add("init", "rotation_left_out", "the start is not turned", on("rotation", lambda v: np.zeros(3)))
 

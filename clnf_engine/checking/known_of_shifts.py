@@ -12,7 +12,7 @@ from clnf_engine.arrays import Array, Floats
 from clnf_engine.checking.evidence import Inputs
 from clnf_engine.checking.known import Known, on, right_with
 from clnf_engine.deviations import KERNEL_SUM_GUARD, pixel_fraction_positions
-from clnf_engine.mean_shift import TABLE_STEP, free_positions
+from clnf_engine.mean_shift import TABLE_STEP, free_positions, kernel_sums
 from clnf_engine.options import Kernel
 
 KNOWN = Known()
@@ -139,11 +139,12 @@ def gaussian(sigma: Callable[[Inputs], float], at: Callable[[Array], Array]) -> 
     return kernels
 
 
-def _tabled(position: Array) -> Array:
+def tabled(position: Array) -> Array:
+    """Positions at the steps of the kernel table."""
     return np.floor(position / TABLE_STEP + 0.5 + 1e-12) * TABLE_STEP
 
 
-def _parts(v: Inputs, kernels: Kernels) -> tuple[Array, Array]:
+def kernel_parts(v: Inputs, kernels: Kernels) -> tuple[Array, Array]:
     """Σv and Σv·(column, row), (n,) and (n, 2)."""
     k = kernels(v, v.position)
     columns, rows = k[:, 0], k[:, 1]
@@ -154,18 +155,19 @@ def _parts(v: Inputs, kernels: Kernels) -> tuple[Array, Array]:
     return np.asarray(total), moments
 
 
-def _shift(v: Inputs, kernels: Kernels, less: Callable[[Inputs], Array] = lambda v: v.position) -> Array:
-    total, moments = _parts(v, kernels)
+def shift_of(v: Inputs, kernels: Kernels, less: Callable[[Inputs], Array] = lambda v: v.position) -> Array:
+    """The mean-shift under kernels, less a position, reference px, (n, 2)."""
+    total, moments = kernel_parts(v, kernels)
     shift = np.divide(moments, total[:, None], out=np.zeros_like(moments), where=total[:, None] > 0) - less(v)
     return np.where((v.visible & (total > 0))[:, None], shift, 0.0)
 
 
-_RIGHT = gaussian(lambda v: v.sigma, _tabled)
+_RIGHT = gaussian(lambda v: v.sigma, tabled)
 
 
 def _add_kernel(name: str, text: str, kernels: Kernels) -> None:
-    KNOWN.add("kernel_sum", name, text, lambda v: _parts(v, kernels)[0])
-    KNOWN.add("mean_shift", name, text, lambda v: _shift(v, kernels))
+    KNOWN.add("kernel_sum", name, text, lambda v: kernel_parts(v, kernels)[0])
+    KNOWN.add("mean_shift", name, text, lambda v: shift_of(v, kernels))
 
 
 KNOWN.add(
@@ -181,7 +183,7 @@ KNOWN.add(
     on("kernel", Kernel.TABLE),
 )
 for _at_name, _at_text, _at in (
-    ("", "", _tabled),
+    ("", "", tabled),
     ("_exact", ", evaluated where it stands", lambda p: p),
     ("_truncated", ", at an index that is cut", lambda p: np.floor(p / TABLE_STEP + 1e-9) * TABLE_STEP),
     ("_rounded_up", ", at an index that is rounded up", lambda p: np.ceil(p / TABLE_STEP - 1e-9) * TABLE_STEP),
@@ -237,7 +239,7 @@ def _triangle(v: Inputs, position: Array) -> Array:
 
 
 def _laplace(v: Inputs, position: Array) -> Array:
-    return np.asarray(np.exp(-np.abs(_tabled(position)[..., None] - np.arange(v.window)) / v.sigma))
+    return np.asarray(np.exp(-np.abs(tabled(position)[..., None] - np.arange(v.window)) / v.sigma))
 
 
 def _swapped(v: Inputs, position: Array) -> Array:
@@ -274,6 +276,20 @@ _add_kernel(
     lambda v, p: _RIGHT(v, p) * (np.abs(p[..., None] - np.arange(v.window)) <= 2 * v.sigma),
 )
 
+KNOWN.add("kernel_sum", "kernel_alone", "the sum is that of the kernel alone", lambda v: _total(v, tabled))
+KNOWN.add("kernel_sum", "kernel_alone", "the sum is that of the exact kernel alone", lambda v: _total(v, np.asarray))
+
+
+def _total(v: Inputs, at: Callable[[Array], Array]) -> Array:
+    k = gaussian(lambda v: v.sigma, at)(v, v.position).sum(axis=-1)
+    return np.asarray(np.where(v.visible, k[:, 0] * k[:, 1], v.out if v.operation == "kernel_sum" else 1.0))
+
+
+def _of_powers(v: Inputs, power: float) -> Array:
+    maps = np.maximum(v.final, 0) ** power
+    return np.asarray(right_with(v, final=maps, kernel_sum=kernel_sums(maps, v.position, v.sigma, v.kernel)))
+
+
 KNOWN.add(
     "kernel_sum",
     "sum_guard",
@@ -292,57 +308,41 @@ for _guard in (1e-10, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 2.220446049250313e-16,
 
 
 def _guarded(v: Inputs, by: float) -> Array:
-    total, moments = _parts(v, _RIGHT)
+    total, moments = kernel_parts(v, _RIGHT)
     return np.where(v.visible[:, None], moments / (total + by)[:, None] - v.position, 0.0)
 
 
-def _peak(v: Inputs) -> Array:
-    flat = v.final.reshape(len(v.final), -1).argmax(axis=1)
-    return np.stack([flat % v.window, flat // v.window], axis=1).astype(np.float64)
-
-
 def _where_visible(v: Inputs, shift: Array) -> Array:
-    return np.where(v.visible[:, None], shift, 0.0)
+    return np.where((v.visible & (v.kernel_sum > 0))[:, None], shift, 0.0)
 
 
 for _name, _text, _function in (
     (
         "rounded_position_subtracted",
         "the position that is subtracted is rounded to the table",
-        lambda v: _shift(v, _RIGHT, lambda v: _tabled(v.position)),
+        lambda v: shift_of(v, _RIGHT, lambda v: tabled(v.position)),
     ),
     (
         "whole_position_subtracted",
         "the position that is subtracted is rounded to whole cells",
-        lambda v: _shift(v, _RIGHT, lambda v: np.rint(v.position)),
-    ),
-    (
-        "middle_subtracted",
-        "the shift is that from the middle of the map, not from the position",
-        lambda v: _shift(v, _RIGHT, lambda v: np.full_like(v.position, (v.window - 1) / 2)),
-    ),
-    (
-        "half_the_window_subtracted",
-        "half the window is subtracted instead of the position",
-        lambda v: _shift(v, _RIGHT, lambda v: np.full_like(v.position, v.window / 2)),
+        lambda v: shift_of(v, _RIGHT, lambda v: np.rint(v.position)),
     ),
     (
         "nothing_subtracted",
         "the position is not subtracted",
-        lambda v: _shift(v, _RIGHT, lambda v: np.zeros_like(v.position)),
+        lambda v: shift_of(v, _RIGHT, lambda v: np.zeros_like(v.position)),
     ),
-    ("not_divided", "the sum is not divided by", lambda v: _where_visible(v, _parts(v, _RIGHT)[1] - v.position)),
+    ("not_divided", "the sum is not divided by", lambda v: _where_visible(v, kernel_parts(v, _RIGHT)[1] - v.position)),
     (
         "not_divided",
         "the moments are not divided by the sum, but the position is multiplied by it",
-        lambda v: _where_visible(v, _parts(v, _RIGHT)[1] - v.position * _parts(v, _RIGHT)[0][:, None]),
+        lambda v: _where_visible(v, kernel_parts(v, _RIGHT)[1] - v.position * kernel_parts(v, _RIGHT)[0][:, None]),
     ),
     (
         "divided_by_the_sum_of_the_map",
         "the shift is divided by the sum of the map",
-        lambda v: _where_visible(v, _parts(v, _RIGHT)[1] / v.final.sum(axis=(1, 2))[:, None] - v.position),
+        lambda v: _where_visible(v, kernel_parts(v, _RIGHT)[1] / v.final.sum(axis=(1, 2))[:, None] - v.position),
     ),
-    ("peak", "the shift leads to the peak of the map", lambda v: _where_visible(v, _peak(v) - v.position)),
     ("rows_before_columns", "the shift is (dy, dx)", lambda v: v.out[:, ::-1]),
     (
         "hidden_not_masked",
@@ -352,19 +352,22 @@ for _name, _text, _function in (
     ("cells_from_1", "the cells are counted from 1", lambda v: _where_visible(v, v.out + 1)),
     ("shift_of_the_wrong_sign", "the shift leads away", lambda v: -v.out),
     ("squared_maps", "the map is squared in the shift", lambda v: right_with(v, final=v.final**2)),
+    ("squared_maps", "the map is squared in the shift and its sum", lambda v: _of_powers(v, 2)),
+    ("roots_of_maps", "the root of the map is taken in the shift", lambda v: _of_powers(v, 0.5)),
+    (
+        "kernel_alone",
+        "the shift is divided by the sum of the kernel",
+        lambda v: _where_visible(v, kernel_parts(v, _RIGHT)[1] / _total(v, tabled)[:, None] - v.position),
+    ),
+    (
+        "kernel_alone",
+        "the shift is divided by the sum of the exact kernel",
+        lambda v: _where_visible(v, kernel_parts(v, _RIGHT)[1] / _total(v, np.asarray)[:, None] - v.position),
+    ),
 ):
     KNOWN.add("mean_shift", _name, _text, _function)
 
 for _name, _text, _matrix in (
-    ("shift_not_taken_to_the_image", "the shift stays in reference px", lambda a: np.eye(2)),
-    ("shift_turned_the_other_way", "the shift is turned the other way", lambda a: a.T),
-    ("shift_not_scaled", "the shift is turned but not scaled", lambda a: a / math.sqrt(abs(np.linalg.det(a)))),
-    ("shift_not_turned", "the shift is scaled but not turned", lambda a: np.eye(2) * math.sqrt(abs(np.linalg.det(a)))),
-    (
-        "shift_scaled_inversely",
-        "the shift is divided by the scale instead of multiplied",
-        lambda a: a / abs(np.linalg.det(a)),
-    ),
     ("shift_by_the_inverse", "the shift is taken by the map to the reference frame", np.linalg.inv),
     (
         "shift_by_the_inverse",

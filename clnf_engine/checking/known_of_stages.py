@@ -25,6 +25,15 @@ def _stage(v: Inputs, octaves: Callable[[float], float], which: str = "sigma reg
     return np.array([w if name in which else r for name, w, r in zip(names, wrong, v.out, strict=True)])
 
 
+def _times(v: Inputs, power: float, which: str) -> Array:
+    """Options multiplied by a power of the ratio of the scales."""
+    factor = (v.patch_scaling / 0.25) ** power
+    values = zip(
+        ("sigma", "reg", "weight"), (v.chosen_sigma, v.chosen_reg_factor, v.chosen_weight_factor), v.out, strict=True
+    )
+    return np.array([chosen * factor if name in which else right for name, chosen, right in values])
+
+
 for _which, _words in (
     ("sigma reg weight", "σ, regularisation and weight factor are"),
     ("sigma", "σ is"),
@@ -45,6 +54,15 @@ for _which, _words in (
         ("adapted_to_one", "adapted relative to 1", lambda s: math.log2(s)),
     ):
         KNOWN.add("stage", _name, f"{_words} {_text}", lambda v, o=_octaves, w=_which: _stage(v, o, w))
+    for _name, _text, _power in (
+        ("times_the_ratio", "multiplied by the ratio of the scales", 1.0),
+        ("over_the_ratio", "divided by the ratio of the scales", -1.0),
+        ("times_the_root_of_the_ratio", "multiplied by the root of the ratio of the scales", 0.5),
+        ("over_the_root_of_the_ratio", "divided by the root of the ratio of the scales", -0.5),
+        ("times_the_square_of_the_ratio", "multiplied by the square of the ratio of the scales", 2.0),
+        ("over_the_square_of_the_ratio", "divided by the square of the ratio of the scales", -2.0),
+    ):
+        KNOWN.add("stage", _name, f"{_words} {_text}", lambda v, p=_power, w=_which: _times(v, p, w))
 
 
 @KNOWN.at("stage", "σ is that of the first stage in all")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,14 +20,12 @@ from clnf_engine.checking.known_of_shape import (
     small_rotation,
     updated,
 )
+from clnf_engine.checking.mistakes import Mistake
 from clnf_engine.deviations import forward_difference_columns, transposed_euler_angles
 from clnf_engine.nu_rlms import without_hidden_rows
-from clnf_engine.pdm import RIGID, clamp, rotation_matrix, update
+from clnf_engine.pdm import PDM, RIGID, clamp, rotation_matrix, update
 
 KNOWN = Known()
-
-_PLACED = "init project base_shape reference_shape jacobian"
-"""Operations that read the PDM's mean and modes."""
 
 
 # --- Jacobian --------------------------------------------------------------------------------------
@@ -132,6 +131,18 @@ def rigid_columns_of_the_mean(v: Inputs) -> Array:
     return jac
 
 
+@KNOWN.at("jacobian", "the rotation columns are those of a face without depth")
+def rotation_columns_flat(v: Inputs) -> Array:
+    jac: Array = v.out.copy()
+    flat = replace(v.pdm, mean=v.pdm.mean * _in_plane(v.pdm), modes=v.pdm.modes * _in_plane(v.pdm)[:, None])
+    jac[:, 1:4] = right_with(v, pdm=flat)[:, 1:4]
+    return jac
+
+
+def _in_plane(pdm: PDM) -> Floats:
+    return np.repeat([1.0, 1.0, 0.0], pdm.n_landmarks)
+
+
 @KNOWN.at("jacobian", "the scale column is that of the unturned shape")
 def scale_column_not_turned(v: Inputs) -> Array:
     jac: Array = v.out.copy()
@@ -169,6 +180,20 @@ def angles_added(v: Inputs) -> Floats:
     return result
 
 
+@KNOWN.at("update", "the rotation's update is turned by the rotation and added to the Euler angles")
+def angles_added_from_the_left(v: Inputs) -> Floats:
+    result = angles_added(v)
+    result[1:4] = v.params_before[1:4] + rotation_matrix(v.params_before[1:4]) @ v.delta[1:4]
+    return result
+
+
+@KNOWN.at("update", "the rotation's update is turned back by the rotation and added to the Euler angles")
+def angles_added_turned_back(v: Inputs) -> Floats:
+    result = angles_added(v)
+    result[1:4] = v.params_before[1:4] + rotation_matrix(v.params_before[1:4]).T @ v.delta[1:4]
+    return result
+
+
 @KNOWN.at("update", "the rotation's update is subtracted from the Euler angles")
 def angles_subtracted(v: Inputs) -> Floats:
     result = angles_added(v)
@@ -179,11 +204,6 @@ def angles_subtracted(v: Inputs) -> Floats:
 @KNOWN.at("update", "the small rotation is not made orthogonal")
 def not_orthogonalised(v: Inputs) -> Floats:
     return updated(v, rotation_matrix(v.params_before[1:4]) @ (np.eye(3) + cross(v.delta[1:4])))
-
-
-@KNOWN.at("update", "the small rotation is not made orthogonal, and multiplied from the left")
-def not_orthogonalised_from_the_left(v: Inputs) -> Floats:
-    return updated(v, (np.eye(3) + cross(v.delta[1:4])) @ rotation_matrix(v.params_before[1:4]))
 
 
 @KNOWN.at("update", "the rotation is not updated")
@@ -204,11 +224,6 @@ def exponential_map(v: Inputs) -> Floats:
 @KNOWN.at("update", "the small rotation is made of w taken for Euler angles")
 def small_rotation_of_euler_angles(v: Inputs) -> Floats:
     return updated(v, rotation_matrix(v.params_before[1:4]) @ rotation_matrix(v.delta[1:4]))
-
-
-@KNOWN.at("update", "the small rotation is made of w taken for Euler angles, and multiplied from the left")
-def small_rotation_of_euler_angles_from_the_left(v: Inputs) -> Floats:
-    return updated(v, rotation_matrix(v.delta[1:4]) @ rotation_matrix(v.params_before[1:4]))
 
 
 def _rodrigues(w: Floats) -> Floats:
@@ -243,6 +258,22 @@ KNOWN.add(
     "update", "step_length_of_its_own", "the update is multiplied by a factor of its own in every iteration",
     on("delta", lambda v: _factor_of(v) * v.delta),
 )  # fmt: skip
+
+
+def _modes_times(power: float) -> Callable[[Inputs], Floats]:
+    """The step of the modes, times a power of their variances."""
+    return lambda v: np.concatenate(
+        [v.delta[:RIGID], v.delta[RIGID:] * v.pdm.variances[: len(v.delta) - RIGID] ** power]
+    )
+
+
+for _power, _text in (
+    (0.5, "multiplied by the deviations"),
+    (1.0, "multiplied by the variances"),
+    (-0.5, "divided by the deviations"),
+    (-1.0, "divided by the variances"),
+):
+    KNOWN.add("update", "modes_standardised", f"the step of the modes is {_text}", on("delta", _modes_times(_power)))
 
 
 def _parts_of_update(place: slice, text: str, name: str) -> None:
@@ -353,3 +384,18 @@ def clamp_above_only(v: Inputs) -> Floats:
     result = _held(v, None)
     result[RIGID:] = np.minimum(result[RIGID:], v.clamp_sigmas * np.sqrt(v.pdm.variances))
     return result
+
+
+def angles_not_held(mistake: Mistake) -> Mistake:
+    """The same mistake at the modes, with angles that are not held at all."""
+
+    def free(v: Inputs) -> Floats:
+        result = np.array(mistake.function(v))
+        result[1:4] = v.moved[1:4]
+        return result
+
+    return replace(mistake, text=f"{mistake.text}, the angles not at all", function=free)
+
+
+for _mistake in [mistake for mistake in KNOWN if mistake.operation == "clamp" and "angles" not in mistake.name]:
+    KNOWN.append(angles_not_held(_mistake))

@@ -125,4 +125,6 @@ def factor_text(factor: float) -> str:
     for known, text in _KNOWN.items():
         if math.isclose(abs(factor), known, rel_tol=1e-5):
             return text if factor > 0 else f"−{text}"
+    if 0 < abs(factor) < 0.5 and math.isclose(abs(1 / factor), round(abs(1 / factor)), rel_tol=1e-6):
+        return f"{'' if factor > 0 else '−'}1/{round(abs(1 / factor))}"
     return f"{factor:.6g}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from clnf_engine.arrays import Array
 from clnf_engine.checking.evidence import GIVERS, Moment, Reference, error_of
 from clnf_engine.checking.findings import NamedMistake
 from clnf_engine.checking.general import general
-from clnf_engine.checking.mistakes import Mistake, misfit, times_a_constant
+from clnf_engine.checking.mistakes import FIT, Mistake, misfit, times_a_constant
 from clnf_engine.checking.rows import UNFITTING, Row
 from clnf_engine.operations import OPERATIONS
 from clnf_engine.steps import Phase
@@ -44,37 +44,44 @@ def named(
     """
     order = sorted(range(len(rows)), key=lambda k: -errors[k])
     worst_first = [rows[k] for k in order]
-    found = _fitting(worst_first, reference, tolerance, known)
+    chain = [name for name in OPERATIONS if any(name in row.chain for row in rows)]
+    here = [mistake for mistake in known if mistake.operation in chain]
+    one = [_telling(rows, errors, tolerance)]
+    plausible = [mistake for mistake in here if misfit(mistake, one, reference, tolerance) is not None]
+    found = _fitting(worst_first, reference, tolerance, _candidates(plausible, chain, worst_first, reference))
     if found:
         return found
-    for where, part in _parts(rows, errors, tolerance):
+    for where, part in _parts(rows, errors, tolerance):  # each holds every row that fails
         if len(part) < len(rows):
             some = [row for row in worst_first if row in part]
-            found = _fitting(some, reference, tolerance, known)
+            found = _fitting(some, reference, tolerance, _candidates(plausible, chain, some, reference))
             if found:
                 return {name: [replace(m, text=f"{m.text}, {where} only") for m in ms] for name, ms in found.items()}
     if len(rows[0].chain) > MOST_GENERAL:
         return {}
-    return _fitting(worst_first, reference, tolerance, known, scaled=True)
+    candidates = _candidates(here, chain, worst_first, reference)
+    scaled = (times_a_constant(mistake, worst_first, reference) for mistake in candidates)
+    return _fitting(worst_first, reference, tolerance, (mistake for mistake in scaled if mistake is not None))
 
 
-def _fitting(
-    rows: Sequence[Row], reference: Reference, tolerance: float, known: Sequence[Mistake], scaled: bool = False
-) -> Named:
-    """Those that fit, each perhaps with a constant factor on top of it."""
-    chain = [name for name in OPERATIONS if any(name in row.chain for row in rows)]
+def _telling(rows: Sequence[Row], errors: Sequence[float], tolerance: float) -> Row:
+    """The row that sorts hypotheses out soonest: clearly wrong, and of the smallest window, whose maps cost least."""
+
+    def cost(k: int) -> tuple[bool, int, float]:
+        stage = rows[k].moment.stage
+        return not errors[k] > 10 * FIT * tolerance, 0 if stage is None else stage.window, -errors[k]
+
+    return rows[min(range(len(rows)), key=cost)]
+
+
+def _fitting(rows: Sequence[Row], reference: Reference, tolerance: float, candidates: Iterable[Mistake]) -> Named:
+    """Those that reproduce every row."""
     found: Named = {}
-    for mistake in _candidates(chain, rows, reference, known):
+    for mistake in candidates:
         if sum(map(len, found.values())) >= MOST:
             break
-        here = found.get(mistake.operation, [])
-        if any(other.name == mistake.name for other in here):
+        if any(other.name == mistake.name for other in found.get(mistake.operation, ())):
             continue
-        if scaled:
-            with_factor = times_a_constant(mistake, rows, reference)
-            if with_factor is None:
-                continue
-            mistake = with_factor  # noqa: PLW2901
         left = misfit(mistake, rows, reference, tolerance)
         if left is not None:
             found.setdefault(mistake.operation, []).append(
@@ -84,9 +91,9 @@ def _fitting(
 
 
 def _candidates(
-    chain: Sequence[str], rows: Sequence[Row], reference: Reference, known: Sequence[Mistake]
+    known: Sequence[Mistake], chain: Sequence[str], rows: Sequence[Row], reference: Reference
 ) -> Iterator[Mistake]:
-    yield from (mistake for mistake in known if mistake.operation in chain)
+    yield from known
     if len(chain) > MOST_GENERAL:
         return  # what is known by name is tried along a whole chain, what is made up only along a short one
     for operation in reversed(chain):

@@ -11,6 +11,8 @@ import numpy as np
 
 from clnf_engine.checking.evidence import Moment, Reference, error_of
 from clnf_engine.checking.rows import Row
+from clnf_engine.errors import InitialError
+from clnf_engine.initial import Initial, initial_from_box, turned
 from clnf_engine.options import Source
 from clnf_engine.schedule import skip_reason
 from clnf_engine.steps import Phase, Stage, Step
@@ -48,7 +50,8 @@ def outline_rows(trace: Trace, moments: list[Moment], reference: Reference) -> d
         return found
     initial, first = trace.initial, moments[0]
     boxed = initial.source in (Source.BOX, Source.DETECTOR) and initial.seed is None
-    if boxed and len(initial.params) == 6 + pdm.n_modes and min(initial.box[2:]) > 0:
+    whole = len(initial.params) == 6 + pdm.n_modes and np.isfinite(initial.params).all()
+    if boxed and whole and min(initial.box[2:]) > 0 and not _turned_by_hand(initial, reference):
         given = (("box", initial.box), ("rotation", initial.params[1:4]), ("pdm", pdm))
         found["init"].append(OutlineRow("init", "params", first, initial.params, ("init",), given=given))
     for moment in moments:
@@ -59,6 +62,18 @@ def outline_rows(trace: Trace, moments: list[Moment], reference: Reference) -> d
         found["view"] += _view(moment, reference)
     found["stage"] = list(_stages(begins, reference))
     return found
+
+
+def _turned_by_hand(initial: Initial, reference: Reference) -> bool:
+    """Whether a start is that of an upright face in its box, turned afterwards: a choice, which no box tells."""
+    angles = tuple(initial.params[1:4].tolist())
+    if not any(angles):
+        return False
+    try:
+        hand = turned(reference.model, initial_from_box(reference.model, initial.box), angles)
+    except InitialError:
+        return False
+    return bool(np.allclose(hand.params, initial.params, rtol=1e-6, atol=1e-6))
 
 
 def _projections(moment: Moment, pdm: Any) -> Iterator[Row]:

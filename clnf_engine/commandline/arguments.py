@@ -7,18 +7,22 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from clnf_engine.errors import FileError, InitialError, LandmarkFileError
-from clnf_engine.options import FitOptions, option_defaults
-from clnf_engine.presets import PRESETS, preset
+from clnf_engine.errors import FileError, InitialError, LandmarkFileError, OptionsError, one_line, printable
+from clnf_engine.options import FitOptions, SearchOptions, option_defaults
+from clnf_engine.presets import PRESETS, PROGRAMS, preset
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from clnf_engine.arrays import Floats
+    from clnf_engine.detection.detect import Detection
+    from clnf_engine.detection.search import Candidate
     from clnf_engine.initial import Box, Initial, Rotation
     from clnf_engine.model import Model
     from clnf_engine.trace import Trace
@@ -33,32 +37,48 @@ INTERRUPTED, BROKEN_PIPE = 130, 141
 
 def complain(sentence: str, code: int = BAD_INPUT, program: str = "clnf") -> int:
     """Say what went wrong, in one line on standard error; the exit code."""
-    print(f"{program}:", " ".join(sentence.splitlines()), file=sys.stderr)
+    try:
+        print(f"{program}:", one_line(sentence), file=sys.stderr, flush=True)
+    except OSError:  # nobody can be told
+        abandon(sys.stderr)
     return code
 
 
-def report_failures(image: str, traces: Mapping[str, Trace]) -> int:
-    """Say which fits of an image have no result, by name when there are several; the exit code."""
-    code = DONE if traces else complain(f"{image}: no face found", FAILED)
-    for name, trace in traces.items():
-        if not trace.success:
-            where = f"{image}, {name}" if len(traces) > 1 else image
-            code = complain(f"{where}: the fit failed: {trace.message}", FAILED)
+def abandon(stream: TextIO) -> None:
+    """Let what is still buffered go nowhere; Python would try again at exit and complain."""
+    with suppress(OSError, ValueError):  # a stream without a descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def report_failures(image: str, failures: Mapping[str, str | None]) -> int:
+    """Say which fits of an image failed, by name when there are several, with their messages; the exit code."""
+    code = DONE if failures else complain(f"{image}: no face found", FAILED)
+    for name, message in failures.items():
+        if message is not None:
+            where = f"{image}, {name}" if len(failures) > 1 else image
+            code = complain(f"{where}: the fit failed: {message}", FAILED)
     return code
+
+
+def failure(trace: Trace | Detection) -> str | None:
+    """The message of a fit that failed; None of one that did not."""
+    return None if trace.success else trace.message
 
 
 def print_text(text: str) -> None:
-    """Write to standard output, whatever characters it can hold: names may hold any."""
+    """Write lines to standard output, whatever characters it can hold: names may hold any, but command no terminal."""
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.write(printable(text, "\n").encode(encoding, "backslashreplace").decode(encoding))
 
 
 # --- choices ----------------------------------------------------------------------------------------
 
 
 def fit_texts(*kinds: type[Any]) -> dict[str, Any]:
-    """What the parser of a command is made with that takes options of these kinds, of a fit when none is named."""
-    options = {name: value for kind in kinds or (FitOptions,) for name, value in option_defaults(kind).items()}
+    """What the parser of a command is made with that takes options of these kinds; of a fit and a search by default."""
+    options = {
+        name: value for kind in kinds or (FitOptions, SearchOptions) for name, value in option_defaults(kind).items()
+    }
     defaults = ((k, ",".join(map(str, v)) if isinstance(v, tuple) else v) for k, v in options.items())
     epilog = "Options for -O and their defaults: " + " ".join(f"{name}={value}" for name, value in defaults)
     return {"epilog": epilog, "allow_abbrev": False}
@@ -90,7 +110,7 @@ def add_truth(command: argparse.ArgumentParser) -> None:
 def add_model_and_options(command: argparse.ArgumentParser) -> None:
     """Add the model and the options of a fit."""
     command.add_argument("--model", metavar="M", help="main file, folder, or name of a shipped model")
-    names = " or ".join(PRESETS)
+    names = " or ".join([*PRESETS, *PROGRAMS])
     command.add_argument("--preset", metavar="NAME", default="openface", help=f"options to start from: {names}")
     command.add_argument(
         "-O", dest="option", metavar="KEY=VALUE", action="append", default=[], help="change a fit option; repeatable"
@@ -113,26 +133,58 @@ def _rotation(text: str) -> Rotation:
     return rx, ry, rz
 
 
-def chosen_options(args: argparse.Namespace) -> FitOptions:
-    """The preset, with its options changed."""
-    return preset(args.preset).with_text(args.option)
+def texts_for(kind: type[Any], texts: Sequence[str], *kinds: type[Any]) -> list[str]:
+    """The texts of -O for options of a kind, where the command takes those of `kinds`.
+
+    Raises
+    ------
+    OptionsError
+        When none of several kinds has an option of that name.
+    """
+    owners = {name: owner for owner in kinds for name in option_defaults(owner)}
+    names = [text.partition("=")[0].strip() for text in texts]
+    for name in names:
+        if len(kinds) > 1 and name not in owners:
+            raise OptionsError(f"there is no option {name!r}; expected one of {', '.join(owners)}")
+    return [text for name, text in zip(names, texts, strict=True) if owners.get(name, kinds[0]) is kind]
+
+
+def chosen_options(args: argparse.Namespace, *beside: type[Any]) -> FitOptions:
+    """The preset, with its options changed; -O also takes options of the kinds `beside`."""
+    return preset(args.preset).with_text(texts_for(FitOptions, args.option, FitOptions, *beside))
+
+
+def chosen_search(args: argparse.Namespace) -> SearchOptions:
+    """How faces are searched."""
+    names = option_defaults(SearchOptions)
+    texts = [text for text in args.option if text.partition("=")[0].strip() in names]
+    base = PROGRAMS[args.preset].search if args.preset in PROGRAMS else SearchOptions()
+    return base.with_text(texts)
 
 
 def starts(
     model: Model, gray: NDArray[np.uint8], args: argparse.Namespace, truth: Floats | None = None
 ) -> list[Initial]:
-    """One start per face to fit, the largest first; with true landmarks only the one that overlaps them most."""
-    from clnf_engine.initial import box_around, detected_at, initials_from_detector
-
+    """One start per face to fit, the likeliest first; with true landmarks only the one that overlaps them most."""
     given = given_start(model, args)
     if given is not None:
         return [given]
-    if truth is None:
-        found = initials_from_detector(model, gray)
-    else:
-        there = detected_at(model, gray, box_around(truth))
-        found = [] if there is None else [there]
-    return [_turned(model, initial, args) for initial in found]
+    return [candidate.initial for candidate in candidates(model, gray, args, truth)]
+
+
+def candidates(
+    model: Model, gray: NDArray[np.uint8], args: argparse.Namespace, truth: Floats | None = None, every: bool = False
+) -> list[Candidate]:
+    """The detector's starts, `every` one it considered or the best of each face, turned if the arguments say so."""
+    from clnf_engine.detection.search import best_of_faces, nearest, search
+    from clnf_engine.initial import box_around
+
+    considered = search(model, gray, chosen_search(args))
+    found = considered if every else best_of_faces(considered)
+    if truth is not None:
+        there = nearest(best_of_faces(considered), box_around(truth))
+        found = [c for c in found if there is not None and c.face == there.face]
+    return [replace(candidate, initial=_turned(model, candidate.initial, args)) for candidate in found]
 
 
 def true_landmarks(model: Model, args: argparse.Namespace) -> Floats | None:
@@ -185,6 +237,8 @@ def prepare_file(path: str, sources: Sequence[str]) -> None:
         raise FileError(file, "", f"cannot be written, there is no folder {file.parent}")
     if file.is_dir():
         raise FileError(file, "", "is a folder; expected a file for the result")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise FileError(file, "", "cannot be written (Permission denied)")
     for source in map(Path, sources):
         if file.exists() and source.exists() and file.samefile(source):
             raise FileError(file, "", "is the input itself; expected another file for the result")
@@ -209,5 +263,7 @@ def prepare_output(output: str, sources: Sequence[str]) -> None:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileError(path, "", f"cannot be made a folder for the results ({error.strerror})") from error
+        if not os.access(path, os.W_OK):
+            raise FileError(path, "", "cannot be written into (Permission denied)")
     else:
         prepare_file(output, sources)

@@ -11,14 +11,17 @@ from clnf_engine.commandline.arguments import (
     add_fit_choices,
     add_truth,
     chosen_options,
+    failure,
     fit_texts,
     prepare_file,
     print_text,
     report_failures,
     starts,
+    texts_for,
     true_landmarks,
 )
 from clnf_engine.errors import ClnfError
+from clnf_engine.options import FitOptions, SearchOptions
 from clnf_engine.presets import preset
 
 if TYPE_CHECKING:
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     from clnf_engine.diagnostics.investigation import Investigation
     from clnf_engine.diagnostics.tools import Tool
     from clnf_engine.model import Model
-    from clnf_engine.options import FitOptions
     from clnf_engine.trace import Trace
 
 _SIDES = (["normalization=none"], ["normalization=peak"])
@@ -88,7 +90,7 @@ def _diagnose(args: argparse.Namespace) -> int:
     from clnf_engine.diagnostics.tools import TOOLS, tools_named
 
     tools = tools_named(TOOLS if args.tools is None else args.tools.split(","))
-    return _fit_and_show(args, f"Diagnosis of {args.image}", {"A": chosen_options(args)}, tools)
+    return _fit_and_show(args, f"Diagnosis of {args.image}", {"A": chosen_options(args, SearchOptions)}, tools)
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -108,11 +110,12 @@ def _side(args: argparse.Namespace, texts: Iterable[str]) -> FitOptions:
             name = value
         else:
             changes.append(text)
-    return preset(name).with_text([*args.option, *changes])
+    texts = texts_for(FitOptions, args.option, FitOptions, SearchOptions)
+    return preset(name).with_text([*texts, *changes])
 
 
 def _fit_and_show(args: argparse.Namespace, title: str, sides: dict[str, FitOptions], tools: Sequence[Tool]) -> int:
-    """Fit the largest face with the options of every side, run the tools and show what they found."""
+    """Fit the first face with the options of every side, run the tools and show what they found."""
     from clnf_engine.calibration import judge
     from clnf_engine.diagnostics.investigation import Investigation
     from clnf_engine.diagnostics.tools import counterpart
@@ -136,7 +139,7 @@ def _fit_and_show(args: argparse.Namespace, title: str, sides: dict[str, FitOpti
         findings = _findings(tools, model, trace, *others)
         verdicts = {name: judge(run.steps, model, run.options) for name, run in runs.items()}
         _show(args, Investigation(title, args.typed, runs, findings, note, verdicts, truth))
-    return report_failures(args.image, runs)
+    return report_failures(args.image, {name: failure(run) for name, run in runs.items()})
 
 
 def _findings(

@@ -78,7 +78,9 @@ def _model_lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield f"  landmarks       {document['landmarks']}"
     yield f"  modes           {document['modes']}"
     yield f"  triangulations  {_triangulations(document['triangulations'])}"
+    yield f"  validator       {_validator(document['validator'])}"
     yield f"  unsupported     {', '.join(document['unsupported']) or 'none'}"
+    yield from (f"  cannot be used  {problem}" for problem in document["problems"])
     for scale in document["scales"]:
         sigma = ", ".join(f"window {s['window']} x {s['components']}" for s in scale["sigma_components"])
         yield f"  scale {scale['patch_scaling']:g}: Sigma components: {sigma or 'none'}"
@@ -88,6 +90,13 @@ def _model_lines(document: Mapping[str, Any]) -> Iterator[str]:
 
 def _triangulations(counts: Sequence[int]) -> str:
     return f"{len(counts)} of {' '.join(map(str, counts))} triangles" if counts else "none"
+
+
+def _validator(centres: Sequence[Sequence[float]] | None) -> str:
+    if centres is None:
+        return "none"
+    listed = ", ".join("({:g}, {:g}, {:g})".format(*(angle + 0.0 for angle in centre)) for centre in centres)
+    return f"{len(centres)} views at {listed} degrees"
 
 
 def _view_line(index: int, view: Mapping[str, Any]) -> str:

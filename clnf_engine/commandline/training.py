@@ -9,7 +9,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clnf_engine.commandline.arguments import add_model_and_options, chosen_options, prepare_file
+from clnf_engine.commandline.arguments import (
+    add_model_and_options,
+    chosen_options,
+    prepare_file,
+    prepare_output,
+    print_text,
+)
 from clnf_engine.errors import ClnfError, FileError
 from clnf_engine.training.recipe import VIEWS, Recipe
 
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 
 _STARTS = ("box", "detector", "perturbed")
 _OUTPUT = "evaluation"
+_MAX_NAMES_BYTES = 1 << 24
 
 
 def add_commands(commands: Any) -> None:
@@ -126,9 +133,9 @@ def _train(args: argparse.Namespace) -> int:
         raise
     for start in (Start.DETECTOR, Start.PERTURBED):
         evaluation = evaluate(training.held_out, training.split_model, start=start, seed=recipe.seed)
-        print(f"\nfaces never seen in training, init {start}\n{table_text(evaluation)}", end="")
-    print(f"\n{_calibrate_trained(training)}")
-    print(f"\n{training.main_file}")
+        print_text(f"\nfaces never seen in training, init {start}\n{table_text(evaluation)}")
+    print_text(f"\n{_calibrate_trained(training)}\n")
+    print_text(f"\n{training.main_file}\n")
     return 0
 
 
@@ -205,18 +212,18 @@ def _evaluate(args: argparse.Namespace) -> int:
     faces = _faces(args.faces)
     if args.only is not None:
         faces = select(faces, _names(Path(args.only)))
+    prepare_output(f"{args.output}/", [])
     evaluation = evaluate(faces, model, options, Start(args.init), args.seed)
-    sys.stdout.write(table_text(evaluation))
+    print_text(table_text(evaluation))
     folder = Path(args.output)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         atomic_write(folder / "errors.csv", csv_text(evaluation).encode())
         save_curve(evaluation, folder / "cumulative_error.png", f"{model.name}, init {args.init}")
     except OSError as error:
         raise FileError(folder, "", f"cannot be written ({error.strerror})") from error
-    print(f"{folder / 'errors.csv'}, {folder / 'cumulative_error.png'}")
+    print_text(f"{folder / 'errors.csv'}, {folder / 'cumulative_error.png'}\n")
     if args.calibrate or args.calibration is not None:
-        print(_calibrate(args, faces, model, options))
+        print_text(_calibrate(args, faces, model, options) + "\n")
     return 0
 
 
@@ -254,12 +261,10 @@ def _keep(calibration: Calibration, model: Model, chosen: str | None) -> Path:
 
 
 def _names(file: Path) -> list[str]:
-    try:
-        return file.read_text("utf-8").split()
-    except OSError as error:
-        raise FileError(file, "", f"cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError:
-        raise FileError(file, "", "expected a text file of names, one per line") from None
+    from clnf_engine.io.files import read_text
+
+    text = read_text(file, "a text file of names, one per line", _MAX_NAMES_BYTES)
+    return [name for line in text.splitlines() if (name := line.strip())]
 
 
 # --- clnf models ------------------------------------------------------------------------------------
@@ -271,5 +276,7 @@ def _models(_: argparse.Namespace) -> int:
     for name, folder in shipped_models().items():
         model = load_model(folder)
         scales = ", ".join(f"{scale.patch_scaling:g}" for scale in model.scales)
-        print(f"{name}: {model.n_landmarks} landmarks, {model.pdm.n_modes} modes, patch scales {scales}; {folder}")
+        print_text(
+            f"{name}: {model.n_landmarks} landmarks, {model.pdm.n_modes} modes, patch scales {scales}; {folder}\n"
+        )
     return 0

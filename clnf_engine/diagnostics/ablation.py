@@ -10,7 +10,8 @@ import numpy as np
 
 from clnf_engine.deviations import DEVIATIONS, active, without_deviations
 from clnf_engine.diagnostics.finding import Finding, Plot, Progress, Style, Table, no_progress
-from clnf_engine.diagnostics.many_fits import FitSummary, many_fits
+from clnf_engine.diagnostics.many_fits import many_fits
+from clnf_engine.fitting import FitRow
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions, option_defaults
 from clnf_engine.trace import Trace
@@ -187,5 +188,5 @@ def _value(options: FitOptions, name: str) -> Any:
     return getattr(options, name) if deviation.on(options) else deviation.value
 
 
-def _distance(a: FitSummary, b: FitSummary) -> float:
+def _distance(a: FitRow, b: FitRow) -> float:
     return float(np.linalg.norm(a.landmarks - b.landmarks, axis=1).mean())

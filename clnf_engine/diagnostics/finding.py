@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from clnf_engine.arrays import Floats
 from clnf_engine.initial import Initial
-from clnf_engine.steps import Place
+from clnf_engine.steps import Place, place_order
 
 Link = int | str | Place | Initial
 """What a row of a table is about: a landmark, an option (by name), a place in the run, or another start."""
@@ -90,6 +90,45 @@ class Plot:
     style: Style = Style.LINES
 
 
+class State(StrEnum):
+    """What a step says of a row of a `Strip`; the values are fit to be read."""
+
+    CONFORMS = "conforms"
+    FAILS = "fails"
+    FOLLOWS = "explained elsewhere"
+    UNTESTED = "not exercised"
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """A figure of a finding: what every step says of each of several things.
+
+    Attributes
+    ----------
+    title : str
+    rows : tuple of str
+        Names of the things.
+    places : tuple of Place
+        Of the steps, in order.
+    states : mapping of (row, place) to State
+        What is missing was not recorded.
+    words : mapping of (row, place) to str
+        More about a cell, such as its error.
+    """
+
+    title: str
+    rows: tuple[str, ...]
+    places: tuple[Place, ...]
+    states: Mapping[tuple[str, Place], State]
+    words: Mapping[tuple[str, Place], str]
+
+    def place_at(self, row: str, place: Place) -> Place | None:
+        """The place nearest before another, or at it, of the same stage, at which a row has a cell; None without."""
+        order = place_order(place)
+        found = (p for p in reversed(self.places) if place_order(p) <= order and (row, p) in self.states)
+        return next((p for p in found if p[0] == place[0]), None)
+
+
 class Finding(ABC):
     """What a diagnostic found: its numbers are the fields of the subclasses, all computed on the optimizer's own path.
 
@@ -128,6 +167,10 @@ class Finding(ABC):
 
     def plots(self) -> tuple[Plot, ...]:
         """The evidence as figures."""
+        return ()
+
+    def strips(self) -> tuple[Strip, ...]:
+        """The evidence step by step."""
         return ()
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from clnf_engine.arrays import Floats, read_only_fields
 from clnf_engine.diagnostics.finding import Finding, Plot, Progress, Table, no_progress
-from clnf_engine.diagnostics.many_fits import FitSummary, many_fits
+from clnf_engine.diagnostics.many_fits import many_fits
+from clnf_engine.fitting import FitRow
 from clnf_engine.initial import Initial
 from clnf_engine.model import Model
 from clnf_engine.trace import Trace
@@ -177,7 +178,7 @@ def _pairings(a: Floats, b: Floats) -> tuple[tuple[Floats, Floats], ...]:
     return (a, a), (b, b), (a, b)
 
 
-def _landmark_spread(fits_a: list[FitSummary], fits_b: list[FitSummary]) -> Spread:
+def _landmark_spread(fits_a: list[FitRow], fits_b: list[FitRow]) -> Spread:
     ends = [np.array([one.landmarks for one in fits]) for fits in (fits_a, fits_b)]
     return _spread(*(np.linalg.norm(x[:, None] - y[None], axis=3).max(axis=2) for x, y in _pairings(*ends)))
 

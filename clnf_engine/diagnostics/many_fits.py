@@ -6,19 +6,18 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from clnf_engine.arrays import Floats
 from clnf_engine.diagnostics.finding import Progress
-from clnf_engine.fitting import fit_steps
+from clnf_engine.fitting import FitRow, fit_many
 from clnf_engine.initial import Initial
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
-from clnf_engine.steps import Stage
+from clnf_engine.processes import end_with_parent, starting_deaf_processes
 
 Job = tuple[Initial, FitOptions]
 
@@ -31,38 +30,7 @@ _NICE = 10
 """By how much the processes stand back, so that a window over them stays alive."""
 
 
-@dataclass(frozen=True, eq=False)
-class FitSummary:
-    """What is kept of one fit among many.
-
-    Attributes
-    ----------
-    path : (k, n, 2) float64
-        Landmarks after every iteration and at the end, image px.
-    update_norm : float
-        ‖Δp‖ of the last iteration; NaN when there was none.
-    likelihood : float or None
-        Of the last phase; None when no stage was run.
-    stage : Stage or None
-        The one that the likelihood is of.
-    failure : str
-        Why the fit failed; "" when it did not.
-    """
-
-    path: Floats
-    update_norm: float
-    likelihood: float | None
-    stage: Stage | None
-    failure: str
-
-    @property
-    def landmarks(self) -> Floats:
-        """Final landmarks, (n, 2) float64, image px."""
-        final: Floats = self.path[-1]
-        return final
-
-
-def many_fits(image: NDArray[np.uint8], model: Model, jobs: Sequence[Job], progress: Progress) -> list[FitSummary]:
+def many_fits(image: NDArray[np.uint8], model: Model, jobs: Sequence[Job], progress: Progress) -> list[FitRow]:
     """Run many fits; the results are the same bit for bit however many processes run them.
 
     Parameters
@@ -75,15 +43,16 @@ def many_fits(image: NDArray[np.uint8], model: Model, jobs: Sequence[Job], progr
 
     Returns
     -------
-    list of FitSummary
+    list of FitRow
         In the order of the jobs.
     """
     if sum(_work(model, options) for _, options in jobs) < _SLOW or _processors() < 2:
-        found = []
-        for k, (initial, options) in enumerate(jobs):
-            progress(k, len(jobs))
-            found.append(_summary(image, model, initial, options))
-        progress(len(jobs), len(jobs))
+        found: list[FitRow] = []
+        initials, options = (job[0] for job in jobs), (job[1] for job in jobs)
+        progress(0, len(jobs))
+        for row in fit_many(repeat(image), model, initials, options):
+            found.append(row)
+            progress(len(found), len(jobs))
         return found
     return _in_processes(image, model, jobs, progress)
 
@@ -98,18 +67,24 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _in_processes(image: NDArray[np.uint8], model: Model, jobs: Sequence[Job], progress: Progress) -> list[FitSummary]:
+def _in_processes(image: NDArray[np.uint8], model: Model, jobs: Sequence[Job], progress: Progress) -> list[FitRow]:
     # A process that is not forked knows nothing of Qt's threads, on any platform.
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(min(_processors(), len(jobs)), context, _begin, (image, model))
     try:
-        futures = [pool.submit(_summary_here, *job) for job in jobs]
-        waiting: set[Future[FitSummary]] = set(futures)
+        with starting_deaf_processes():
+            futures = [pool.submit(_fit_here, *job) for job in jobs]
+        waiting: set[Future[FitRow]] = set(futures)
         while waiting:
             progress(len(jobs) - len(waiting), len(jobs))
             _, waiting = wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
         progress(len(jobs), len(jobs))
         return [future.result() for future in futures]
+    except BaseException:  # nobody waits for the fits any more: those that run need not end, nor processes begin
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -121,22 +96,13 @@ _face: tuple[NDArray[np.uint8], Model] | None = None
 def _begin(image: NDArray[np.uint8], model: Model) -> None:
     global _face  # noqa: PLW0603  # how a process pool hands its processes what all jobs need
     _face = image, model
+    end_with_parent()
     threadpool_limits(1)  # a BLAS thread per processor in every process would only wait for the others
     if hasattr(os, "nice"):
         os.nice(_NICE)
 
 
-def _summary_here(initial: Initial, options: FitOptions) -> FitSummary:
+def _fit_here(initial: Initial, options: FitOptions) -> FitRow:
     assert _face is not None
-    return _summary(*_face, initial, options)
-
-
-def _summary(image: NDArray[np.uint8], model: Model, initial: Initial, options: FitOptions) -> FitSummary:
-    path, update_norm, stage = [], float("nan"), None
-    for step in fit_steps(image, model, initial, options):
-        if step.iteration is not None:
-            path.append(step.landmarks)
-            update_norm = float("nan") if step.update_norm is None else step.update_norm
-            stage = step.stage
-    failure = "" if step.success else step.message
-    return FitSummary(np.array([*path, step.landmarks]), update_norm, step.likelihood, stage, failure)
+    image, model = _face
+    return next(fit_many([image], model, [initial], options))

@@ -13,8 +13,8 @@ from clnf_engine.accuracy import accuracy
 from clnf_engine.calibration import judge, likelihood_text
 from clnf_engine.choice import MARGIN, choose
 from clnf_engine.diagnostics.finding import Finding, Plot, Progress, Table, no_progress
-from clnf_engine.diagnostics.many_fits import FitSummary, many_fits
-from clnf_engine.fitting import fit
+from clnf_engine.diagnostics.many_fits import many_fits
+from clnf_engine.fitting import FitRow, fit
 from clnf_engine.initial import Initial, moved
 from clnf_engine.model import Model
 from clnf_engine.steps import Stage
@@ -234,13 +234,13 @@ def starts(trace: Trace, model: Model, progress: Progress = no_progress) -> Star
     return replace(finding, best_failed=judge(steps, model, trace.options).failed)
 
 
-def _last_stage(fits: list[FitSummary]) -> Stage | None:
+def _last_stage(fits: list[FitRow]) -> Stage | None:
     """The last stage of the run; where it failed, the last that any fit came to."""
     stages = [one.stage for one in fits if one.stage is not None and not one.failure]
     return fits[0].stage if not fits[0].failure else max(stages, key=lambda stage: stage.index, default=None)
 
 
-def _problem(one: FitSummary, last: Stage | None) -> str:
+def _problem(one: FitRow, last: Stage | None) -> str:
     if one.failure:
         return f"failed: {one.failure}"
     if one.stage is None or last is None or one.stage.index != last.index:

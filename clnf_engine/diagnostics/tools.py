@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from clnf_engine.diagnostics.ablation import AblationFinding, ablation
+from clnf_engine.diagnostics.conformance import ConformanceFinding, conformance
 from clnf_engine.diagnostics.divergence import DivergenceFinding, divergence
 from clnf_engine.diagnostics.finding import Finding, Progress, no_progress
 from clnf_engine.diagnostics.fixed_point import FixedPointFinding, fixed_point
@@ -84,6 +85,7 @@ def _divergence(a: Trace, model: Model, b: Trace, _: Progress) -> Finding:
 TOOLS: dict[str, Tool] = {
     tool.name: tool
     for tool in (
+        Tool("conformance", "Conformance", ConformanceFinding, False, lambda a, m, _, p: conformance(a, m, p)),
         Tool("magnitudes", "Magnitudes", MagnitudesFinding, False, lambda a, m, _, __: run_magnitudes(a, m)),
         _runs_fits("invariance", "Invariance", InvarianceFinding, lambda a, m, _, p: invariance(a, m, p)),
         _runs_fits("jitter", "Jitter ensemble", JitterFinding, lambda a, m, b, p: jitter(a, b, m, p), True),

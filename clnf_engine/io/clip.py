@@ -25,13 +25,26 @@ from av.video.stream import VideoStream
 
 from clnf_engine.arrays import read_only_fields
 from clnf_engine.errors import VideoFileError
-from clnf_engine.io.files import require_file
+from clnf_engine.io.files import reason, require_file
 from clnf_engine.io.frames import Develop, Frame
 
 # Without these flags the pixels would depend on the processor.
 _CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 _DEFAULT_RATE = 25
 """Frames per second of streams that tell neither timestamps nor a rate; FFmpeg's default."""
+
+MAX_PIXELS = 35_651_584
+"""Largest frame that is decoded: that of the highest level of H.264 and H.265; 8192×4320 has fewer pixels."""
+
+_CONTAINERS = (
+    "apng,asf,av1,avi,dnxhd,dv,flv,gif,gxf,h261,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegtsraw,"
+    "mpegvideo,mxf,nut,obu,ogg,rm,vc1,vvc,webm,wtv,yuv4mpegpipe,"
+    "aac,flac,mp3,wav"
+)
+"""FFmpeg's names of what a video may be: no playlist, which names other files and may never end, and no text.
+
+Sounds are among them so that they are told from what is broken.
+"""
 
 _SLACK = 1.0
 """A file that ends this much before its header says is a truncated one, seconds."""
@@ -135,16 +148,32 @@ class Clip:
     def _open(self) -> None:
         require_file(self.path, "a video", VideoFileError)
         try:
-            self._container = av.open(f"file:{self.path}")  # so that no name is taken for an address
-        except (av.error.FFmpegError, OSError) as error:
-            raise VideoFileError(self.path, "", f"not a video that FFmpeg can read ({error.strerror})") from error
+            self._container = av.open(
+                f"file:{self.path}",  # so that no name is taken for an address
+                options={"format_whitelist": _CONTAINERS, "max_pixels": str(MAX_PIXELS)},  # of what is decoded to probe
+                metadata_errors="replace",  # titles may be in any encoding
+            )
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise VideoFileError(self.path, "", f"not a video that FFmpeg can read ({reason(error)})") from error
         stream = self._container.streams.best("video")  # the first may be a cover
-        if not isinstance(stream, VideoStream):
+        try:
+            self._stream = self._checked(stream)
+        except BaseException:
             self._container.close()
-            raise VideoFileError(self.path, "", "holds no video stream")
-        self._stream = stream
+            raise
         self._stream.thread_count = 1  # with more, what is made of damaged frames is a matter of luck
+        self._stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # frames can exceed what is announced
         self._untouched = True
+
+    def _checked(self, stream: object) -> VideoStream:
+        if not isinstance(stream, VideoStream):
+            raise VideoFileError(self.path, "", "holds no video stream")
+        if stream.codec_context is None:
+            raise VideoFileError(self.path, "", "holds a video stream of a codec that FFmpeg does not know")
+        if stream.width * stream.height > MAX_PIXELS:
+            size = f"{stream.width}×{stream.height}"
+            raise VideoFileError(self.path, "", f"has frames of {size} pixels; expected at most {MAX_PIXELS}")
+        return stream
 
     def _scan(self) -> Index:
         timestamps: list[int | None] = []

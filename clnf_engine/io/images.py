@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import struct
-import zlib
+import re
+import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,20 @@ from numpy.typing import NDArray
 from clnf_engine.arrays import Array, read_only_fields
 from clnf_engine.errors import ImageFileError
 from clnf_engine.io.files import read_file
+from clnf_engine.io.image_headers import read_header
 
 MAX_PIXELS = 1 << 28
 """Largest image that is read, pixels; the photos of 200-megapixel phones pass."""
 
+MAX_BYTES = 5 << 28
+"""Most memory that reading an image may take, the file's bytes included."""
+
 _MAX_FILE_BYTES = 1 << 29
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8\xff"
+_OWN_COST = 4
+"""Bytes per pixel of an `Image`."""
+
+_BAND = 1 << 20
+"""Values that are converted at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,37 +79,35 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     data = read_file(path, "an image", _MAX_FILE_BYTES, ImageFileError)
     if not data:
         raise ImageFileError(path, "", "the file is empty; expected an image")
-    if data.startswith(_PNG):
-        _check_png(path, data)
-    elif data.startswith(_JPEG):
-        _check_jpeg(path, data)
+    _check_size(path, data)
     pixels = _to_8_bits(_decode(path, data))
-    if pixels.ndim == 2:
-        gray, rgb = pixels, _converted(pixels, cv2.COLOR_GRAY2RGB)
-    else:
-        gray, rgb = _converted(pixels, cv2.COLOR_BGR2GRAY), _converted(pixels, cv2.COLOR_BGR2RGB)
-    return read_only_fields(Image(path, rgb, gray))
-
-
-def _converted(pixels: NDArray[np.uint8], code: int) -> NDArray[np.uint8]:
-    return cv2.cvtColor(pixels, code).astype(np.uint8, copy=False)
+    gray = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.uint8, copy=False)
+    return read_only_fields(Image(path, _as_rgb(pixels), gray))
 
 
 def _decode(path: Path, data: bytes) -> Array:
     # These flags keep depth and grey, drop alpha and, unlike IMREAD_UNCHANGED, obey the EXIF orientation.
     flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
     try:
-        with _silent_opencv():
+        with _silent_opencv(), _silent_libjpeg():
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        if "CV_IO_MAX_IMAGE" in str(error):
-            raise _too_large(path, "more") from error
+    except (cv2.error, SystemError):  # the latter for an image whose memory OpenCV cannot get
         pixels = None
     if pixels is None:
         raise ImageFileError(path, "", "not an image that OpenCV can read, or a damaged one")
-    if pixels.shape[0] * pixels.shape[1] > MAX_PIXELS:
-        raise _too_large(path, f"{pixels.shape[1]}×{pixels.shape[0]}")
     return pixels
+
+
+def _check_size(path: Path, data: bytes) -> None:
+    """Refuse an image that would take too much memory, before it is decoded."""
+    header = read_header(path, data)
+    pixels = header.width * header.height
+    if pixels > MAX_PIXELS:
+        raise ImageFileError(path, "", f"has {header.width}×{header.height} pixels; expected at most {MAX_PIXELS}")
+    taken = len(data) + pixels * max(header.cost, _OWN_COST)
+    if taken > MAX_BYTES:
+        size = f"{header.width}×{header.height} pixels of this kind"
+        raise ImageFileError(path, "", f"has {size}, which take {taken} bytes to read; expected at most {MAX_BYTES}")
 
 
 @contextmanager
@@ -116,68 +122,55 @@ def _silent_opencv() -> Iterator[None]:
         log.setLogLevel(level)
 
 
+_LIBJPEG = re.compile(
+    rb"(Corrupt JPEG|Premature end of JPEG|Invalid SOS|Unknown Adobe|Warning: |Inconsistent prog).*\n"
+)
+_descriptor_2 = threading.Lock()
+
+
+@contextmanager
+def _silent_libjpeg() -> Iterator[None]:
+    """Keep what libjpeg says of damage that it mends off stderr, and nothing else that is written there."""
+    with _descriptor_2, tempfile.TemporaryFile() as caught:
+        try:
+            stderr = os.dup(2)
+        except OSError:  # closed
+            yield
+            return
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            caught.seek(0)
+            with suppress(OSError):  # a full disk behind stderr
+                os.write(2, _LIBJPEG.sub(b"", caught.read()))
+
+
 def _to_8_bits(pixels: Array) -> NDArray[np.uint8]:
+    """Grey levels of 8 bits, computed in bands, as they take several times as much memory on the way."""
     if pixels.dtype == np.uint8:
         return pixels
+    levels = np.empty(pixels.shape, np.uint8)
+    bands = [slice(at, at + _BAND // pixels[0].size + 1) for at in range(0, len(pixels), _BAND // pixels[0].size + 1)]
     if pixels.dtype == np.uint16:
-        return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    values = pixels.astype(np.float64)
-    white = values.max(initial=1.0, where=np.isfinite(values))
-    levels: NDArray[np.float64] = np.nan_to_num(values / white, nan=0.0, posinf=1.0, neginf=0.0)
-    return np.rint(255 * np.clip(levels, 0.0, 1.0)).astype(np.uint8)
+        for band in bands:
+            levels[band] = (pixels[band].astype(np.uint32) + 128) // 257
+        return levels
+    whites = (values.max(initial=1.0, where=np.isfinite(values)) for values in map(pixels.__getitem__, bands))
+    white = np.float64(max(whites))
+    for band in bands:
+        with np.errstate(invalid="ignore"):  # signalling NaNs
+            shares = np.nan_to_num(pixels[band].astype(np.float64) / white, nan=0.0, posinf=1.0, neginf=0.0)
+        levels[band] = np.rint(255 * np.clip(shares, 0.0, 1.0))
+    return levels
 
 
-# --- what can be told before decoding ---------------------------------------------------------------
-#
-# Image size, so that a small file cannot claim all memory; and truncation, because libjpeg fills in what is
-# missing (older OpenCV passes that on without a word) and libpng writes to stderr past any log level.
-
-
-def _check_png(path: Path, data: bytes) -> None:
-    at, kind = len(_PNG), b""
-    while kind != b"IEND":
-        if at + 12 > len(data):
-            raise _truncated(path, data)
-        (length,), kind = struct.unpack_from(">I", data, at), data[at + 4 : at + 8]
-        end = at + 8 + length
-        if end + 4 > len(data):
-            raise _truncated(path, data)
-        if kind == b"IHDR" and length >= 8:
-            _check_size(path, *struct.unpack_from(">II", data, at + 8))
-        critical = not kind[0] & 0x20
-        if critical and zlib.crc32(data[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
-            raise ImageFileError(path, f"byte {at}", "the checksum of a PNG chunk is wrong; the file is damaged")
-        at = end + 4
-
-
-def _check_jpeg(path: Path, data: bytes) -> None:
-    at, marker = 2, 0
-    while marker != 0xDA:  # start of scan
-        at = data.find(b"\xff", at)
-        if at < 0 or at + 4 > len(data):
-            raise _truncated(path, data)
-        marker = data[at + 1]
-        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8:  # padding and markers without a length
-            at += 1 if marker == 0xFF else 2
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
-            if at + 9 > len(data):
-                raise _truncated(path, data)
-            height, width = struct.unpack_from(">HH", data, at + 5)
-            _check_size(path, width, height)
-        at += 2 + int(struct.unpack_from(">H", data, at + 2)[0])
-    if data.find(b"\xff\xd9", at) < 0:  # end of image; cannot occur inside the compressed pixels
-        raise _truncated(path, data)
-
-
-def _check_size(path: Path, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise _too_large(path, f"{width}×{height}")
-
-
-def _too_large(path: Path, size: str) -> ImageFileError:
-    return ImageFileError(path, "", f"has {size} pixels; expected at most {MAX_PIXELS}")
-
-
-def _truncated(path: Path, data: bytes) -> ImageFileError:
-    return ImageFileError(path, f"byte {len(data)}", "the file ends before the image does; it is truncated")
+def _as_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colours that OpenCV decoded, in their other order, in place."""
+    if pixels.ndim == 2:
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB).astype(np.uint8, copy=False)
+    for row in range(0, len(pixels), 64):
+        pixels[row : row + 64] = pixels[row : row + 64, :, ::-1]
+    return pixels

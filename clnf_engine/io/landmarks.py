@@ -22,7 +22,7 @@ import numpy as np
 
 from clnf_engine.arrays import Floats
 from clnf_engine.errors import LandmarkFileError
-from clnf_engine.io.files import read_file
+from clnf_engine.io.files import read_text
 
 MAX_POINTS = 10_000
 """Most points a file may hold."""
@@ -83,11 +83,7 @@ def pts_text(points: Floats) -> str:
 
 
 def _lines(path: Path) -> _Lines:
-    data = read_file(path, "a .pts file", _MAX_FILE_BYTES, LandmarkFileError)
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise LandmarkFileError(path, "", "expected a .pts file, found binary data") from None
+    text = read_text(path, "a .pts file", _MAX_FILE_BYTES, LandmarkFileError)
     numbered = enumerate((line.strip() for line in text.splitlines()), start=1)
     return ((number, line) for number, line in numbered if line)
 

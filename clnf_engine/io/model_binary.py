@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine.arrays import read_only
-from clnf_engine.errors import ModelFileError
-from clnf_engine.io.model_text import MAX_LANDMARKS, TYPES, read_bytes
+from clnf_engine.io.byte_reader import ByteReader, binary_matrix
+from clnf_engine.io.model_text import MAX_LANDMARKS
 from clnf_engine.model import PatchExperts, PatchScale
 
 _EXPERT_TAG = 5
@@ -29,7 +29,9 @@ _MAX_DEGREES = 360.0
 _MAX_PADDING = 16
 """Padding all experts to the largest may not make them take more than so many times the file's size…"""
 _MIN_PADDED = 1 << 24
-"""…unless that is less than so many bytes."""
+"""…unless that is less than so many bytes…"""
+_MAX_PADDED = 1 << 29
+"""…and never more than so many."""
 
 
 def read_patch_scale(path: str | os.PathLike[str]) -> PatchScale:
@@ -40,8 +42,8 @@ def read_patch_scale(path: str | os.PathLike[str]) -> PatchScale:
     ModelFileError
         When the file is truncated, corrupt, foreign, or has experts of different sizes.
     """
-    reader = _Reader(Path(path))
-    patch_scaling = reader.number("patch scaling", low=1e-3, high=1e3)
+    reader = ByteReader(Path(path))
+    patch_scaling = reader.number("patch scaling", 1e-3, 1e3, hint=": is this a CCNF file?")
     n_views = reader.integer("the number of views", 1, _MAX_VIEWS)
     centres = np.array([_read_centre(reader) for _ in range(n_views)])
     visibility = [reader.matrix("a view's visibility", (None, 1), 4).ravel() for _ in range(n_views)]
@@ -68,7 +70,8 @@ def read_patch_scale(path: str | os.PathLike[str]) -> PatchScale:
         raise reader.error(f"experts have {len(supports)} different sizes; expected one size for all")
     support = supports.pop()
     most = max(e[0].shape[0] for view in experts for e in view if e is not None)
-    if n_views * n * most * support[0] * support[1] * 4 > max(_MAX_PADDING * reader.size, _MIN_PADDED):
+    most_bytes = min(max(_MAX_PADDING * reader.size, _MIN_PADDED), _MAX_PADDED)
+    if n_views * n * most * support[0] * support[1] * 4 > most_bytes:
         raise reader.error(f"a single expert has {most} neurons, far more than most; expected about as many for all")
     for v, view in enumerate(experts):
         for i, expert in enumerate(view):
@@ -84,7 +87,7 @@ def read_patch_scale(path: str | os.PathLike[str]) -> PatchScale:
     )
 
 
-def _read_centre(reader: _Reader) -> NDArray[np.float64]:
+def _read_centre(reader: ByteReader) -> NDArray[np.float64]:
     centre = reader.matrix("a view's centre", (3, 1), 6).ravel()
     if not (np.abs(centre) <= _MAX_DEGREES).all():  # NaN is not either
         raise reader.error(f"a view's centre is {centre.tolist()}; expected angles of at most {_MAX_DEGREES:g} degrees")
@@ -95,7 +98,7 @@ _Expert = tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64], f
 """weights (k, h, w), columns norm_weights/bias/alpha (k, 3), betas (C,), patch confidence."""
 
 
-def _read_expert(reader: _Reader, n_betas: int) -> _Expert | None:
+def _read_expert(reader: ByteReader, n_betas: int) -> _Expert | None:
     reader.tag(_EXPERT_TAG, "a CCNF patch expert")
     width = reader.integer("a patch expert's width", 1, _MAX_SUPPORT)
     height = reader.integer("a patch expert's height", 1, _MAX_SUPPORT)
@@ -165,78 +168,15 @@ def _stack(
     )
 
 
-class _Reader:
-    """A cursor over a binary file that refuses to read past its end."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._data = read_bytes(path)
-        self._at = 0
-        self._last = 0
-
-    @property
-    def size(self) -> int:
-        """Bytes of the whole file."""
-        return len(self._data)
-
-    def error(self, problem: str) -> ModelFileError:
-        return ModelFileError(self._path, f"byte {self._last}", problem)
-
-    def _take(self, size: int, what: str) -> int:
-        self._last = self._at
-        left = len(self._data) - self._at
-        if size > left:
-            raise self.error(f"expected {what}, {size} bytes, but {left} are left in the file")
-        self._at += size
-        return self._last
-
-    def integer(self, what: str, low: int, high: int) -> int:
-        value: int = struct.unpack_from("<i", self._data, self._take(4, what))[0]
-        if not low <= value <= high:
-            raise self.error(f"{what} is {value}; expected {low} to {high}")
-        return value
-
-    def tag(self, value: int, what: str) -> None:
-        found: int = struct.unpack_from("<i", self._data, self._take(4, what))[0]
-        if found != value:
-            raise self.error(f"found {found}; expected {value}, the tag of {what}")
-
-    def number(self, what: str, low: float, high: float) -> float:
-        value: float = struct.unpack_from("<d", self._data, self._take(8, what))[0]
-        if not low <= value <= high:
-            raise self.error(f"{what} is {value}; expected {low:g} to {high:g}: is this a CCNF file?")
-        return value
-
-    def records(self, dtype: np.dtype[Any], count: int, what: str) -> NDArray[Any]:
-        start = self._take(dtype.itemsize * count, what)
-        return np.frombuffer(self._data, dtype, count, start)
-
-    def matrix(self, what: str, shape: tuple[int | None, int], code: int) -> NDArray[Any]:
-        start = self._take(12, what)
-        rows, cols, found = struct.unpack_from("<iii", self._data, start)
-        if rows < 0 or cols != shape[1] or (shape[0] is not None and rows != shape[0]) or found != code:
-            wanted = "any" if shape[0] is None else shape[0]
-            raise self.error(
-                f"{what} is a {rows}×{cols} matrix of type {found}; expected {wanted}×{shape[1]} of type {code}"
-            )
-        return self.records(TYPES[code], rows * cols, what).reshape(rows, cols)
-
-    def expect_end(self) -> None:
-        left = len(self._data) - self._at
-        if left:
-            self._last = self._at
-            raise self.error(f"expected the end of the file, but {left} bytes are left")
-
-
 def patch_scale_bytes(scale: PatchScale) -> bytes:
     """The CCNF binary of a scale, as `read_patch_scale` reads it."""
     chunks = [struct.pack("<di", scale.patch_scaling, len(scale.views))]
-    chunks += [_binary_matrix(centre[:, None], 6) for centre in scale.view_centres_degrees]
-    chunks += [_binary_matrix(view.visible[:, None], 4) for view in scale.views]
+    chunks += [binary_matrix(centre[:, None], 6) for centre in scale.view_centres_degrees]
+    chunks += [binary_matrix(view.visible[:, None], 4) for view in scale.views]
     chunks.append(struct.pack("<i", len(scale.sigma_components)))
     for window, components in scale.sigma_components.items():
         chunks.append(struct.pack("<ii", window, len(components)))
-        chunks += [_binary_matrix(q, 5) for q in components]
+        chunks += [binary_matrix(q, 5) for q in components]
     for view in scale.views:
         height, width = view.support
         for i, k in enumerate(view.neurons.tolist()):
@@ -250,7 +190,3 @@ def patch_scale_bytes(scale: PatchScale) -> bytes:
             neurons["alpha"], neurons["weights"] = view.alpha[i, :k], view.weights[i, :k]
             chunks += [neurons.tobytes(), view.betas[i].tobytes(), struct.pack("<d", view.patch_confidence[i])]
     return b"".join(chunks)
-
-
-def _binary_matrix(matrix: NDArray[Any], code: int) -> bytes:
-    return struct.pack("<iii", *matrix.shape, code) + matrix.astype(TYPES[code]).tobytes()

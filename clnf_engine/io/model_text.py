@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clnf_engine.arrays import read_only
 from clnf_engine.errors import ModelFileError
-from clnf_engine.io.files import read_file
+from clnf_engine.io.files import read_file, read_text
 from clnf_engine.pdm import PDM
 
 TYPES: dict[int, np.dtype[Any]] = {4: np.dtype("<i4"), 5: np.dtype("<f4"), 6: np.dtype("<f8")}
@@ -27,8 +27,12 @@ _RANGES = {
 """Smallest and largest value of each type."""
 
 MAX_LANDMARKS = 10_000
-_MAX_FILE_BYTES = 1 << 29
-_MAX_TEXT_BYTES = 1 << 26
+MAX_FILES = 256
+MAX_MODEL_BYTES = 1 << 28
+"""Of a model with all its parts: files that it names, each as often as it is named, and their size in all."""
+
+_MAX_FILE_BYTES = 1 << 27
+_MAX_TEXT_BYTES = 1 << 23
 _MAX_TRIANGULATIONS = 1_000
 
 
@@ -43,16 +47,32 @@ def read_bytes(path: Path) -> bytes:
     return read_file(path, "a model file", _MAX_FILE_BYTES, ModelFileError)
 
 
+class Budget:
+    """What is left of `MAX_FILES` and `MAX_MODEL_BYTES` while a model is read."""
+
+    def __init__(self) -> None:
+        self._files, self._bytes = MAX_FILES, MAX_MODEL_BYTES
+
+    def take(self, path: Path) -> Path:
+        """Count a file that is to be read; the same.
+
+        Raises
+        ------
+        ModelFileError
+            When there are too many, or too much in them.
+        """
+        self._files -= 1
+        self._bytes -= os.path.getsize(path) if os.path.exists(path) else 0
+        if self._files < 0 or self._bytes < 0:
+            problem = (
+                f"is one file too many; expected at most {MAX_FILES} in a model, of {MAX_MODEL_BYTES} bytes in all"
+            )
+            raise ModelFileError(path, "", problem)
+        return path
+
+
 def _read_text(path: Path) -> str:
-    data = read_bytes(path)
-    if len(data) > _MAX_TEXT_BYTES:
-        raise ModelFileError(path, "", f"{len(data)} bytes; expected at most {_MAX_TEXT_BYTES} of text")
-    try:
-        if b"\0" in data[:4096]:
-            raise ValueError
-        return data.decode("utf-8-sig")
-    except ValueError:
-        raise ModelFileError(path, "", "expected a text file, found binary data") from None
+    return read_text(path, "a model file in text form", _MAX_TEXT_BYTES, ModelFileError)
 
 
 def entries(path: Path) -> Iterator[tuple[int, str, str]]:
@@ -70,11 +90,14 @@ def sibling(path: Path, line: int, value: str) -> Path:
     Raises
     ------
     ModelFileError
-        When there is none.
+        When there is none, or it could lie outside the model's folder.
     """
     if not value:
         raise ModelFileError(path, f"line {line}", "expected a file name after the key")
-    found = path.parent / value.replace("\\", "/")
+    name = value.replace("\\", "/")
+    if os.path.isabs(name) or ":" in name[:2] or ".." in name.split("/"):
+        raise ModelFileError(path, f"line {line}", f"names {value}; expected a file in the folder of the model")
+    found = path.parent / name
     if not os.path.isfile(found):
         raise ModelFileError(path, f"line {line}", f"names {value}, but there is no file {found}")
     return found
@@ -135,6 +158,7 @@ class _Words:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._own = os.path.realpath(path) == os.path.abspath(path)
         self._words: list[str] = []
         self._lines: list[int] = []
         for number, line in enumerate(_read_text(path).splitlines(), start=1):
@@ -147,6 +171,10 @@ class _Words:
     def _where(self, at: int) -> str:
         return f"line {self._lines[at]}" if at < len(self._lines) else "end of file"
 
+    def _quoted(self, word: str) -> str:
+        """What was found, unless a link may have led out of the model's folder, to what is nobody's business."""
+        return repr(word[:40]) if self._own else "something else"
+
     def integer(self, what: str, low: int, high: int) -> int:
         at = self._at
         word = self._words[at] if at < len(self._words) else ""
@@ -155,7 +183,7 @@ class _Words:
         except ValueError:
             value = low - 1
         if not low <= value <= high:
-            found = f"{word[:40]!r}" if word else "nothing"
+            found = self._quoted(word) if word else "nothing"
             raise ModelFileError(
                 self._path, self._where(at), f"found {found}; expected {what}, a whole number from {low} to {high}"
             )
@@ -183,7 +211,7 @@ class _Words:
         if not good:
             bad = next(k for k, word in enumerate(words) if not _is_finite_number(word))
             raise ModelFileError(
-                self._path, self._where(start + bad), f"found {words[bad][:40]!r}; expected a finite number"
+                self._path, self._where(start + bad), f"found {self._quoted(words[bad])}; expected a finite number"
             )
         low, high = _RANGES[code]
         with np.errstate(invalid="ignore", over="ignore"):
@@ -191,9 +219,8 @@ class _Words:
         wrong = (values < low) | (values > high) | ((typed != values) & (code == _INT32))
         if wrong.any():
             bad = int(wrong.argmax())
-            raise ModelFileError(
-                self._path, self._where(start + bad), f"found {words[bad][:40]!r}; expected a finite {TYPES[code].name}"
-            )
+            problem = f"found {self._quoted(words[bad])}; expected a finite {TYPES[code].name}"
+            raise ModelFileError(self._path, self._where(start + bad), problem)
         self._at += size
         return typed.reshape(rows, cols)
 

@@ -231,8 +231,12 @@ class Sizes:
             for name, shape in ROWS.items():
                 first = "p" if shape[0] == "q" and nonrigid else shape[0]
                 array = record.values.get(name)
-                if first == size and array is not None and array.ndim == len(shape) and len(array):
+                if array is None or array.ndim != len(shape) or not len(array):
+                    continue
+                if first == size:
                     return len(array)
+                if (first, size) == ("2n", "n") and len(array) % 2 == 0:
+                    return len(array) // 2
         for _, maps in records.maps.values() if size == "n" else ():
             for name, shape in MAPS.items():
                 if shape[0] == "n" and name in maps and maps[name].ndim == len(shape) and len(maps[name]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -15,7 +16,7 @@ import numpy as np
 from clnf_engine.arrays import Array, DType, read_only
 from clnf_engine.errors import ClnfError, TraceFileError
 from clnf_engine.io import trace_version1
-from clnf_engine.io.files import replacing
+from clnf_engine.io.files import open_file, reason, replacing
 from clnf_engine.io.trace_arrays import MAPS, ROWS, Record, Records, Said, as_float, short
 from clnf_engine.io.trace_folder import folder_of, read_folder
 from clnf_engine.io.trace_parts import (
@@ -34,6 +35,15 @@ from clnf_engine.steps import Phase, Stage, Step, numbered_maps, numbers_of
 
 _LARGE_ROWS = ("jacobian", "hessian")
 """Values of an iteration that a Recording may have to compute again."""
+
+_KNOWN = re.compile(
+    f"header|image|(initial_)?params|landmarks|{'|'.join(NUMBERS)}"
+    f"|({'|'.join(ITERATION_PHASES)})/({'|'.join(ROWS)})|responses/-?[0-9]+/({'|'.join({*MAPS, *RESPONSES})})"
+)
+"""Names of arrays that may be there."""
+
+_MAX_HEADER = 1 << 26
+"""Bytes of a header; NumPy's texts take four per character."""
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -72,7 +82,7 @@ def write_trace(path: str | os.PathLike[str], content: TraceContent, steps: Sequ
     for phase in ITERATION_PHASES:
         arrays |= _phase_arrays(phase, [step for step in numbers if step.phase is phase])
     try:
-        with replacing(path) as temporary, zipfile.ZipFile(temporary, "x") as archive:
+        with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             for name, array in arrays.items():
                 _write_array(path, archive, name, array.dtype, array.shape, [array])
             for k, index in enumerate(_firsts(map_numbers)):
@@ -84,8 +94,8 @@ def write_trace(path: str | os.PathLike[str], content: TraceContent, steps: Sequ
             for phase in ITERATION_PHASES:
                 for name in _LARGE_ROWS:
                     _write_rows(path, archive, phase, name, steps)
-    except OSError as problem:
-        raise TraceFileError(path, "", f"cannot be written ({problem.strerror})") from problem
+    except (OSError, ValueError) as problem:
+        raise TraceFileError(path, "", f"cannot be written ({reason(problem)})") from problem
 
 
 def _header_of(content: TraceContent, numbers: Sequence[Step], map_numbers: Sequence[int | None]) -> dict[str, Any]:
@@ -197,30 +207,38 @@ def read_trace(path: str | os.PathLike[str]) -> TraceContent:
     folder = folder_of(path)
     if folder is not None:
         return read_folder(folder)
-    arrays = _read_arrays(path)
+    arrays, unknown = _read_arrays(path)
     try:
         header = _header(arrays)
         if header["version"] == 1:
             return trace_version1.content(arrays, header)
-        return content_of(_records(arrays, header))
+        return content_of(_records(arrays, unknown, header))
     except KeyError as error:
         raise TraceFileError(path, "", f"{error.args[0]} is missing") from error
     except (ValueError, OverflowError, ClnfError, RecursionError) as error:
         raise TraceFileError(path, "", f"not a valid trace: {error}") from error
 
 
-def _read_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:
+def _read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, Array], list[str]]:
+    """The arrays whose names the format knows, and the names of the others, which are not read."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(info.file_size for info in archive.infolist())
-        if size > MAX_BYTES:
-            raise TraceFileError(path, "", f"holds {size} bytes; expected at most {MAX_BYTES}")
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        with open_file(path, "a trace", TraceFileError) as file, zipfile.ZipFile(file) as archive:
+            sizes = {info.filename.removesuffix(".npy"): info.file_size for info in archive.infolist()}
+            known = [name for name in sizes if _KNOWN.fullmatch(name)]
+            size = sum(info.file_size for info in archive.infolist() if info.filename.removesuffix(".npy") in known)
+            if size > MAX_BYTES:
+                raise TraceFileError(path, "", f"holds {size} bytes; expected at most {MAX_BYTES}")
+            if sizes.get("header", 0) > _MAX_HEADER:
+                raise TraceFileError(
+                    path, "", f"has a header of {sizes['header']} bytes; expected at most {_MAX_HEADER}"
+                )
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as members:
+                arrays = {name: members[name] for name in known}
     except TraceFileError:
         raise
     except OSError as error:
-        raise TraceFileError(path, "", f"cannot be read ({error.strerror or error})") from error
+        raise TraceFileError(path, "", f"cannot be read ({reason(error)})") from error
     except Exception as error:  # whatever zipfile's and NumPy's parsers stumble over, the file is no trace
         problem = str(error).partition("\n")[0][:200]
         raise TraceFileError(path, "", f"expected a trace in .npz form ({problem})") from error
@@ -228,7 +246,7 @@ def _read_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:
         if not isinstance(array, np.ndarray):
             raise TraceFileError(path, "", f"expected a trace in .npz form, but {name} is not an array")
         read_only(array)
-    return arrays
+    return arrays, sorted(set(sizes) - set(known))
 
 
 def _header(arrays: Mapping[str, Array]) -> dict[str, Any]:
@@ -238,7 +256,7 @@ def _header(arrays: Mapping[str, Array]) -> dict[str, Any]:
     return checked_header(header)
 
 
-def _records(arrays: Mapping[str, Array], header: Mapping[str, Any]) -> Records:
+def _records(arrays: Mapping[str, Array], unknown: Sequence[str], header: Mapping[str, Any]) -> Records:
     """What the arrays of a version 2 archive tell of every step."""
     entries = field(header, "steps", list)
     for k, entry in enumerate(entries):
@@ -263,7 +281,7 @@ def _records(arrays: Mapping[str, Array], header: Mapping[str, Any]) -> Records:
             if name not in ("params", "landmarks"):
                 used |= _take_rows(arrays, f"{phase}/{name}", name, steps, said)
     used |= _take_maps(arrays, records)
-    for name in sorted(set(arrays) - used):
+    for name in sorted({*unknown, *arrays} - used):
         said.say(f"array {short(name)} is not known and left out")
     return records
 

@@ -59,8 +59,9 @@ def content_of(records: Records) -> TraceContent:
         raise ValueError(f"image is {short(records.image.dtype)} {short(records.image.shape)}; expected uint8 any×any")
     if not 0 < len(records.steps) <= MAX_STEPS:
         raise ValueError(f"it has {len(records.steps)} steps; expected 1 to {MAX_STEPS}")
-    if not any(name in record.values for record in records.steps for name in ("params", "landmarks")):
-        raise KeyError("params or landmarks, at least one of them,")
+    told = any(name in record.values for record in records.steps for name in ("params", "landmarks"))
+    if not told and not any(maps for _, maps in records.maps.values()):
+        raise KeyError("params or landmarks, or a response map, at least one of them,")
     sizes = Sizes(records)
     maps = {key: _maps(place, found, sizes, said) for key, (place, found) in records.maps.items()}
     stages = {k: _stage(k, entry, said) for k, entry in records.stages.items()}

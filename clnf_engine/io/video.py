@@ -21,8 +21,11 @@ from clnf_engine.io.frames import Develop, Folder, Frame, Reader
 CACHE_BYTES = 1 << 27
 """What the frames that a source keeps may take up."""
 
+AHEAD_BYTES = 1 << 27
+"""What the frames that are decoded ahead may take up; one is, however large."""
+
 _AHEAD = 8
-"""Frames that are decoded ahead."""
+"""Most frames that are decoded ahead."""
 
 _BEHIND = 8
 """Frames kept before one that was sought backwards, so that the next step back is there already."""
@@ -42,7 +45,7 @@ def open_video(path: str | os.PathLike[str]) -> VideoSource:
         When there is no such file, or no frame in it.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path's, False for a name that no folder can have
         return VideoSource(path, Folder(path))
     from clnf_engine.io.clip import Clip
 
@@ -170,11 +173,39 @@ _Item = Frame | BaseException | None
 """A frame; at the end what went wrong, or None."""
 
 
+class _FrameQueue(Queue[_Item]):
+    """A queue that is full by the bytes of its frames, or when it has `_AHEAD` of them."""
+
+    def __init__(self) -> None:
+        super().__init__(AHEAD_BYTES)
+
+    def _init(self, maxsize: int) -> None:
+        super()._init(maxsize)
+        self._bytes = 0
+
+    def _qsize(self) -> int:
+        return self._bytes
+
+    def _put(self, item: _Item) -> None:
+        super()._put(item)
+        self._bytes += _weight(item)
+
+    def _get(self) -> _Item:
+        item: _Item = super()._get()
+        self._bytes -= _weight(item)
+        return item
+
+
+def _weight(item: _Item) -> int:
+    size = item.rgb.nbytes + item.gray.nbytes if isinstance(item, Frame) else 1
+    return max(size, -(-AHEAD_BYTES // _AHEAD))
+
+
 class _Feed(Iterator[Frame]):
     """What a thread decodes. The thread knows the queue, not the feed, so that it cannot keep the feed alive."""
 
     def __init__(self, path: Path, reader: Reader, start: int) -> None:
-        self._queue: Queue[_Item] = Queue(_AHEAD)
+        self._queue = _FrameQueue()
         stop = threading.Event()
         work = (path, reader, start, self._queue, stop)
         thread = threading.Thread(target=_pump, args=work, name="clnf-decode", daemon=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -11,8 +12,7 @@ from clnf_engine.calibration import HAS_IT_WORKED
 from clnf_engine.deviations import DEVIATIONS
 from clnf_engine.diagnostics.finding import Finding, Table
 from clnf_engine.diagnostics.investigation import Investigation
-from clnf_engine.diagnostics.tools import Tool
-from clnf_engine.reports.figures import FINAL_MARKS, INITIAL_MARK, photo_png, plot_svg
+from clnf_engine.reports.figures import FINAL_MARKS, INITIAL_MARK, photo_png, plot_svg, strip_svg
 from clnf_engine.reports.page import Figure, Section, page_html
 from clnf_engine.trace import Trace
 
@@ -29,7 +29,7 @@ def report_html(investigation: Investigation) -> str:
         Section(title, title.replace(" ", "-").lower(), HAS_IT_WORKED, verdict.sentence, source=verdict.basis)
         for title, verdict in investigation.fit_verdicts()
     )
-    findings = (_section(tool, finding) for tool, finding in investigation.findings)
+    findings = (finding_section(tool.title, tool.name, finding) for tool, finding in investigation.findings)
     origin = Section("To make this report again", code=investigation.command)
     return page_html(investigation.title, paragraphs, [_runs(investigation), *verdicts, *findings, origin])
 
@@ -65,14 +65,16 @@ def _photo(runs: dict[str, Trace]) -> Figure:
     return Figure("The face with its landmarks", photo_png(runs), marks=(start, *ends))
 
 
-def _section(tool: Tool, finding: Finding) -> Section:
-    plots = enumerate(finding.plots())
+def finding_section(title: str, name: str, finding: Finding) -> Section:
+    """A finding as a section of a report."""
+    drawn = [(strip.title, partial(strip_svg, strip)) for strip in finding.strips()]
+    drawn += [(plot.title, partial(plot_svg, plot)) for plot in finding.plots()]
     return Section(
-        tool.title,
-        tool.name,
+        title,
+        name,
         finding.question,
         finding.verdict,
-        tuple(Figure(plot.title, svg=plot_svg(plot, f"{tool.name}-{number}")) for number, plot in plots),
+        tuple(Figure(caption, svg=draw(f"{name}-{number}")) for number, (caption, draw) in enumerate(drawn)),
         finding.tables(),
         finding.provenance,
     )

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from clnf_engine.arrays import Floats
-from clnf_engine.diagnostics.finding import Plot, Style
+from clnf_engine.diagnostics.finding import Plot, State, Strip, Style
 from clnf_engine.steps import Phase
 from clnf_engine.trace import Trace
 
@@ -83,9 +83,51 @@ def plot_svg(plot: Plot, name: str) -> str:
             _lines(axes, plot)
         if len(plot.series) > 1:
             figure.legend(loc="outside upper left", ncols=4)
-        buffer = io.StringIO()
-        unwritten = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", transparent=True, metadata=unwritten)
+        return _svg(figure, name)
+
+
+def strip_svg(strip: Strip, name: str) -> str:
+    """A strip as an ``<svg>`` element; what was not recorded is left empty.
+
+    Parameters
+    ----------
+    strip : Strip
+    name : str
+        As for `plot_svg`.
+    """
+    with _style():
+        figure = Figure(figsize=(8.0, 1.0 + 0.17 * len(strip.rows)), layout="constrained")
+        axes = figure.add_subplot()
+        columns = {place: k for k, place in enumerate(strip.places)}
+        rows = {row: k for k, row in enumerate(strip.rows)}
+        for state, (colour, hatch) in _STATES.items():
+            cells = [(rows[row], columns[place]) for (row, place), found in strip.states.items() if found is state]
+            at, left = ([cell[k] for cell in cells] for k in (0, 1))
+            if cells:
+                axes.barh(at, 0.9, 0.8, [x - 0.45 for x in left], color=colour, hatch=hatch, lw=0, label=state.value)
+        axes.set_yticks(range(len(strip.rows)), strip.rows, fontsize=7)
+        begins = [k for k, place in enumerate(strip.places) if k == 0 or place[0] != strip.places[k - 1][0]]
+        names = [f"stage {stage + 1}" if stage is not None else "" for stage in (strip.places[k][0] for k in begins)]
+        axes.set_xticks([k - 0.5 for k in begins], names, fontsize=7, ha="left")
+        axes.set_xlim(-0.6, len(strip.places) - 0.4)
+        axes.set_ylim(len(strip.rows) - 0.4, -0.6)
+        figure.legend(loc="outside upper left", ncols=4)
+        return _svg(figure, name)
+
+
+_STATES = {
+    State.CONFORMS: ("#3b82e0", ""),
+    State.FAILS: ("#e5673a", ""),
+    State.FOLLOWS: ("#e5673a80", "////"),
+    State.UNTESTED: ("#3b82e050", ""),
+}
+"""Colour and hatching; blue and orange are told apart by everyone."""
+
+
+def _svg(figure: Figure, name: str) -> str:
+    buffer = io.StringIO()
+    unwritten = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(buffer, format="svg", transparent=True, metadata=unwritten)
     return _inline(buffer.getvalue(), name)
 
 

@@ -5,22 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
 from clnf_engine.arrays import Floats
-from clnf_engine.documents import VERSION, fit_columns
+from clnf_engine.detection.detect import VALIDATION_BOUNDARY, certainty_of, confidence, n_eye_landmarks
+from clnf_engine.documents import VERSION, eye_columns, fit_columns
 from clnf_engine.errors import FileError
 from clnf_engine.initial import Initial
+from clnf_engine.io.files import open_file, reason
+from clnf_engine.io.validator_file import validator_bytes
 from clnf_engine.io.video import VideoSource
 from clnf_engine.model import Model, fit_arrays
-from clnf_engine.options import FitOptions, TrackOptions
+from clnf_engine.options import DetectionOptions, FitOptions, Rules, SearchOptions, Source, TrackOptions
+from clnf_engine.pdm import landmarks
+from clnf_engine.tracking.past import Past, State
 from clnf_engine.tracking.pose import head_pose
-from clnf_engine.tracking.track import FrameResult, Past, State
+from clnf_engine.tracking.track import FrameResult
 
 CONFIDENCE_SLOPE = 4.0
 """Of the logistic function from likelihood to confidence: 0.5 at the threshold, 0.88 half a unit above it."""
@@ -29,25 +39,42 @@ _FIRST = ["frame", "face_id", "timestamp", "confidence", "success"]
 _POSE = ["pose_Tx", "pose_Ty", "pose_Tz", "pose_Rx", "pose_Ry", "pose_Rz"]
 _LAST = ["state", "start", "windows", "likelihood", "iterations", "update_norm", "shape_change", "run"]
 
+_MAX_LINE = 1 << 24
+"""Bytes of a row; there are none as long."""
+
+_AGREEMENT_PX = 1e-6
+"""How far landmarks of a row may be from those of its parameters; other processors round otherwise."""
+
 TEXT_COLUMNS = ("state", "start", "windows", "run")
 WHOLE_COLUMNS = ("frame", "face_id", "success", "iterations")
 """All other columns hold real numbers."""
 
 
-def columns(model: Model) -> list[str]:
+def columns(model: Model, detection: DetectionOptions | None = None) -> list[str]:
     """The names of the columns: OpenFace's of FeatureExtraction for what is computed here, then our own."""
-    return [*_FIRST, *_POSE, *fit_columns(model.n_landmarks, model.pdm.n_modes), *_LAST]
+    eyes = eye_columns(n_eye_landmarks(model, detection))
+    return [*_FIRST, *eyes, *_POSE, *fit_columns(model.n_landmarks, model.pdm.n_modes), *_LAST]
 
 
 def run_name(
-    source: VideoSource, model: Model, options: FitOptions, tracking: TrackOptions, first: Initial | None
+    source: VideoSource,
+    model: Model,
+    options: FitOptions,
+    tracking: TrackOptions,
+    first: Initial | None,
+    detection: DetectionOptions | None = None,
+    search: SearchOptions | None = None,
 ) -> str:
     """What two runs share when they give the same rows: a digest of the frames' times, the model and the options."""
     digest = hashlib.sha256(np.array([source.timestamp(k) for k in range(len(source))]).tobytes())
     for array in fit_arrays(model):
         digest.update(str(array.shape).encode() + array.tobytes())
     start = None if first is None else [first.source, first.params.tolist()]
-    digest.update(json.dumps([VERSION, options.to_json(), tracking.to_json(), start]).encode())
+    chosen: list[Any] = [options.to_json(), tracking.to_json(), start, (search or SearchOptions()).to_json()]
+    if detection is not None:
+        chosen += [detection.to_json(), [[part.name, part.model.fingerprint] for part in model.parts]]
+        digest.update(b"" if model.validator is None else validator_bytes(model.validator))
+    digest.update(json.dumps([VERSION, *chosen]).encode())
     return f"v{VERSION}-{digest.hexdigest()[:12]}"
 
 
@@ -62,7 +89,8 @@ class Row:
     timestamp : float
         Seconds from the first frame.
     confidence : float
-        Logistic function of the likelihood, 0.5 at `TrackOptions.min_likelihood`; 0 when there is no likelihood.
+        Of the validator, or by OpenFace's rules, as in its files; else the logistic function of the likelihood, 0.5 at
+        `TrackOptions.min_likelihood`, 0 when there is no likelihood.
     numbers : (6 + 2n + 6 + m,) float64
         `head_pose`, x of all landmarks, y of all, parameters.
     state : State
@@ -74,6 +102,8 @@ class Row:
     iterations : int
     run : str
         From `run_name`.
+    eyes : (2k,) float64
+        x of all k eye landmarks, then y.
     """
 
     index: int
@@ -88,19 +118,27 @@ class Row:
     update_norm: float
     shape_change: float
     run: str
+    eyes: Floats
 
     @staticmethod
-    def of(result: FrameResult, model: Model, tracking: TrackOptions, run: str) -> Row:
+    def of(
+        result: FrameResult, model: Model, tracking: TrackOptions, run: str, detection: DetectionOptions | None = None
+    ) -> Row:
         """The row of a tracked frame."""
         numbers = np.full(len(columns(model)) - len(_FIRST) - len(_LAST), math.nan)
-        start, windows, confidence = "none", "", 0.0
+        eyes = np.full(2 * n_eye_landmarks(model, detection), math.nan)
+        if result.eyes is not None and len(eyes) == 2 * len(result.eyes):
+            eyes = result.eyes.T.ravel()
+        start, windows, sure = "none", "", 0.0
         if result.initial is not None and result.params is not None and result.landmarks is not None:
             pose = head_pose(model.pdm, result.params, result.landmarks, result.size)
             numbers = np.concatenate([pose, result.landmarks.T.ravel(), result.params])
             start, windows = str(result.initial.source), " ".join(map(str, result.options.windows))
-        if result.likelihood is not None:
+        if result.certainty is not None:
+            sure = confidence(result.certainty)
+        elif result.likelihood is not None:
             margin = CONFIDENCE_SLOPE * (result.likelihood - tracking.min_likelihood)
-            confidence = 0.5 * (1 + math.tanh(0.5 * margin))
+            sure = 0.5 * (1 + math.tanh(0.5 * margin))
         likelihood, update_norm, shape_change = (
             math.nan if value is None else value
             for value in (result.likelihood, result.update_norm, result.shape_change)
@@ -108,7 +146,7 @@ class Row:
         return Row(
             result.index,
             result.timestamp,
-            confidence,
+            sure,
             numbers,
             result.state,
             start,
@@ -118,26 +156,28 @@ class Row:
             update_norm,
             shape_change,
             run,
+            eyes,
         )
 
     @staticmethod
-    def parse(line: str, model: Model) -> Row:
+    def parse(line: str, model: Model, detection: DetectionOptions | None = None) -> Row:
         """A row from its text.
 
         Raises
         ------
         ValueError
-            When the text is no row of this model.
+            When the text is no row of this model, as `text` writes it.
         """
         words = line.rstrip("\n").split(",")
-        if len(words) != len(columns(model)):
-            raise ValueError(f"{len(words)} columns; expected {len(columns(model))}")
+        if len(words) != len(columns(model, detection)):
+            raise ValueError(f"{len(words)} columns; expected {len(columns(model, detection))}")
+        begin = len(_FIRST) + 2 * n_eye_landmarks(model, detection)
         state, start, windows, likelihood, iterations, update_norm, shape_change, run = words[-len(_LAST) :]
-        return Row(
+        row = Row(
             int(words[0]) - 1,
             float(words[2]),
             float(words[3]),
-            np.array([float(word) for word in words[len(_FIRST) : -len(_LAST)]]),
+            np.array([float(word) for word in words[begin : -len(_LAST)]]),
             State(state),
             start,
             windows,
@@ -146,12 +186,37 @@ class Row:
             float(update_norm),
             float(shape_change),
             run,
+            np.array([float(word) for word in words[len(_FIRST) : begin]]),
         )
+        written = row.text().rstrip("\n").split(",")
+        for name, found, expected in zip(columns(model, detection), words, written, strict=True):
+            if found != expected:
+                raise ValueError(f"{name} is {found[:40]!r}; expected {expected}")
+        row.check(model)
+        return row
+
+    def check(self, model: Model) -> None:
+        """Raise unless the values of a row from a file agree with each other.
+
+        Raises
+        ------
+        ValueError
+            When they do not.
+        """
+        if not re.fullmatch(r"([0-9]{1,4}( [0-9]{1,4})*)?", self.windows):
+            raise ValueError(f"windows is {self.windows[:40]!r}; expected whole numbers")
+        if self.start != "none":
+            Source(self.start)
+        if not self.success:
+            return
+        initial = Initial(self.params(model), Source(self.start), (0.0, 0.0, 0.0, 0.0))  # of the next frame
+        if not np.allclose(landmarks(model.pdm, initial.params), self.landmarks(model), rtol=0, atol=_AGREEMENT_PX):
+            raise ValueError("the landmarks are not those of the parameters")
 
     def text(self) -> str:
         """The row as a line of CSV; numbers read back exactly."""
         words = [str(self.index + 1), "0", repr(self.timestamp), repr(self.confidence), str(int(self.success))]
-        words += map(repr, self.numbers.tolist())
+        words += map(repr, [*self.eyes.tolist(), *self.numbers.tolist()])
         words += [str(self.state), self.start, self.windows, repr(self.likelihood), str(self.iterations)]
         return ",".join([*words, repr(self.update_norm), repr(self.shape_change), self.run]) + "\n"
 
@@ -164,17 +229,27 @@ class Row:
         """``[scale, rx, ry, rz, tx, ty, q…]``, (6 + m,)."""
         return self.numbers[6 + 2 * model.n_landmarks :]
 
+    @property
+    def eye_landmarks(self) -> Floats:
+        """(k, 2), image px; those of the left eye first."""
+        return self.eyes.reshape(2, -1).T
+
     def landmarks(self, model: Model) -> Floats:
         """(n, 2), image px."""
         return self.numbers[6 : 6 + 2 * model.n_landmarks].reshape(2, -1).T
 
 
-def read_rows(path: Path, model: Model) -> Iterator[Row]:
+def read_rows(path: Path, model: Model, detection: DetectionOptions | None = None) -> Iterator[Row]:
     """The rows of a finished file, which `Journal` has checked."""
     with open(path, encoding="ascii") as lines:
         next(lines)
         for line in lines:
-            yield Row.parse(line, model)
+            yield Row.parse(line, model, detection)
+
+
+def _open(path: str, flags: int) -> int:
+    """Make a file where there is none, also where a link leads, and wait for no pipe."""
+    return os.open(path, flags | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 class Journal:
@@ -188,6 +263,10 @@ class Journal:
     model : Model
     run : str
         From `run_name`; that of the earlier run must be the same.
+    detection : DetectionOptions or None
+        What is done around every fit.
+    rules : Rules
+        Of the tracking.
 
     Attributes
     ----------
@@ -202,15 +281,25 @@ class Journal:
         When the file cannot be written, or is not the beginning of this track.
     """
 
-    def __init__(self, path: Path, source: VideoSource, model: Model, run: str) -> None:
-        self.path, self._model, self._run = path, model, run
+    def __init__(
+        self,
+        path: Path,
+        source: VideoSource,
+        model: Model,
+        run: str,
+        detection: DetectionOptions | None = None,
+        rules: Rules = Rules.OWN,
+    ) -> None:
+        self.path, self._model, self._run, self._detection, self._rules = path, model, run, detection, rules
         self.past, self.rows, self.found = Past(), 0, 0
         self._end = 0
         try:
-            self._file = open(path, "r+b" if path.exists() else "x+b", buffering=0)  # noqa: SIM115
-        except OSError as error:
-            raise FileError(path, "", f"cannot be written ({error.strerror})") from error
+            self._file = open(path, "r+b", buffering=0, opener=_open)  # noqa: SIM115
+        except (OSError, ValueError) as error:
+            raise FileError(path, "", f"cannot be written ({reason(error)})") from error
         try:
+            if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+                raise FileError(path, "", "not a file; expected one that can be read again and continued")
             self._continue(source)
         except BaseException:
             self._file.close()
@@ -252,13 +341,14 @@ class Journal:
         self._end = end
 
     def _count(self, row: Row) -> None:
-        self.past = self.past.after(row.index, row.params(self._model) if row.success else None)
+        good = certainty_of(row.confidence) < VALIDATION_BOUNDARY
+        self.past = self.past.after(row.index, row.state, row.params(self._model), good, self._rules)
         self.rows += 1
         self.found += row.success
 
     def _continue(self, source: VideoSource) -> None:
-        header = (",".join(columns(self._model)) + "\n").encode("ascii")
-        with open(self.path, "rb") as lines:
+        header = (",".join(columns(self._model, self._detection)) + "\n").encode("ascii")
+        with open_file(self.path, "a track", FileError) as lines:
             found = lines.readline(len(header) + 1)
             if found != header and not header.startswith(found):
                 raise FileError(
@@ -270,8 +360,12 @@ class Journal:
                 self._write(header.decode("ascii"))
                 return
             self._end = len(header)
-            for number, line in enumerate(lines, start=2):
+            for number in count(2):
+                line = lines.readline(_MAX_LINE)
                 if not line.endswith(b"\n"):
+                    if len(line) == _MAX_LINE:
+                        problem = f"longer than {_MAX_LINE} bytes; not a row of a track"
+                        raise FileError(self.path, f"line {number}", problem)
                     break  # torn; written anew, or cut off in the end
                 self._take(number, line, source)
                 self._end += len(line)
@@ -279,7 +373,7 @@ class Journal:
     def _take(self, number: int, line: bytes, source: VideoSource) -> None:
         """Check and count a row of the earlier run."""
         try:
-            row = Row.parse(line.decode("ascii"), self._model)
+            row = Row.parse(line.decode("ascii"), self._model, self._detection)
         except ValueError as error:
             raise FileError(self.path, f"line {number}", f"not a row of a track ({error})") from error
         if row.run != self._run:

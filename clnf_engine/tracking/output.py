@@ -17,7 +17,7 @@ from clnf_engine.io.files import replacing
 from clnf_engine.io.video import VideoSource
 from clnf_engine.io.video_writer import write_video
 from clnf_engine.model import Model
-from clnf_engine.options import FitOptions, TrackOptions
+from clnf_engine.options import DetectionOptions, FitOptions, TrackOptions
 from clnf_engine.tracking.journal import TEXT_COLUMNS, WHOLE_COLUMNS, Row, read_rows
 
 _FOUND = (64, 224, 96)
@@ -29,7 +29,13 @@ _SHIFT = 4
 
 
 def write_json(
-    path: Path, journal: Path, video: Path, model: Model, options: FitOptions, tracking: TrackOptions
+    path: Path,
+    journal: Path,
+    video: Path,
+    model: Model,
+    options: FitOptions,
+    tracking: TrackOptions,
+    detection: DetectionOptions | None = None,
 ) -> None:
     """One JSON document of a finished CSV file.
 
@@ -40,10 +46,11 @@ def write_json(
     """
     head = {"version": VERSION, "video": str(video), "model": model.name}
     head |= {"options": options.to_json(), "tracking": tracking.to_json()}
+    head |= {} if detection is None else {"detection": detection.to_json()}
     try:
-        with replacing(path) as temporary, open(temporary, "x", encoding="ascii") as file:
+        with replacing(path) as temporary, open(temporary, "w", encoding="ascii") as file:
             file.write(json_text(head).removesuffix("}\n") + ',"frames":[')
-            for number, row in enumerate(read_rows(journal, model)):
+            for number, row in enumerate(read_rows(journal, model, detection)):
                 file.write((",\n" if number else "\n") + json_text(_document(row, model)).removesuffix("\n"))
             file.write("]}\n")
     except OSError as error:
@@ -63,6 +70,7 @@ def _document(row: Row, model: Model) -> dict[str, Any]:
         "windows": [int(word) for word in row.windows.split()] if fitted else None,
         "pose": row.numbers[:6].tolist() if fitted else None,
         "landmarks": row.landmarks(model).tolist() if fitted else None,
+        **({"eye_landmarks": row.eye_landmarks.tolist() if fitted else None} if row.eyes.size else {}),
         "params_global": params[:6].tolist() if fitted else None,
         "params_local": params[6:].tolist() if fitted else None,
         "likelihood": row.likelihood,
@@ -115,7 +123,9 @@ def write_parquet(path: Path, journal: Path) -> None:
         raise FileError(path, "", f"cannot be written ({error.strerror or error})") from error
 
 
-def write_overlay(path: Path, journal: Path, source: VideoSource, model: Model) -> None:
+def write_overlay(
+    path: Path, journal: Path, source: VideoSource, model: Model, detection: DetectionOptions | None = None
+) -> None:
     """The video with the landmarks of a finished CSV file: green where the face was found, red where it was lost.
 
     Raises
@@ -123,14 +133,21 @@ def write_overlay(path: Path, journal: Path, source: VideoSource, model: Model) 
     FileError
         When it cannot be written.
     """
-    write_video(path, _drawn(journal, source, model))
+    write_video(path, _drawn(journal, source, model, detection))
 
 
-def _drawn(journal: Path, source: VideoSource, model: Model) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+def _drawn(
+    journal: Path, source: VideoSource, model: Model, detection: DetectionOptions | None
+) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     frames = source.frames()
-    for row in read_rows(journal, model):
+    for row in read_rows(journal, model, detection):
         frame = next(frame for frame in frames if frame.index == row.index)
-        yield frame.timestamp, draw_landmarks(frame.rgb, row.landmarks(model), _FOUND if row.success else _LOST)
+        yield (
+            frame.timestamp,
+            draw_landmarks(
+                frame.rgb, np.concatenate([row.landmarks(model), row.eye_landmarks]), _FOUND if row.success else _LOST
+            ),
+        )
 
 
 def draw_landmarks(rgb: NDArray[np.uint8], points: Floats, colour: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from clnf_engine.arrays import Floats, read_only
 from clnf_engine.initial import Initial
 from clnf_engine.model import Model
-from clnf_engine.options import FitOptions, Source
+from clnf_engine.options import FitOptions, Rules, Source
 from clnf_engine.pdm import landmarks
 from clnf_engine.trace import landmark_distance
-from clnf_engine.tracking.track import FrameResult, Past, State
+from clnf_engine.tracking.past import Past, State
+from clnf_engine.tracking.track import FrameResult
 
 _STATES = tuple(State)
 _SOURCES = tuple(Source)
@@ -31,6 +32,8 @@ class Results:
     model : Model
     begin : int
         Number of the frame that tracking begins with.
+    rules : Rules
+        Of the tracking.
 
     Attributes
     ----------
@@ -45,9 +48,9 @@ class Results:
         Whether there is a face.
     """
 
-    def __init__(self, frames: int, model: Model, begin: int = 0) -> None:
+    def __init__(self, frames: int, model: Model, begin: int = 0, rules: Rules = Rules.OWN) -> None:
         m = 6 + model.pdm.n_modes
-        self._pdm = model.pdm
+        self._pdm, self._rules = model.pdm, rules
         self.begin, self.past = begin, Past(begin)
         self.likelihood, self.update_norm, self.shape_change, self.jump = (np.full(frames, np.nan) for _ in range(4))
         self.found = np.zeros(frames, dtype=bool)
@@ -62,6 +65,9 @@ class Results:
         self._option = np.zeros(frames, dtype=np.int16)
         self._options: list[FitOptions] = []
         self._messages: dict[int, str] = {}
+        self._good = np.ones(frames, dtype=bool)
+        self._around: dict[int, tuple[float | None, Floats | None]] = {}
+        """Certainty and eye landmarks, where there are any."""
         self._odd_starts: dict[int, Floats] = {}
         self._odd_landmarks: dict[int, Floats] = {}
         self._last: tuple[int, Floats] | None = None
@@ -82,7 +88,9 @@ class Results:
         self._state[k] = _STATES.index(result.state)
         self._times[k], self._sizes[k], self._iterations[k] = result.timestamp, result.size, result.iterations
         self._option[k] = self._number(result.options)
-        self._messages[k] = result.message
+        self._messages[k], self._good[k] = result.message, result.good
+        if result.certainty is not None or result.eyes is not None:
+            self._around[k] = result.certainty, result.eyes
         for column, value in (
             (self.likelihood, result.likelihood),
             (self.update_norm, result.update_norm),
@@ -105,7 +113,7 @@ class Results:
             if self._last is not None:
                 self.jump[k] = landmark_distance(self._last[1], result.landmarks)
             self.found[k], self._last = True, (k, result.landmarks)
-        self.past = self.past.after(k, result.params if result.success else None)
+        self.past = self.past.after(k, result.state, result.params, result.good, self._rules)
 
     def _number(self, options: FitOptions) -> int:
         if options not in self._options:
@@ -134,6 +142,7 @@ class Results:
             )
             params, points = read_only(self._params[index].copy()), self.landmarks(index)
         width, height = self._sizes[index].tolist()
+        certainty, eyes = self._around.get(index, (None, None))
         return FrameResult(
             index=index,
             timestamp=float(self._times[index]),
@@ -148,6 +157,9 @@ class Results:
             update_norm=_known(self.update_norm[index]),
             shape_change=_known(self.shape_change[index]),
             message=self._messages[index],
+            certainty=certainty,
+            eyes=eyes,
+            good=bool(self._good[index]),
         )
 
     def __iter__(self) -> Iterator[FrameResult]:

@@ -1,5 +1,11 @@
 """Follow one face through a video: `track`, a fit per frame, each started where the last good one ended.
 
+By OpenFace's rules (`Rules.OPENFACE`) a fit starts where the last one ended, be it good or not, with fewer windows
+after a good one. In the frame of a failure, and `redetect_interval` failures later again, the detector is asked: a fit
+from where it sees a face takes the place of the failed one if it succeeds. Before the first face the detector is asked
+in every frame, and the first fit from it is kept whatever it is. After more than a hundred failures nothing is tracked,
+and the detector is asked six times more seldom. Baltrušaitis, Robinson, Morency, WACV 2016, §3.1.
+
 The default of `TrackOptions.min_likelihood`, −0.5, lies between the likelihoods of faces and of everything else. It was
 measured with OpenFace's options on every sixth portrait of the shared data (most of which `portrait68` was trained on),
 44 frames of its videos and its photos, each at up to five sizes from 45 to 330 px: fits that start within 6 % of a
@@ -14,43 +20,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine.arrays import Floats
+from clnf_engine.detection.detect import Detection, detect, eye_landmarks
+from clnf_engine.detection.search import initials_from_detector
 from clnf_engine.errors import InitialError
-from clnf_engine.fitting import fit, fit_steps
-from clnf_engine.initial import Initial, initial_from_params, initials_from_detector
+from clnf_engine.fitting import fit, fit_many, fit_steps, row_of
+from clnf_engine.initial import Initial, initial_from_params
 from clnf_engine.io.frames import Frame
 from clnf_engine.io.video import VideoSource
 from clnf_engine.model import Model
-from clnf_engine.options import FitOptions, Source, TrackOptions
+from clnf_engine.options import DetectionOptions, FitOptions, Rules, SearchOptions, Source, TrackOptions
+from clnf_engine.recording import DEFAULT_BUDGET
 from clnf_engine.schedule import SKIP_RATIO
 from clnf_engine.steps import Step
 from clnf_engine.trace import Trace
-
-
-class State(StrEnum):
-    """What became of a frame."""
-
-    TRACKED = "tracked"
-    """The face was found where the frame before had it."""
-    DETECTED = "detected"
-    """The face was found where the detector saw it."""
-    PLACED = "placed"
-    """The face was found where the box or the landmarks given had it."""
-    LOST = "lost"
-    """The fit failed, or its likelihood is too low."""
-    NO_FACE = "no_face"
-    """There was nothing to start a fit from."""
-
-    @property
-    def found(self) -> bool:
-        """Whether the frame has a face."""
-        return self not in (State.LOST, State.NO_FACE)
-
+from clnf_engine.tracking.past import SELDOM, Past, State
 
 _SUCCESS = {
     Source.PREVIOUS: State.TRACKED,
@@ -89,6 +77,12 @@ class FrameResult:
         Of the last iteration, as in `Step`.
     message : str
         Why the face is lost; "done" when it is not.
+    certainty : float or None
+        From −1, surely a face, to 1, of the validator or by the rules of OpenFace; None where neither is asked.
+    eyes : (n, 2) float64 or None
+        Landmarks of the left, then of the right eye, image px, where those parts are fitted.
+    good : bool
+        Whether the fit itself succeeded.
     """
 
     index: int
@@ -104,6 +98,9 @@ class FrameResult:
     update_norm: float | None = None
     shape_change: float | None = None
     message: str = "no face found"
+    certainty: float | None = None
+    eyes: Floats | None = None
+    good: bool = True
 
     @property
     def success(self) -> bool:
@@ -111,32 +108,10 @@ class FrameResult:
         return self.state.found
 
 
-@dataclass(frozen=True, eq=False)
-class Past:
-    """All that tracking carries from one frame to the next.
-
-    Attributes
-    ----------
-    frame : int
-        Number of the next frame, from 0.
-    params : (6 + m,) float64 or None
-        Of the last fit that succeeded.
-    failures : int
-        Frames since then, or since the beginning.
-    """
-
-    frame: int = 0
-    params: Floats | None = None
-    failures: int = 0
-
-    def after(self, index: int, params: Floats | None) -> Past:
-        """The past once frame `index` is done, too; `params` are those of its fit, None unless it succeeded."""
-        if params is not None:
-            return Past(index + 1, params)
-        return Past(index + 1, self.params, self.failures + 1)
-
-
 _NOTHING = Past()
+
+_NUMBERS_ONLY = 1
+"""Bytes of maps to keep: none."""
 
 
 def track(
@@ -146,6 +121,8 @@ def track(
     tracking: TrackOptions | None = None,
     first: Initial | None = None,
     past: Past = _NOTHING,
+    detection: DetectionOptions | None = None,
+    search: SearchOptions | None = None,
 ) -> Iterator[FrameResult]:
     """Follow a face through a video.
 
@@ -162,6 +139,10 @@ def track(
         ``box`` or ``landmarks``.
     past : Past
         To go on after a frame: what `Past.after` made of all results up to it.
+    detection : DetectionOptions, optional
+        What is done around every fit; nothing by default. Hypotheses are tried where no frame before tells the face.
+    search : SearchOptions, optional
+        How the detector looks for faces.
 
     Yields
     ------
@@ -177,7 +158,7 @@ def track(
     """
     options, tracking = options or FitOptions(), tracking or TrackOptions()
     check_first(model, tracking, first)
-    return _results(source, model, options, tracking, first, past)
+    return _results(source, model, options, tracking, first, past, detection, search)
 
 
 def check_first(model: Model, tracking: TrackOptions, first: Initial | None) -> None:
@@ -202,10 +183,12 @@ def _results(
     tracking: TrackOptions,
     first: Initial | None,
     past: Past,
+    detection: DetectionOptions | None,
+    search: SearchOptions | None,
 ) -> Iterator[FrameResult]:
     for frame in source.frames(past.frame):
-        result = track_frame(frame, model, options, tracking, first, past)
-        past = past.after(result.index, result.params if result.success else None)
+        result = track_frame(frame, model, options, tracking, first, past, None, detection, search)
+        past = past.after(result.index, result.state, result.params, result.good, tracking.rules)
         yield result
 
 
@@ -217,36 +200,112 @@ def track_frame(
     first: Initial | None,
     past: Past,
     steps: list[Step] | None = None,
+    detection: DetectionOptions | None = None,
+    search: SearchOptions | None = None,
 ) -> FrameResult:
     """One frame of `track`; the same arguments give the same bits. A list for `steps` is given those of the fit."""
-    size = (frame.gray.shape[1], frame.gray.shape[0])
-    initial = _start(frame.gray, model, tracking, first, past)
+    if tracking.rules is Rules.OPENFACE:
+        return _openface_frame(frame, model, options, tracking, first, past, steps, detection, search)
+    initial = _start(frame.gray, model, tracking, first, past, search)
     if initial is None:
-        return FrameResult(frame.index, frame.timestamp, size, State.NO_FACE, None, options)
+        return _no_face(frame, options)
     if initial.source is Source.PREVIOUS and not past.failures:
         options = replace(options, windows=tracked_windows(model, options, tracking, float(initial.params[0])))
-    last: Step | None = None
-    iterations = 0
-    for step in fit_steps(frame.gray, model, initial, options):
-        if steps is not None:
-            steps.append(step)
-        if step.iteration is not None:
-            last, iterations = step, iterations + 1
-    reason = _why_lost(model, step, tracking)
+    result = _fitted(frame, model, initial, options, steps, detection)
+    if detection is None or not detection.validate or model.validator is None:
+        result = replace(result, certainty=None)
+    reason = _why_lost(model, result, tracking)
+    return replace(result, state=State.LOST, message=reason) if reason else result
+
+
+def _openface_frame(
+    frame: Frame,
+    model: Model,
+    options: FitOptions,
+    tracking: TrackOptions,
+    first: Initial | None,
+    past: Past,
+    steps: list[Step] | None,
+    detection: DetectionOptions | None,
+    search: SearchOptions | None,
+) -> FrameResult:
+    """One frame by OpenFace's rules."""
+    detection = detection or DetectionOptions(parts=False, validate=False)
+    tracked: FrameResult | None = None
+    previous = _previous(model, past)
+    if previous is not None:
+        small = tracked_windows(model, options, tracking, float(previous.params[0]))
+        windows = small if past.good else options.windows
+        tracked = _fitted(frame, model, previous, replace(options, windows=windows), steps, detection)
+        if tracked.good:
+            return tracked
+    every = tracking.redetect_interval * (1 if tracked is not None else SELDOM)
+    start_anew: Initial | None = None
+    if every and past.failures % every == 0:
+        untouched = tracked is None and not past.failures and first is not None
+        found = [first] if untouched else initials_from_detector(model, frame.gray, search)
+        start_anew = next(iter(found), None)
+    if start_anew is None:
+        return _no_face(frame, options) if tracked is None else tracked
+    mine: list[Step] = []
+    anew = _fitted(frame, model, start_anew, options, None if steps is None else mine, detection)
+    if not anew.good and tracked is not None:
+        return tracked
+    if steps is not None:
+        steps[:] = mine
+    return replace(anew, state=_SUCCESS[start_anew.source])
+
+
+def _previous(model: Model, past: Past) -> Initial | None:
+    """The end of the last fit as a start; None without one, or when it is none."""
+    try:
+        return None if past.params is None else initial_from_params(model, past.params)
+    except InitialError:  # that fit has failed, and its numbers may be anything
+        return None
+
+
+def _no_face(frame: Frame, options: FitOptions) -> FrameResult:
+    size = (frame.gray.shape[1], frame.gray.shape[0])
+    return FrameResult(frame.index, frame.timestamp, size, State.NO_FACE, None, options)
+
+
+def _fitted(
+    frame: Frame,
+    model: Model,
+    initial: Initial,
+    options: FitOptions,
+    steps: list[Step] | None,
+    detection: DetectionOptions | None,
+) -> FrameResult:
+    """A frame with its fit and what is around that: found if the fit succeeded, else lost."""
+    found: Detection | None = None
+    if detection is not None:
+        around = replace(detection, hypotheses=detection.hypotheses and initial.source is not Source.PREVIOUS)
+        budget = _NUMBERS_ONLY if steps is None else DEFAULT_BUDGET
+        found = detect(frame.gray, model, initial, options, around, budget)
+    if steps is None:
+        row = next(fit_many([frame.gray], model, [initial], options)) if found is None else row_of(found.trace.numbers)
+    else:
+        steps += fit_steps(frame.gray, model, initial, options) if found is None else found.trace.steps
+        row = row_of(steps)
+    good = row.success if found is None else found.success
     return FrameResult(
         index=frame.index,
         timestamp=frame.timestamp,
-        size=size,
-        state=State.LOST if reason else _SUCCESS[initial.source],
-        initial=initial,
+        size=(frame.gray.shape[1], frame.gray.shape[0]),
+        state=_SUCCESS[initial.source] if good else State.LOST,
+        initial=initial if found is None else found.trace.initial,
         options=options,
-        params=step.params,
-        landmarks=step.landmarks,
-        likelihood=step.likelihood,
-        iterations=iterations,
-        update_norm=None if last is None else last.update_norm,
-        shape_change=None if last is None else last.shape_change,
-        message=reason or step.message,
+        params=row.params if found is None else found.params,
+        landmarks=row.landmarks if found is None else found.landmarks,
+        likelihood=row.likelihood,
+        iterations=row.iterations,
+        update_norm=None if math.isnan(row.update_norm) else row.update_norm,
+        shape_change=None if math.isnan(row.shape_change) else row.shape_change,
+        message=row.message if found is None else found.message,
+        certainty=None if found is None else found.certainty,
+        eyes=None if found is None else eye_landmarks(found),
+        good=good,
     )
 
 
@@ -283,7 +342,12 @@ def tracked_windows(model: Model, options: FitOptions, tracking: TrackOptions, s
 
 
 def _start(
-    gray: NDArray[np.uint8], model: Model, tracking: TrackOptions, first: Initial | None, past: Past
+    gray: NDArray[np.uint8],
+    model: Model,
+    tracking: TrackOptions,
+    first: Initial | None,
+    past: Past,
+    search: SearchOptions | None,
 ) -> Initial | None:
     if tracking.initialization in (Source.BOX, Source.LANDMARKS):
         return first
@@ -295,7 +359,7 @@ def _start(
             return first
         if not _detection_due(tracking, past):
             return previous
-    return next(iter(initials_from_detector(model, gray)), previous)
+    return next(iter(initials_from_detector(model, gray, search)), previous)
 
 
 def _detection_due(tracking: TrackOptions, past: Past) -> bool:
@@ -305,15 +369,15 @@ def _detection_due(tracking: TrackOptions, past: Past) -> bool:
     return tracking.redetect_interval > 0 and past.failures % tracking.redetect_interval == 0
 
 
-def _why_lost(model: Model, step: Step, tracking: TrackOptions) -> str:
-    """What is wrong with the end of a fit; "" when nothing is."""
-    if not step.success:
-        return step.message
-    likelihood = -math.inf if step.likelihood is None else step.likelihood  # None: no landmark is visible
+def _why_lost(model: Model, result: FrameResult, tracking: TrackOptions) -> str:
+    """What is wrong with a fit; "" when nothing is."""
+    if not result.good:
+        return result.message
+    likelihood = -math.inf if result.likelihood is None else result.likelihood  # None: no landmark is visible
     if likelihood < tracking.min_likelihood:
         return f"the likelihood {likelihood:.3g} is below {tracking.min_likelihood:g}"
     try:
-        initial_from_params(model, step.params)
+        initial_from_params(model, np.asarray(result.params))
     except InitialError as error:
         return str(error)
     return ""

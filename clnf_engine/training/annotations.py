@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from clnf_engine.arrays import Floats, read_only
 from clnf_engine.errors import ClnfError, LandmarkFileError
 from clnf_engine.ibug68 import N_LANDMARKS, eye_distance
+from clnf_engine.io.files import read_text
 from clnf_engine.io.images import read_image
 from clnf_engine.io.landmarks import read_pts
 from clnf_engine.model import Model
@@ -157,6 +158,8 @@ def resized(image: NDArray[np.uint8], points: Floats, size: float) -> tuple[NDAr
 
 
 def _read_face(file: Path) -> Face:
+    if len(file.stem.splitlines()) > 1:
+        raise LandmarkFileError(file, "", "has a line break in its name, which no list of faces can hold")
     image = next((path for suffix in IMAGE_SUFFIXES if (path := file.with_suffix(suffix)).is_file()), None)
     if image is None:
         raise LandmarkFileError(file, "", f"there is no image {file.stem}{IMAGE_SUFFIXES[0]} (or .png, …) beside it")
@@ -177,16 +180,13 @@ def _read_face(file: Path) -> Face:
 
 
 def _read_depth(file: Path) -> Floats:
+    expected = f"{N_LANDMARKS} lines of three finite numbers x y z"
+    text = read_text(file, expected, _MAX_DEPTH_BYTES, LandmarkFileError)
     try:
-        if file.stat().st_size > _MAX_DEPTH_BYTES:
-            raise LandmarkFileError(file, "", f"expected at most {_MAX_DEPTH_BYTES} bytes")
-        rows = [line.split() for line in file.read_text("utf-8").splitlines() if line.strip()]
-        values = np.array(rows, dtype=np.float64)
+        values = np.array([line.split() for line in text.splitlines() if line.strip()], dtype=np.float64)
         good = values.shape == (N_LANDMARKS, 3) and bool(np.isfinite(values).all())
-    except OSError as error:
-        raise LandmarkFileError(file, "", f"cannot be read ({error.strerror})") from error
     except ValueError:
         good = False
     if not good:
-        raise LandmarkFileError(file, "", f"expected {N_LANDMARKS} lines of three finite numbers x y z")
+        raise LandmarkFileError(file, "", f"expected {expected}")
     return read_only(values[:, 2].copy())

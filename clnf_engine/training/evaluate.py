@@ -17,9 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine.accuracy import Accuracy, accuracy
-from clnf_engine.fitting import fit
+from clnf_engine.detection.search import detected_at
+from clnf_engine.documents import csv_cell
+from clnf_engine.errors import one_line
+from clnf_engine.fitting import fit_many
 from clnf_engine.ibug68 import REGIONS
-from clnf_engine.initial import Initial, box_around, detected_at, initial_from_box, perturbed
+from clnf_engine.initial import Initial, box_around, initial_from_box, perturbed
 from clnf_engine.io.files import atomic_write
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
@@ -158,8 +161,8 @@ def _face_error(face: Face, model: Model, options: FitOptions | None, start: Sta
     initial = _initial(face, image, model, start, seed)
     if initial is None:
         return FaceError(face.name, None, "the detector found no face there")
-    trace = fit(image, model, initial, options)
-    return FaceError(face.name, accuracy(trace.landmarks, face.points), trace.message)
+    row = next(fit_many([image], model, [initial], options))
+    return FaceError(face.name, accuracy(row.landmarks, face.points), row.message)
 
 
 def _initial(face: Face, image: NDArray[np.uint8], model: Model, start: Start, seed: int) -> Initial | None:
@@ -197,7 +200,7 @@ def csv_text(evaluation: Evaluation) -> str:
     for face in evaluation.faces:
         values = [face.mean, *(face.region(name) for name in REGIONS)]
         numbers = ["" if face.accuracy is None else f"{value:.4f}" for value in values]
-        writer.writerow([face.name, *numbers, face.message])
+        writer.writerow([csv_cell(one_line(face.name)), *numbers, csv_cell(face.message)])
     return stream.getvalue()
 
 
@@ -214,7 +217,8 @@ def save_curve(evaluation: Evaluation, path: Path, title: str) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, and only needed here
 
     figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot(xlim=(0, 10), ylim=(0, 101), title=title)
+    axes = figure.add_subplot(xlim=(0, 10), ylim=(0, 101))
+    axes.set_title(one_line(title, 60), parse_math=False)  # a name may hold $ and ^
     axes.set_xlabel("mean error of a face, % of the outer-eye distance")
     axes.set_ylabel("faces, %")
     share = 100 * np.arange(1, len(evaluation.faces) + 1) / len(evaluation.faces)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from clnf_engine.errors import ClnfError
+from clnf_engine.processes import end_with_parent, starting_deaf_processes
 
 Task = tuple[Any, ...]
 
@@ -50,7 +50,8 @@ def worker_processes(
     with _single_threaded(), ProcessPoolExecutor(workers, get_context("spawn"), _begin, (work, common)) as pool:
 
         def run(tasks: Sequence[Task]) -> None:
-            futures: list[Future[None]] = [pool.submit(_do, task) for task in tasks]
+            with starting_deaf_processes():
+                futures: list[Future[None]] = [pool.submit(_do, task) for task in tasks]
             try:
                 for future in as_completed(futures):
                     future.result()
@@ -86,10 +87,10 @@ _common: object
 
 
 def _begin(work: Callable[..., None], common: object) -> None:
-    """First thing in a process: learn what to do, and leave interruptions to the parent."""
+    """First thing in a process: learn what to do, and for whom."""
     global _work, _common
     _work, _common = work, common
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
 
 
 def _do(task: Task) -> None:

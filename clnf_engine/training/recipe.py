@@ -6,6 +6,25 @@ from dataclasses import dataclass
 
 from clnf_engine.errors import OptionsError
 
+_RANGES: dict[str, tuple[float, float]] = {
+    "neurons": (1, 50),
+    "variance_kept": (0.01, 1),
+    "support": (3, 31),
+    "training_window": (3, 31),
+    "copies": (1, 100),
+    "turned_degrees": (0, 180),
+    "jitter_degrees": (0, 90),
+    "jitter_scale": (0, 1),
+    "near_share": (0, 1),
+    "far_offset": (0, 100),
+    "bump": (0.1, 100),
+    "weight_decay": (0, 1),
+    "likeness": (0, 1000),
+    "iterations": (1, 100_000),
+    "refinements": (1, 100_000),
+}
+"""Smallest and largest value of what has no rule of its own."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -123,8 +142,13 @@ class Recipe:
             raise OptionsError(f"scales are {self.scales}; expected them to grow, coarse to fine")
         if len(set(self.windows)) != len(self.windows) or any(not (3 <= w <= 31 and w % 2) for w in self.windows):
             raise OptionsError(f"windows are {self.windows}; expected different odd numbers from 3 to 31")
-        if not 1 <= self.neurons <= 50:
-            raise OptionsError(f"neurons is {self.neurons}; expected 1 to 50")
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:  # neither is a NaN
+                raise OptionsError(f"{name} is {value:g}; expected {low:g} to {high:g}")
+        for name in ("support", "training_window"):
+            if getattr(self, name) % 2 == 0:
+                raise OptionsError(f"{name} is {getattr(self, name)}; expected an odd number")
         if self.seed < 0:
             raise OptionsError(f"seed is {self.seed}; expected 0 or more")
         if not 0 < self.held_out < 1:

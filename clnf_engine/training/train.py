@@ -11,10 +11,12 @@ import io
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +26,7 @@ from clnf_engine.arrays import Floats
 from clnf_engine.errors import ClnfError, FileError
 from clnf_engine.ibug68 import MIRROR, TRAINED
 from clnf_engine.io.calibration_file import calibration_path
-from clnf_engine.io.files import atomic_write
+from clnf_engine.io.files import atomic_write, exclusive, read_file
 from clnf_engine.io.openface import write_model
 from clnf_engine.model import Model
 from clnf_engine.pdm import PDM
@@ -42,6 +44,8 @@ SPLIT, ALL = "split", "all"
 
 HELD_OUT_FILE = "held_out.txt"
 """Names of the held-out faces, one per line, in the model's folder."""
+
+_MAX_IMAGE_BYTES = 1 << 29
 
 COPIES = "copies"
 """Folder, in the work folder, of the turned copies that views learn from."""
@@ -101,13 +105,23 @@ def train(
     Raises
     ------
     ClnfError
-        When there are too few faces, the folder cannot be written, or a process dies.
+        When there are too few faces, the folder cannot be written, another process trains into it, or one of this
+        training dies.
     """
-    recipe, folder = recipe or Recipe(), Path(folder).absolute()
+    folder = Path(folder).absolute()
+    with exclusive(_work_folder(folder)):
+        return _train(faces, folder, recipe or Recipe(), processes, quiet)
+
+
+def _work_folder(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.work")
+
+
+def _train(faces: Sequence[Face], folder: Path, recipe: Recipe, processes: int | None, quiet: bool) -> Training:
     held_out = split(faces, recipe)
     kept = [face for face in faces if face not in held_out]
     pdms = {SPLIT: train_pdm(kept, recipe.variance_kept), ALL: train_pdm(faces, recipe.variance_kept)}
-    work = folder.with_name(f"{folder.name}.work")
+    work = _work_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _prepare(work, _fingerprint(faces, recipe))
@@ -127,7 +141,7 @@ def train(
         }
         calibration_path(folder / f"main_{folder.name}.txt").unlink(missing_ok=True)  # that of a model no longer there
         main = write_model(models[ALL], folder)
-        atomic_write(folder / HELD_OUT_FILE, "".join(f"{face.name}\n" for face in held_out).encode())
+        atomic_write(folder / HELD_OUT_FILE, os.fsencode("".join(f"{face.name}\n" for face in held_out)))
         shutil.rmtree(work / COPIES, ignore_errors=True)
         for name in (SPLIT, ALL):
             shutil.rmtree(work / name)
@@ -163,10 +177,10 @@ def _fingerprint(faces: Sequence[Face], recipe: Recipe) -> dict[str, object]:
     """What the experts in a work folder depend on."""
     data = hashlib.sha256()
     for face in faces:
-        data.update(face.name.encode())
+        data.update(os.fsencode(face.name))
         data.update(face.points.tobytes())
         data.update(b"" if face.depth is None else face.depth.tobytes())
-        data.update(face.image.read_bytes())
+        data.update(read_file(face.image, "an image", _MAX_IMAGE_BYTES))
     return {"recipe": asdict(recipe), "faces": data.hexdigest()}
 
 
@@ -174,7 +188,7 @@ def _prepare(work: Path, fingerprint: dict[str, object]) -> None:
     """Make the work folder; experts of another recipe or of other faces in it are removed."""
     text = json.dumps(fingerprint, indent=2) + "\n"
     key = work / _KEY_FILE
-    if not (key.is_file() and key.read_text("utf-8") == text):
+    if not (key.is_file() and key.read_bytes() == text.encode()):
         for name in (SPLIT, ALL, COPIES):
             shutil.rmtree(work / name, ignore_errors=True)
     for name in (SPLIT, ALL):
@@ -193,9 +207,21 @@ def _save(file: Path, expert: Expert, value: float) -> None:
 
 
 def _load(file: Path) -> tuple[Expert, float]:
-    with np.load(file, allow_pickle=False) as arrays:
+    with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
         expert = Expert(arrays["theta"], arrays["bias"], float(arrays["alpha"]), arrays["betas"])
         return expert, float(arrays["confidence"])
+
+
+def _is_finished(file: Path, recipe: Recipe) -> bool:
+    """Whether a file holds a whole expert of a recipe; else it is trained, again when the file is damaged."""
+    try:
+        expert, value = _load(file)
+    except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile, zlib.error):
+        return False
+    numbers = np.concatenate([expert.theta.ravel(), expert.bias.ravel(), expert.betas.ravel(), [expert.alpha, value]])
+    shapes = expert.theta.shape, expert.bias.shape, expert.betas.ndim
+    expected = (recipe.neurons, recipe.support**2), (recipe.neurons,), 1
+    return shapes == expected and bool(np.isfinite(numbers).all())
 
 
 # --- the processes ----------------------------------------------------------------------------------
@@ -329,7 +355,9 @@ def _train_all(jobs: Sequence[_Job], processes: int | None, quiet: bool) -> None
     ):
         for k, job in enumerate(jobs):
             job.folder.mkdir(exist_ok=True)
-            left = [(k, *task) for task in job.everything if not _expert_file(job.folder, *task).is_file()]
+            left = [
+                (k, *task) for task in job.everything if not _is_finished(_expert_file(job.folder, *task), job.recipe)
+            ]
             bar.update(len(job.everything) - len(left))
             run(left)
 

@@ -49,6 +49,7 @@ class CurveChoice(QWidget):
         """Mirror the Session's look."""
         self._look = look
         self.curves.show_look(look)
-        blocked = self.target.blockSignals(True)
-        self.target.setValue(look.target)
-        self.target.blockSignals(blocked)
+        if self.target.value() != look.target:  # the same value would be painted again
+            blocked = self.target.blockSignals(True)
+            self.target.setValue(look.target)
+            self.target.blockSignals(blocked)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pyqtgraph as pg
-from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QFocusEvent, QKeyEvent
 from PySide6.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox, QWidget
 
@@ -17,13 +17,18 @@ class EditorKeys(QObject):
     """A person is through with an editor; the focus should go where the keys of the fit are."""
 
     def __init__(self, *roots: QWidget) -> None:
-        """`roots` are editors, or hold editors; those that are made later are not watched."""
+        """`roots` are editors, or hold editors; those that are made later are to be watched when they are."""
         super().__init__(roots[0])
         self._handling = False
         for root in roots:
-            for editor in (root, *root.findChildren(QWidget)):
-                if isinstance(editor, _EDITORS) and not isinstance(editor.parent(), _EDITORS):
-                    editor.installEventFilter(self)
+            self.watch(root)
+
+    @Slot(QWidget)
+    def watch(self, root: QWidget) -> None:
+        """Watch an editor, or all that a widget holds."""
+        for editor in (root, *root.findChildren(QWidget)):
+            if isinstance(editor, _EDITORS) and not isinstance(editor.parent(), _EDITORS):
+                editor.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Let the editor do what it does with a key, then leave it."""

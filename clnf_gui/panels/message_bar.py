@@ -6,6 +6,8 @@ from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton
 
+from clnf_gui.commands import command
+
 _STYLE = "#messageBar {{ background: {}; border-radius: 4px; }} #messageBar QLabel {{ color: white; }}"
 
 
@@ -17,7 +19,7 @@ class MessageBar(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self._details, self._alarm = "", False
+        self._details, self._alarm, self._command = "", False, ""
         self.setObjectName("messageBar")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(10, 5, 6, 5)
@@ -26,7 +28,7 @@ class MessageBar(QFrame):
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         layout.addWidget(self.text, 1)
-        self.help_button = QPushButton("Look for a better start")
+        self.help_button = QPushButton()
         self.help_button.clicked.connect(self._ask_for_help)
         layout.addWidget(self.help_button)
         self.copy_button = QPushButton("Copy details")
@@ -46,14 +48,16 @@ class MessageBar(QFrame):
 
     @Slot()
     def _ask_for_help(self) -> None:
-        self.command_wanted.emit("find_start")
+        self.command_wanted.emit(self._command)
 
-    def show_note(self, note: str) -> None:
-        """Show a sentence that is no alarm, once; "" takes it away."""
+    def show_note(self, note: str, help_command: str) -> None:
+        """Show a sentence that is no alarm, once, and the command that helps; "" takes it away."""
         if note == self._noted:
             return
         self._noted = note
         if note:
+            self._command = help_command
+            self.help_button.setText(command(help_command).text)
             self._show(note, "", alarm=False)
         elif not self._alarm:
             self.hide()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from clnf_engine import FitOptions, Initial, Normalization, TrackOptions
+from clnf_engine import FitOptions, Initial, Normalization, Step, Trace, TrackOptions
 from clnf_gui.look import Look
 from clnf_gui.session.aspect import Aspect
 
@@ -33,6 +35,30 @@ class Start:
     frame: int | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """A run that was read from a file, as it looks with a model.
+
+    Attributes
+    ----------
+    path : Path
+    trace : Trace
+        As it was read.
+    steps : sequence of Step
+        Those of the trace, completed with what follows from them.
+    foreign : str
+        Why the engine does not reproduce it from its start, a clause; "" when it does, or no model is open.
+    other_model : str
+        What says that it is of none that is open, a sentence; "" when nothing does.
+    """
+
+    path: Path
+    trace: Trace
+    steps: Sequence[Step]
+    foreign: str = ""
+    other_model: str = ""
+
+
 @dataclass(frozen=True)
 class LaneChoices:
     """What a person chose of a lane.
@@ -41,13 +67,15 @@ class LaneChoices:
     ----------
     options : FitOptions
     start : Start or None
-        None starts where the scene offers: at the largest face, like lane A, or as a tracking does.
+        None starts where the scene offers: at the likeliest face, like lane A, or as a tracking does.
     tracking : TrackOptions
         How the lane follows a face through a video.
     begin : int
         Number of the frame that tracking begins with.
     first : Initial or None
         A start that tracking is given there.
+    recorded : Recorded or None
+        A run that the lane shows in the place of a fit of its own.
     """
 
     options: FitOptions = field(default_factory=FitOptions)
@@ -55,6 +83,7 @@ class LaneChoices:
     tracking: TrackOptions = field(default_factory=TrackOptions)
     begin: int = 0
     first: Initial | None = None
+    recorded: Recorded | None = None
 
     @property
     def way(self) -> Way:
@@ -98,7 +127,7 @@ class Choices:
 
     def swapped(self) -> Choices:
         """A copy in which each lane is what the other was; where both start alike they go on to do so."""
-        if self.b.start is None:
+        if self.b.start is None and self.a.recorded is None:
             return replace(self, a=replace(self.b, start=self.a.start), b=replace(self.a, start=None))
         return replace(self, a=self.b, b=self.a)
 
@@ -118,8 +147,40 @@ class Choices:
 
     def without_starts(self) -> Choices:
         """A copy for another scene: options and look stay, what belongs to a picture goes."""
-        forgotten = {"start": None, "begin": 0, "first": None}
+        forgotten = {"start": None, "begin": 0, "first": None, "recorded": None}
         return replace(self.with_lane("A", **forgotten).with_lane("B", **forgotten), active="A")
+
+
+def beside_recorded(old: Choices, new: Choices) -> tuple[Choices, str]:
+    """Choices as they are to be taken, so that no recorded run is overwritten, and what there is to say about that.
+
+    Other options or another start for a lane that holds a recorded run begin a run in the other lane.
+
+    Parameters
+    ----------
+    old, new : Choices
+        As they are, and as a person wants them.
+
+    Returns
+    -------
+    (Choices, str)
+        The words are "" where there is nothing to say.
+    """
+    for name, other in zip(LANES, reversed(LANES), strict=True):
+        kept, wanted = old[name], new[name]
+        if kept.recorded is None or wanted.recorded not in (kept.recorded, None):
+            continue
+        if wanted.recorded and (wanted.options, wanted.start) == (kept.options, kept.start):
+            continue
+        if new[other].recorded is kept.recorded:  # the lanes were swapped
+            continue
+        if old[other].recorded is not None:
+            return old, "both lanes hold recorded runs, which are kept: open one of them alone to try other options"
+        run = replace(wanted, recorded=None)
+        lanes = (kept, run) if name == "A" else (run, kept)
+        taken = replace(new, a=lanes[0], b=lanes[1], comparing=True, active=other)
+        return taken, f"lane {name} keeps the recorded run; lane {other} runs with what you have changed"
+    return new, ""
 
 
 @dataclass(frozen=True)
@@ -172,7 +233,7 @@ def consequences(old: Choices, new: Choices, frame: int | None) -> Consequences:
         if name not in new.shown:
             continue
         if frame is None or start is not None:
-            if options or started or appeared:
+            if options or started or appeared or before.recorded is not after.recorded:
                 refit.add(name)
         elif started or appeared:
             show.add(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from clnf_engine import ClnfError, FitOptions, Initial, Phase, TrackOptions
 from clnf_engine.errors import FileError
-from clnf_engine.io.files import write_file
+from clnf_engine.io.files import read_file, write_file
 from clnf_engine.options import Source
 from clnf_engine.steps import Place
 from clnf_engine.stops import parse_stop
@@ -22,8 +22,8 @@ from clnf_gui.look import Look
 from clnf_gui.session.choices import LANES, Choices, LaneChoices, Start
 
 FORMAT = "clnf-session"
-VERSION = 2
-"""Of sessions with a video; those with an image are of version 1, which older programs read, too."""
+VERSION = 3
+"""Of sessions with a recorded run; older programs read those with a video, of version 2, or an image, of version 1."""
 _MAX_BYTES = 1 << 24
 
 
@@ -47,6 +47,8 @@ class SessionDocument:
         Number of the frame, from 0, when `image` is a video.
     truth : Path or None
         Of the true landmarks.
+    recorded : dict of str to Path
+        The traces that lanes hold, by the names of the lanes; the choices are without them.
     """
 
     model: Path
@@ -57,6 +59,7 @@ class SessionDocument:
     stops: tuple[str, ...]
     frame: int | None = None
     truth: Path | None = None
+    recorded: dict[str, Path] = field(default_factory=dict)
 
     def initials(self) -> Iterator[Initial]:
         """Every start it holds."""
@@ -76,10 +79,10 @@ def write_session(document: SessionDocument, path: Path) -> None:
     SessionFileError
         When it cannot be written.
     """
-    folder = path.resolve().parent
+    folder = _folder_of(path)
     content = {
         "format": FORMAT,
-        "version": 1 if document.frame is None else VERSION,
+        "version": VERSION if document.recorded else 1 if document.frame is None else 2,
         "model": _relative(document.model, folder),
         "image": _relative(document.image, folder),
         "lanes": [_lane_json(document.choices[name], document.frame) for name in LANES],
@@ -91,8 +94,11 @@ def write_session(document: SessionDocument, path: Path) -> None:
         "stops": list(document.stops),
         "frame": document.frame,
         "truth": None if document.truth is None else _relative(document.truth, folder),
+        "recorded": {name: _relative(path, folder) for name, path in document.recorded.items()},
     }
-    write_file(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode(), SessionFileError)
+    # Bytes of a name that are no UTF-8 become escapes of JSON, which read back as those bytes.
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    write_file(path, text.encode("utf-8", "backslashreplace"), SessionFileError)
 
 
 def read_session(path: Path) -> SessionDocument:
@@ -103,21 +109,19 @@ def read_session(path: Path) -> SessionDocument:
     SessionFileError
         When it is missing, foreign, of another version or holds something impossible.
     """
+    data = read_file(path, "a session file", _MAX_BYTES, SessionFileError)
     try:
-        if os.path.getsize(path) > _MAX_BYTES:
-            raise SessionFileError(path, "", f"larger than {_MAX_BYTES} bytes; expected a session file")
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise SessionFileError(path, "", f"cannot be read ({error.strerror})") from error
+        content = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise SessionFileError(path, "", f"expected a session file in JSON ({error})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise SessionFileError(path, "", f"names no format {FORMAT!r}; expected a session file")
-    if content.get("version") not in range(1, VERSION + 1):
-        problem = f"has version {content.get('version')!r}; this program reads 1 to {VERSION}"
+    version = content.get("version")
+    if type(version) is not int or not 1 <= version <= VERSION:
+        problem = f"has version {str(version)[:40]!r}; this program reads 1 to {VERSION}"
         raise SessionFileError(path, "", problem)
     try:
-        return _document(content, path.resolve().parent)
+        return _document(content, _folder_of(path))
     except KeyError as error:
         raise SessionFileError(path, "", f"{error.args[0]} is missing") from error
     except (TypeError, ValueError, AttributeError, IndexError, OverflowError, ClnfError) as error:
@@ -126,6 +130,7 @@ def read_session(path: Path) -> SessionDocument:
 
 def _document(content: dict[str, Any], folder: Path) -> SessionDocument:
     frame, truth = content.get("frame"), content.get("truth")
+    recorded = dict(content.get("recorded", {}))
     lanes = [_lane(lane, None if frame is None else max(int(frame), 0)) for lane in content["lanes"]]
     active, selection = str(content["active"]), content["selection"]
     if len(lanes) != 2 or active not in ("A", "B"):
@@ -142,6 +147,7 @@ def _document(content: dict[str, Any], folder: Path) -> SessionDocument:
         stops=tuple(content["stops"]),
         frame=None if frame is None else max(int(frame), 0),
         truth=None if truth is None else folder / str(truth),
+        recorded={name: folder / str(recorded[name]) for name in LANES if name in recorded},
     )
 
 
@@ -186,12 +192,27 @@ def _like(default: Any, value: Any) -> Any:
     return type(default)(value)
 
 
+def _folder_of(path: Path) -> Path:
+    """Where a session file lies, links followed; unlike Path's own, this puts up with a loop of links.
+
+    Raises
+    ------
+    SessionFileError
+        When no file can have that name.
+    """
+    try:
+        return Path(os.path.realpath(path)).parent
+    except ValueError as error:
+        raise SessionFileError(path, "", f"no file can have that name ({error})") from error
+
+
 def _relative(path: Path, folder: Path) -> str:
     """A path as seen from the session file; absolute where there is no such way, as between Windows drives."""
+    absolute = os.path.realpath(path)
     try:
-        return Path(os.path.relpath(path.resolve(), folder)).as_posix()
+        return Path(os.path.relpath(absolute, folder)).as_posix()
     except ValueError:
-        return path.resolve().as_posix()
+        return Path(absolute).as_posix()
 
 
 def _initial_json(initial: Initial | None) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from PySide6.QtCore import QObject, Signal, Slot
 
 from clnf_engine import FitOptions, Initial, Model, Trace
 from clnf_engine.arrays import Floats
-from clnf_engine.diagnostics.finding import Finding, Plot, Table
+from clnf_engine.diagnostics.finding import Finding, Plot, Strip, Table
 from clnf_engine.diagnostics.tools import TOOLS, Tool, diagnose
 from clnf_engine.io.files import write_file
 from clnf_gui.session.aspect import Aspect
@@ -36,12 +36,15 @@ class Subject:
     model : Model
     truth : (n, 2) float64 or None
         True landmarks, image px.
+    recorded : frozenset of str
+        The lanes whose runs were read from files.
     """
 
     runs: Mapping[str, Trace]
     active: str
     model: Model
     truth: Floats | None = None
+    recorded: frozenset[str] = frozenset()
 
     def lanes(self, tool: Tool) -> tuple[str, ...]:
         """Names of the lanes that a tool looks at."""
@@ -54,24 +57,28 @@ class Subject:
 
     def basis(self, tool: Tool) -> Basis:
         """What a tool's finding rests on."""
-        return Basis(weakref.ref(self.model), {name: _Made.of(self.runs[name]) for name in self.lanes(tool)})
+        return Basis(weakref.ref(self.model), {name: self.made(name) for name in self.lanes(tool)})
+
+    def made(self, name: str) -> _Made:
+        """What the run of a lane was made from."""
+        trace = self.runs[name]
+        file = weakref.ref(trace) if name in self.recorded else None
+        return _Made(weakref.ref(trace.image), trace.initial, trace.options, file)
 
 
 @dataclass(frozen=True)
 class _Made:
-    """What a run was made from; a fit has no other source of difference."""
+    """What a run was made from; a fit has no other source of difference, and a recorded run is what was recorded."""
 
     image: weakref.ref
     initial: Initial
     options: FitOptions
+    recorded: weakref.ref | None
 
-    @staticmethod
-    def of(trace: Trace) -> _Made:
-        return _Made(weakref.ref(trace.image), trace.initial, trace.options)
-
-    def is_of(self, trace: Trace) -> bool:
+    def is_as(self, other: _Made) -> bool:
         """Whether a run was made from the same."""
-        return self.image() is trace.image and self.initial is trace.initial and self.options == trace.options
+        same = self.initial is other.initial and self.options == other.options and self.recorded == other.recorded
+        return same and self.image() is not None and self.image() is other.image()
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,7 @@ class Basis:
         """Whether a tool would find the same in what is shown now."""
         if self.model() is not now.model or (tool.compares and self.runs.keys() != now.runs.keys()):
             return False
-        return all(name in now.runs and made.is_of(now.runs[name]) for name, made in self.runs.items())
+        return all(name in now.runs and made.is_as(now.made(name)) for name, made in self.runs.items())
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,12 +113,14 @@ class Result:
     finding : Finding
     tables : tuple of Table
     plots : tuple of Plot
+    strips : tuple of Strip
     """
 
     basis: Basis
     finding: Finding
     tables: tuple[Table, ...]
     plots: tuple[Plot, ...]
+    strips: tuple[Strip, ...]
 
     @property
     def lanes(self) -> tuple[str, ...]:
@@ -223,7 +232,7 @@ class Lab(QObject):
         def job() -> Iterator[Result]:
             trace, other = subject.traces(tool)
             for _, finding in diagnose(trace, subject.model, other, [tool], self._worker.report):
-                yield Result(subject.basis(tool), finding, finding.tables(), finding.plots())
+                yield Result(subject.basis(tool), finding, finding.tables(), finding.plots(), finding.strips())
 
         return job
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from clnf_engine import FitOptions, Initial, Model, Phase, Step, Trace, TrackOptions
 from clnf_engine.steps import Place, numbers_of, place_order
 from clnf_engine.tracking.results import Results
-from clnf_gui.session.choices import LANES, Choices, LaneChoices
+from clnf_gui.session.choices import LANES, Choices, LaneChoices, Recorded
 
 _RUNS = count(1)
 
@@ -49,8 +49,8 @@ class Lane:
         Whether the run has ended.
     seconds : float
         How long it took.
-    recorded : Trace or None
-        What the run was read from; its Steps are these with nothing filled in.
+    recorded : Recorded or None
+        What the run was read from.
     cursor : int
         Index of the Step that is shown.
     results : Results or None
@@ -60,7 +60,7 @@ class Lane:
     """
 
     initial: Initial | None
-    recorded: Trace | None
+    recorded: Recorded | None
     results: Results | None = None
     followed = False
     steps: Sequence[Step]
@@ -113,9 +113,9 @@ class Lane:
         """The run as a Trace, a recorded one as it was read; None before its first Step."""
         if self.initial is None or not len(self.steps):
             return None
-        return self.recorded or Trace(
-            image, model.name, self.initial, self.fit_options, self.steps[:], model.fingerprint
-        )
+        if self.recorded is not None:
+            return self.recorded.trace
+        return Trace(image, model.name, self.initial, self.fit_options, self.steps[:], model.fingerprint)
 
     def begin_run(self, initial: Initial, options: FitOptions, origin: Origin, steps: Sequence[Step]) -> None:
         """Show a new run, to whose Steps more will be added."""
@@ -140,10 +140,15 @@ class Lane:
         self.initial, self.fit_options, self.origin, self.steps = initial, options, origin, steps
         self.complete, self.seconds = complete and len(steps) > 0, seconds
 
-    def take_recorded(self, trace: Trace, steps: Sequence[Step]) -> None:
-        """Show a run that was read from a file, its Steps completed; nothing will be added to it."""
-        self.take_run(trace.initial, trace.options, Origin.IMAGE, steps, 0.0)
-        self.recorded = trace
+    def take_recorded(self, recorded: Recorded) -> None:
+        """Show a run that was read from a file; nothing will be added to it."""
+        self.take_run(recorded.trace.initial, recorded.trace.options, Origin.IMAGE, recorded.steps, 0.0)
+        self.recorded = recorded
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the run is one that the engine would not make: nothing that holds for its fits is true of it."""
+        return self.recorded is not None and bool(self.recorded.foreign or self.recorded.other_model)
 
     def forget_run(self) -> None:
         """Show no run."""

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PySide6.QtCore import QObject, Signal, Slot
 
 from clnf_engine import (
@@ -21,10 +22,16 @@ from clnf_engine import (
     load_model,
     open_video,
 )
+from clnf_engine.arrays import FLOAT64
+from clnf_engine.diagnostics.completed import completed_steps
+from clnf_engine.diagnostics.foreign import foreign
+from clnf_engine.imports.sources import import_trace
 from clnf_engine.io.frames import Frame
 from clnf_engine.io.images import Image, read_image
 from clnf_engine.io.landmarks import read_pts
+from clnf_engine.kernels.ready import make_ready
 from clnf_gui.session.aspect import Aspect
+from clnf_gui.session.choices import Choices, Recorded
 from clnf_gui.session.document import SessionDocument, read_session
 from clnf_gui.worker import Job, Worker
 
@@ -41,20 +48,14 @@ class Clip:
 
 
 @dataclass(frozen=True, eq=False)
-class Recorded:
-    """A saved run and its file."""
-
-    path: Path
-    trace: Trace
-
-
-@dataclass(frozen=True, eq=False)
 class Restored:
     """What a session file names, opened.
 
     Attributes
     ----------
     document : SessionDocument
+    choices : Choices
+        Those of the document, with its recorded runs.
     model : Model
     picture : Image or Clip
     faces : tuple of Initial
@@ -63,6 +64,7 @@ class Restored:
     """
 
     document: SessionDocument
+    choices: Choices
     model: Model
     picture: Image | Clip
     faces: tuple[Initial, ...]
@@ -126,7 +128,7 @@ class Opener(QObject):
 
     def open_model(self, path: str | Path) -> None:
         """Load a model."""
-        self._open(f"opening model {Path(path).name}", _Brings.MODEL, lambda: _once(lambda: load_model(path)))
+        self._open(f"opening model {Path(path).name}", _Brings.MODEL, lambda: _once(lambda: _model(path)))
 
     def open_image(self, path: str | Path) -> None:
         """Read an image."""
@@ -136,10 +138,18 @@ class Opener(QObject):
         """Open a video, or a folder of images."""
         self._open(f"opening {Path(path).name}", _Brings.PICTURE, lambda: _clips(path))
 
-    def open_trace(self, path: str | Path) -> None:
-        """Read a saved run."""
-        read = lambda: Recorded(Path(path), Trace.load(path))  # noqa: E731
+    def open_trace(self, path: str | Path, model: Callable[[], Model | None]) -> None:
+        """Read a saved run, or what another program printed of one, and compare it with the engine's own.
+
+        The engine's own is by the model that is then open.
+        """
+        read = lambda: _recorded(Path(path), import_trace([path]).trace, model())  # noqa: E731
         self._open(f"opening {Path(path).name}", _Brings.PICTURE, lambda: _once(read))
+
+    def look_again(self, recorded: Recorded, model: Model) -> None:
+        """Compare a saved run with the engine's own by another model."""
+        again = lambda: _recorded(recorded.path, recorded.trace, model)  # noqa: E731
+        self._open(f"opening {recorded.path.name}", _Brings.PICTURE, lambda: _once(again))
 
     def open_session(self, path: str | Path) -> None:
         """Open everything that a session file names."""
@@ -223,6 +233,13 @@ def _once(make: Callable[[], Opened]) -> Iterator[Opened]:
     yield make()
 
 
+def _model(path: str | Path) -> Model:
+    """A model; the kernels of its fits are made ready here, where no view waits for one."""
+    model = load_model(path)
+    make_ready(FLOAT64)
+    return model
+
+
 def _clips(path: str | Path) -> Iterator[Clip]:
     source = open_video(path)
     source.keep_frames(_KEPT_FRAMES)
@@ -235,16 +252,39 @@ def _clips(path: str | Path) -> Iterator[Clip]:
 
 def _restored(path: Path) -> Iterator[Restored]:
     document = read_session(path)
-    model = load_model(document.model)
+    model = _model(document.model)
     for initial in document.initials():
         initial_from_params(model, initial.params)
     truth = None if document.truth is None else read_pts(document.truth)
-    if document.frame is None:
+    choices, pictures = document.choices, []
+    for name, file in document.recorded.items():
+        recorded = _recorded(file, import_trace([file]).trace, model)
+        choices = choices.with_lane(name, recorded=recorded)
+        pictures.append(picture_of(recorded))
+    if pictures:
+        yield Restored(document, choices, model, pictures[0], (), truth)
+    elif document.frame is None:
         image = read_image(document.image)
-        yield Restored(document, model, image, tuple(initials_from_detector(model, image.gray)), truth)
-        return
-    for clip in _clips(document.image):
-        yield Restored(document, model, clip, (), truth)
+        yield Restored(document, choices, model, image, tuple(initials_from_detector(model, image.gray)), truth)
+    else:
+        for clip in _clips(document.image):
+            yield Restored(document, choices, model, clip, (), truth)
+
+
+def picture_of(recorded: Recorded) -> Image:
+    """The image that a run was recorded of."""
+    gray = recorded.trace.image
+    return Image(recorded.path, np.ascontiguousarray(np.repeat(gray[:, :, None], 3, axis=2)), gray)
+
+
+def _recorded(path: Path, trace: Trace, model: Model | None) -> Recorded:
+    """A run that was read from a file, as it looks with a model."""
+    from clnf_engine.checking.check import other_model
+
+    steps = completed_steps(trace, model)
+    if model is None:
+        return Recorded(path, trace, steps, other_model="No model is open.")
+    return Recorded(path, trace, steps, foreign(trace, model), other_model(trace, model))
 
 
 def _close(item: Opened) -> None:

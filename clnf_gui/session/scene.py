@@ -18,7 +18,7 @@ class Scene:
     image : Image or None
         The photo, or the frame that is shown.
     faces : tuple of Initial
-        Those detected in `image`, the largest first.
+        Those detected in `image`, the likeliest first.
     start : Initial or None
         Where a fit of an image starts that was given no other start.
     truth : (n, 2) float64 or None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,12 +31,14 @@ from clnf_engine.initial import upright_box
 from clnf_engine.io.images import Image
 from clnf_engine.io.landmarks import read_pts
 from clnf_engine.options import Source
+from clnf_engine.steps import Place
 from clnf_engine.tracking.track import check_first, tracked_windows
 from clnf_gui.look import Look
 from clnf_gui.session.aspect import ALL_ASPECTS, Aspect
-from clnf_gui.session.choices import Choices, consequences
+from clnf_gui.session.choices import LANES, Choices, beside_recorded, consequences
 from clnf_gui.session.cursor import START, Cursor
 from clnf_gui.session.document import SessionDocument
+from clnf_gui.session.evaluations import Evaluations
 from clnf_gui.session.fits import Fits, Order
 from clnf_gui.session.frames import Frames
 from clnf_gui.session.history import History
@@ -48,8 +51,25 @@ from clnf_gui.session.starts import Starts
 from clnf_gui.session.taking import take
 from clnf_gui.session.tracker import Tracker
 
+CONFORMANCE = "conformance"
+"""The tool that a recorded run is put to first."""
+
 PARTING_PX = 1.0
 """Two trackings part where a landmark is farther apart."""
+
+
+_ENGINE_LOG = logging.getLogger("clnf_engine")
+
+
+class _Announcements(logging.Handler):
+    """What the engine says while it works, from whichever thread."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell(record.getMessage())
 
 
 class Session(QObject):
@@ -75,10 +95,12 @@ class Session(QObject):
     opener : Opener
     history : History
     lab : Lab
+    evaluations : Evaluations
+        One operation of the run that the Lab has checked, where the cursor stands.
     selection : int or None
         The landmark that is selected.
-    note : str
-        What there is to say about the picture that is shown; "" when nothing is.
+    note : tuple of (str, str)
+        What there is to say about the picture that is shown, and the id of the command that helps; "" when nothing is.
     """
 
     changed = Signal(Aspect)
@@ -90,7 +112,7 @@ class Session(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.selection: int | None = None
-        self.note = ""
+        self.note = ("", "")
         self.scene, self.lanes, self.history = Scene(), Lanes(), History[Choices]()
         gate = Gate()
         self.cursor = Cursor(self.lanes, self.scene, self)
@@ -98,23 +120,28 @@ class Session(QObject):
         self.tracker = Tracker(self.lanes, self.scene, gate, self)
         self.frames = Frames(self.lanes, self.scene, self.cursor, self.fits, gate, self)
         self.starts, self.opener, self.lab = Starts(self.lanes, self.scene, self), Opener(self), Lab(self)
-        for changing in (self.cursor, self.fits, self.tracker, self.frames, self.opener, self.lab):
+        self.evaluations = Evaluations(self)
+        for changing in (self.cursor, self.fits, self.tracker, self.frames, self.opener, self.lab, self.evaluations):
             changing.changed.connect(self.changed)
         for telling in (self.cursor, self.tracker, self.lab):
             telling.told.connect(self.told)
-        for failing in (self.starts, self.fits, self.tracker, self.frames, self.opener, self.lab):
+        for failing in (self.starts, self.fits, self.tracker, self.frames, self.opener, self.lab, self.evaluations):
             failing.failed.connect(self.failed)
+        self.evaluations.worst_at.connect(self.select)
         self.starts.chosen.connect(self._choose_start)
         self.opener.opened.connect(self._take)
         self.tracker.shot.connect(self.frames.show_tracked_shot)
         self.tracker.arrived.connect(self.frames.show_tracked)
         self.cursor.playback.exclude(self.frames.playback)
         self.frames.playback.exclude(self.cursor.playback)
+        self._announcements = _Announcements(self.told.emit)
+        _ENGINE_LOG.addHandler(self._announcements)
 
     def shut_down(self) -> None:
         """Stop playing and end the threads; the Session cannot be used afterwards."""
+        _ENGINE_LOG.removeHandler(self._announcements)
         self.cursor.playback.stop()
-        for part in (self.lab, self.opener, self.tracker, self.fits, self.frames):
+        for part in (self.lab, self.evaluations, self.opener, self.tracker, self.fits, self.frames):
             part.shut_down()
 
     # --- what is shown ------------------------------------------------------------------------
@@ -181,11 +208,26 @@ class Session(QObject):
             return None
         return self.lanes[name or self.active].trace(scene.image.gray, scene.model)
 
+    def model_of(self) -> Model | None:
+        """The model that the active lane's run is of; None where it is none that is open."""
+        recorded = self.lane.recorded
+        return None if recorded is not None and recorded.other_model else self.scene.model
+
+    def engine_options(self) -> FitOptions | None:
+        """What the engine made the active lane's run with; None where another program did."""
+        return None if self.lane.foreign else self.lane.options
+
+    def recorded_files(self) -> dict[str, Path]:
+        """The files of the lanes that hold recorded runs, by name; the first is that of the picture, too."""
+        return {name: recorded.path for name in LANES if (recorded := self.choices[name].recorded) is not None}
+
     def verdict(self, name: str) -> Verdict:
         """What the end of a lane's run means."""
         lane, model = self.lanes[name], self.scene.model
         if model is None:
             return Verdict(None, "cannot be told: no model is open", "")
+        if lane.foreign:
+            return Verdict(None, "cannot be told: the run is foreign", "The calibration is that of the engine's fits.")
         return judge(lane.steps, model, lane.fit_options)
 
     def finished(self, name: str) -> bool:
@@ -196,9 +238,15 @@ class Session(QObject):
 
     def choose(self, choices: Choices, kind: str = "") -> None:
         """Take what a person has chosen; a run of choices of one kind, such as a drag, is undone as one."""
+        choices, told = beside_recorded(self.choices, choices)
         if choices != self.choices:
             self.history.record(self.choices, kind)
             self._follow(choices)
+        if told:
+            self.changed.emit(
+                Aspect.OPTIONS | Aspect.START
+            )  # what was typed for one lane is so of the other, or of none
+            self.told.emit(told)
 
     @Slot(object, str)
     def _choose_start(self, choices: Choices, kind: str) -> None:
@@ -228,14 +276,21 @@ class Session(QObject):
         for name in found.retrack:
             self.tracker.forget(name)
         self.changed.emit(found.aspects)
-        for name in found.refit | (self.fits.under_way if old is swapped else frozenset()):
+        for name in LANES if old is swapped and self.fits.under_way else found.refit:
             self.refit(name)
         self.frames.fetch(found.show)
         if self.scene.video is not None and (found.retrack or old is swapped or Aspect.LANES in found.aspects):
             self.tracker.go_on()
 
     def refit(self, name: str) -> None:
-        """Run a lane anew, if there is something to run."""
+        """Run a lane anew, if there is something to run; a recorded run is shown as it is."""
+        recorded = self.choices[name].recorded
+        if recorded is not None:
+            self.fits.cancel(name)
+            self.lanes[name].take_recorded(recorded)
+            self.lanes[name].show(self.cursor.place)
+            self.changed.emit(Aspect.STEPS | Aspect.CURSOR | Aspect.BUSY)
+            return
         scene, start = self.scene, self.starts.of(name)
         if scene.image is None or scene.model is None or start is None:
             return
@@ -292,14 +347,13 @@ class Session(QObject):
     # --- the lab ------------------------------------------------------------------------------
 
     def subject(self) -> Subject | None:
-        """What the Lab's tools would look at now; None before there is a run."""
+        """What the Lab's tools would look at now; None before the active lane has a run."""
         runs = {name: trace for name in self.shown if (trace := self.trace(name)) is not None}
         model = self.scene.model
-        return (
-            None
-            if model is None or len(runs) < len(self.shown)
-            else Subject(runs, self.active, model, self.scene.truth)
-        )
+        if model is None or self.active not in runs:
+            return None
+        recorded = frozenset(name for name in runs if self.lanes[name].recorded is not None)
+        return Subject(runs, self.active, model, self.scene.truth, recorded)
 
     @property
     def can_diagnose(self) -> bool:
@@ -311,6 +365,28 @@ class Session(QObject):
         subject = self.subject()
         if subject is not None and self.can_diagnose:
             self.lab.run(names, subject)
+
+    def check_recorded(self) -> None:
+        """Let the Lab say which operations of the recorded run in the active lane conform, whatever else is running."""
+        subject = self.subject()
+        self.lab.choose(CONFORMANCE)
+        if subject is not None and self.active in subject.recorded:
+            self.lab.run((CONFORMANCE,), subject)
+
+    def look_at(self, operation: str, place: Place) -> None:
+        """Look at one operation of the run that was checked: go to a step, and to the landmark where it is worst."""
+        self.evaluations.choose(operation)
+        self.cursor.move_to(place)
+        self.changed.emit(Aspect.LAB)
+
+    def evaluate(self) -> None:
+        """Recompute the operation that is looked at where the cursor stands, unless that is known."""
+        now, record = self.subject(), self.lab.records[self.lab.chosen]
+        result = record.result
+        if now is None or result is None or record.is_stale(now):
+            self.evaluations.forget()
+        else:
+            self.evaluations.show(result, now.runs[result.lanes[0]], now.model, self.cursor.place)
 
     def results(self) -> tuple[tuple[Tool, Result], ...]:
         """What the Lab has found in the runs that are shown."""
@@ -338,10 +414,13 @@ class Session(QObject):
         options = replace(without_deviations(lane.options), **{name: value})
         if self.scene.video is not None:
             lane = replace(lane, start=self.starts.of(lane_name))
-        elif lane_name == "A":
+        elif lane_name == "A" and lane.recorded is None:
             lane = replace(lane, start=None)
-        self.choose(replace(self.choices, b=replace(lane, options=options), comparing=True, active="B"))
-        self.told.emit(f"lane B is lane {lane_name} with no deviation but {name}")
+        target = "B" if self.choices.b.recorded is None else "A"
+        choices = replace(self.choices, comparing=True, active=target)
+        self.choose(choices.with_lane(target, **vars(replace(lane, options=options, recorded=None))))
+        if self.choices[target].recorded is None:
+            self.told.emit(f"lane {target} is lane {lane_name} with no deviation but {name}")
 
     def go_to_divergence(self) -> None:
         """Go to where the landmarks of A and B part by more than rounding, else to the first bit that differs."""
@@ -374,8 +453,8 @@ class Session(QObject):
         self.opener.open_video(path)
 
     def open_trace(self, path: str | Path) -> None:
-        """Show a saved run in lane A; it can be run anew once its model is open."""
-        self.opener.open_trace(path)
+        """Show a saved run in lane A, and beside one that the engine does not reproduce, the engine's in lane B."""
+        self.opener.open_trace(path, lambda: self.scene.model)
 
     def open_session(self, path: str | Path) -> None:
         """Open what a session file holds."""
@@ -401,6 +480,7 @@ class Session(QObject):
             model=scene.model.path,
             image=scene.image.path,
             choices=choices,
+            recorded=self.recorded_files(),
             place=self.cursor.place,
             selection=self.selection,
             stops=tuple(stop.text for stop in self.cursor.stops),
@@ -419,13 +499,14 @@ class Session(QObject):
             lane.forget_run()
         self.lanes.choose(self.choices.without_starts())
         self.history.clear()
+        self.evaluations.forget()
         self.cursor.set_place(START)
         self.frames.look_for_maps()
-        self.selection, self.note = None, ""
+        self.selection, self.note = None, ("", "")
 
-    def set_note(self, note: str) -> None:
-        """Say something about the picture that is shown; it is forgotten with the picture."""
-        self.note = note
+    def set_note(self, note: str, command: str) -> None:
+        """Say something about the picture that is shown, and offer a command; forgotten with the picture."""
+        self.note = note, command
         self.changed.emit(Aspect.START)
 
     # --- video --------------------------------------------------------------------------------

@@ -8,13 +8,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from clnf_engine import FitOptions, FrameResult, Initial, Model, Step, TrackOptions, VideoSource, fit
+from clnf_engine import (
+    FitOptions,
+    FrameResult,
+    Initial,
+    Model,
+    Step,
+    TrackOptions,
+    VideoSource,
+    fit,
+    initials_from_detector,
+)
 from clnf_engine.errors import FileError, VideoFileError
-from clnf_engine.initial import initials_from_detector
 from clnf_engine.io.images import Image
 from clnf_engine.options import Source
+from clnf_engine.tracking.past import Past
 from clnf_engine.tracking.results import Results
-from clnf_engine.tracking.track import Past, check_first, track_frame
+from clnf_engine.tracking.track import check_first, track_frame
 from clnf_gui.session.lanes import Lane, Origin
 
 _BATCH_SECONDS = 0.015
@@ -204,7 +214,9 @@ def track_lanes(
                     result = track_frame(
                         frame, model, task.options, task.tracking, task.first, past, steps if watched else None
                     )
-                    pasts[name] = past.after(result.index, result.params if result.success else None)
+                    pasts[name] = past.after(
+                        result.index, result.state, result.params, result.good, task.tracking.rules
+                    )
                     batch.append((name, result))
                     seconds = time.perf_counter() - began
                     fits[name] = LaneFit(task.track, result.initial, result.options, Origin.TRACKED, steps, seconds)

@@ -79,7 +79,7 @@ class Starts(QObject):
         self.chosen.emit(self._lanes.choices.with_lane("B", start=None), "")
 
     def from_face(self, index: int) -> None:
-        """Start from a detected face, counted from the largest."""
+        """Start from a detected face, counted from the likeliest."""
         if 0 <= index < len(self._scene.faces):
             self.set(self._scene.faces[index])
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from clnf_engine import Initial, Model, initial_from_box
-from clnf_engine.diagnostics.completed import completed_steps
 from clnf_engine.initial import Box
 from clnf_engine.io.images import Image
 from clnf_engine.stops import parse_stop
 from clnf_gui.session.aspect import ALL_ASPECTS, Aspect
-from clnf_gui.session.choices import LANES, Start
-from clnf_gui.session.opener import Clip, Faces, Opened, Recorded, Restored
+from clnf_gui.session.choices import LANES, Recorded, Start
+from clnf_gui.session.opener import Clip, Faces, Opened, Restored, picture_of
 
 if TYPE_CHECKING:
     from clnf_gui.session.session import Session
@@ -42,12 +39,15 @@ def take(session: Session, opened: Opened) -> None:
 
 
 def _take_model(session: Session, model: Model) -> None:
+    recorded = session.choices.a.recorded or session.choices.b.recorded
     session.begin_anew()
     session.scene.set_model(model)
     for name in LANES:
         session.tracker.forget(name)
     session.changed.emit(ALL_ASPECTS)
-    if session.scene.video is None:
+    if recorded is not None:
+        session.opener.look_again(recorded, model)
+    elif session.scene.video is None:
         _find_faces(session)
     else:
         session.frames.fetch(LANES)
@@ -89,32 +89,43 @@ def _take_faces(session: Session, found: Faces) -> None:
         return
     if not _offer_start(session, found.image, found.model, found.initials):
         session.lanes.choose(replace(session.choices, look=replace(session.look, show_box=True)))
-        session.set_note(f"{found.image.path.name}: {NO_FACE}")
+        session.set_note(f"{found.image.path.name}: {NO_FACE}", "find_start")
     session.changed.emit(Aspect.START | Aspect.LOOK)
     for name in session.shown:
         session.refit(name)
 
 
 def _offer_start(session: Session, image: Image, model: Model, faces: tuple[Initial, ...]) -> bool:
-    """Offer the largest face as a start, else a box in the middle; whether there is a face."""
+    """Offer the likeliest face as a start, else a box in the middle; whether there is a face."""
     session.scene.set_faces(faces, faces[0] if faces else initial_from_box(model, _middle_box(image)))
     return bool(faces)
 
 
 def _take_recorded(session: Session, recorded: Recorded) -> None:
-    trace = recorded.trace
-    rgb = np.ascontiguousarray(np.repeat(trace.image[:, :, None], 3, axis=2))
-    _set_picture(session, Image(recorded.path, rgb, trace.image))
+    """Show a saved run in lane A; beside a foreign one, the engine's run from the same start with the same options."""
+    trace, where = recorded.trace, f"{recorded.path}: "
+    _set_picture(session, picture_of(recorded))
     start = Start(trace.initial, trace.initial) if trace.initial.known else None
-    choices = session.choices.with_lane("A", options=trace.options, start=start)
-    session.lanes.choose(replace(choices, comparing=False))
-    lane = session.lanes["A"]
-    lane.take_recorded(trace, completed_steps(trace, session.scene.model))
-    lane.show(session.cursor.place)
+    beside = bool(recorded.foreign) and start is not None and not recorded.other_model
+    choices = session.choices.with_lane("A", options=trace.options, start=start, recorded=recorded)
+    if beside:
+        choices = choices.with_lane("B", options=trace.options, start=start)
+    session.lanes.choose(replace(choices, comparing=beside))
+    for name in session.shown:
+        session.refit(name)
     session.changed.emit(ALL_ASPECTS)
-    session.told.emit(f"{recorded.path}: a saved run of {trace.model_name}; changing an option runs it anew")
     for line in trace.converted:
-        session.told.emit(f"{recorded.path}: {line}")
+        session.told.emit(f"{where}{line}")
+    if recorded.other_model:
+        asked = "Open its own model to compare it with the engine's run and to check it."
+        session.set_note(f"{recorded.path.name}: {recorded.other_model} {asked}", "open_model")
+        session.told.emit(f"{where}{recorded.other_model}")
+    elif recorded.foreign:
+        shown = "lane B is the engine's run from the same start" if beside else "it is shown as it is"
+        session.told.emit(f"{where}a foreign run, {recorded.foreign}; {shown}")
+        session.check_recorded()
+    else:
+        session.told.emit(f"{where}a saved run of {trace.model_name}; changing an option runs it anew in lane B")
 
 
 def _take_restored(session: Session, restored: Restored) -> None:
@@ -122,12 +133,14 @@ def _take_restored(session: Session, restored: Restored) -> None:
     _set_picture(session, picture)
     session.scene.set_model(restored.model)
     session.scene.set_truth(restored.truth, document.truth)
-    session.lanes.choose(document.choices)
+    session.lanes.choose(restored.choices)
     for name in LANES:
         session.tracker.forget(name)
     session.cursor.set_place(document.place)
     session.cursor.set_stops(tuple(parse_stop(text) for text in document.stops))
-    if isinstance(picture, Image):
+    if document.recorded:
+        pass  # where it starts is told
+    elif isinstance(picture, Image):
         _offer_start(session, picture, restored.model, restored.faces)
     else:
         session.frames.expect(document.frame or 0)

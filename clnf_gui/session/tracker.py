@@ -128,7 +128,8 @@ class Tracker(QObject):
         if video is None or model is None:
             lane.set_results(None)
         else:
-            lane.set_results(Results(len(video), model, min(lane.chosen.begin, len(video) - 1)))
+            begin = min(lane.chosen.begin, len(video) - 1)
+            lane.set_results(Results(len(video), model, begin, lane.tracking.rules))
 
     def go_on(self) -> None:
         """Track what is still to be tracked in the lanes that are shown; what is under way goes on from there."""

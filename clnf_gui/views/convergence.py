@@ -21,6 +21,7 @@ from clnf_engine.steps import Place, Stage
 from clnf_gui.look import Curves, Look
 from clnf_gui.theme import GREEN, LANE_COLOURS, step_brush
 from clnf_gui.views.axes import DecadeAxis, decade_lines
+from clnf_gui.views.items import fit_y
 from clnf_gui.views.pens import Pens
 
 _STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
@@ -176,6 +177,7 @@ class ConvergenceView(pg.PlotWidget):
         }
         self.plotItem.getAxis("bottom").setTicks([sorted(marks.items())])
         self.plotItem.setXRange(-0.5, max(len(places) - 0.5, 1), padding=0.01)
+        fit_y(self.plotItem)
 
     def _set_widths(self, compared: bool, smooth: bool) -> None:
         """Of two lanes, A is a band under B's line: where both are the same, both are seen."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from html import escape
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QTextOption
@@ -21,14 +22,23 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from clnf_engine.diagnostics.finding import Finding, Link, Plot, Table
+from clnf_engine.arrays import Floats
+from clnf_engine.diagnostics.finding import Finding, Link, Plot, Strip, Table
 from clnf_engine.initial import Initial
 from clnf_engine.steps import Place
 from clnf_gui.theme import VERMILION
+from clnf_gui.views.evaluation_view import EvaluationView
 from clnf_gui.views.finding_plot import FindingPlot
 from clnf_gui.views.number_table import NumberTable
+from clnf_gui.views.strip_view import StripView
+
+if TYPE_CHECKING:
+    from clnf_engine.checking.evaluation import Evaluation
 
 _WIDEST_TEXT_PX = 175
+_SHARES, _SHARES_OF_STRIPS = (26, 44, 30), (19, 40, 41)
+"""Of words, tables and figures, in percent; the values of a cell of a strip are three figures."""
+_CELL_HINT = "click: its values"
 _HINTS = {
     int: "click: select the landmark",
     str: "click: lane B with it alone",
@@ -52,9 +62,10 @@ class _Pages(QWidget):
         self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.hint.setEnabled(False)
-        row.addWidget(self.title, 1)
-        row.addWidget(self.choice, 1)
-        row.addWidget(self.hint)
+        self.hint.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        row.addWidget(self.title, 3)
+        row.addWidget(self.choice, 3)
+        row.addWidget(self.hint, 2)
         layout.addLayout(row)
         self.stack = QStackedWidget()
         layout.addWidget(self.stack, 1)
@@ -86,13 +97,16 @@ class _Pages(QWidget):
             self.title.setText(self.choice.itemText(index))
             self.title.setToolTip(self.choice.itemText(index))
             self.hint.setText(self._hints[index])
+            self.hint.setVisible(bool(self._hints[index]))
 
 
 class FindingView(QSplitter):
-    """Paints a finding; a click on a row of its tables tells what the row is about."""
+    """Paints a finding; a click on a row of its tables, or on a cell of its strips, tells what that is about."""
 
     link_clicked = Signal(object)
     """Link."""
+    cell_clicked = Signal(str, object)
+    """Row of a strip, and place."""
 
     def __init__(self) -> None:
         super().__init__(Qt.Orientation.Horizontal)
@@ -102,15 +116,17 @@ class FindingView(QSplitter):
         self.words.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
         self.words.viewport().setAutoFillBackground(False)
         self.tables, self.plots = _Pages("Table"), _Pages("Figure")
-        for k, (part, share) in enumerate(((self.words, 26), (self.tables, 44), (self.plots, 30))):
+        for k, (part, share) in enumerate(zip((self.words, self.tables, self.plots), _SHARES, strict=True)):
             part.setMinimumWidth(150)
             self.addWidget(part)
             self.setStretchFactor(k, share)
             self.setCollapsible(k, False)
-        self.setSizes([260, 440, 300])
+        self.setSizes([10 * share for share in _SHARES])
         self._words = ""
         self._finding: Finding | None = None
         self._links: list[tuple[NumberTable, tuple[Link | None, ...]]] = []
+        self._strips: list[StripView] = []
+        self.evaluation: EvaluationView | None = None
         self.tables.show_pages([])
         self.plots.show_pages([])
 
@@ -121,6 +137,7 @@ class FindingView(QSplitter):
         finding: Finding | None,
         tables: Sequence[Table],
         plots: Sequence[Plot],
+        strips: Sequence[Strip],
         note: str,
     ) -> None:
         """Paint a finding and its verdict, or that there is none yet; `note` is said about either."""
@@ -137,8 +154,19 @@ class FindingView(QSplitter):
             return
         self._finding = finding
         self._links = []
-        self.tables.show_pages([(table.title, self._table(table), _hint(table)) for table in tables])
-        self.plots.show_pages([(plot.title, FindingPlot(plot, self.palette()), "") for plot in plots])
+        if bool(strips) != bool(self._strips):
+            self.setSizes([self.width() * share // 100 for share in (_SHARES_OF_STRIPS if strips else _SHARES)])
+        self._strips = [self._strip(strip) for strip in strips]
+        self.evaluation = EvaluationView() if strips else None
+        beside = [("Recorded, recomputed, difference", self.evaluation, "")] if self.evaluation is not None else []
+        pages = [(strip.title, view, _CELL_HINT) for strip, view in zip(strips, self._strips, strict=True)]
+        self.tables.show_pages([*pages, *((table.title, self._table(table), _hint(table)) for table in tables)])
+        self.plots.show_pages([*beside, *((plot.title, FindingPlot(plot, self.palette()), "") for plot in plots)])
+
+    def _strip(self, strip: Strip) -> StripView:
+        view = StripView(strip)
+        view.cell_clicked.connect(self.cell_clicked)
+        return view
 
     def _table(self, table: Table) -> NumberTable:
         view = NumberTable(table.title, _WIDEST_TEXT_PX)
@@ -154,8 +182,17 @@ class FindingView(QSplitter):
         if links[row] is not None:
             self.link_clicked.emit(links[row])
 
-    def show_cursor(self, landmark: int | None, place: Place) -> None:
-        """Mark the rows about the selected landmark and about the place of the cursor."""
+    def show_evaluation(
+        self, operation: str, found: Evaluation | None, note: str, landmark: int | None, points: Floats | None
+    ) -> None:
+        """Paint the values of a cell of a strip, beside it."""
+        if self.evaluation is not None:
+            self.evaluation.show_evaluation(operation, found, note, landmark, points)
+
+    def show_cursor(self, landmark: int | None, place: Place, row: str) -> None:
+        """Mark the rows about the selected landmark and about the place of the cursor, and a row of strips."""
+        for strip in self._strips:
+            strip.show_cursor(row, place)
         for view, links in self._links:
             for wanted in (landmark, place):
                 if wanted in links and wanted is not None:

@@ -58,4 +58,4 @@ def without_maps(step: Step | None) -> str:
         return "The end has no response maps of its own; press ← for those of the last iteration"
     if step.phase is Phase.SKIPPED:
         return f"This stage was skipped ({step.message}), so it has no response maps; press → to go on"
-    return "This step has no response maps; press → to go on"
+    return "The response maps of this step were not recorded"

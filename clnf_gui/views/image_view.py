@@ -28,6 +28,7 @@ from clnf_gui.theme import (
     SKY,
     YELLOW,
 )
+from clnf_gui.views.items import set_pairs, set_points
 from clnf_gui.views.landmark_numbers import LandmarkNumbers
 from clnf_gui.views.pens import Pens
 from clnf_gui.views.start_box import StartBox
@@ -160,17 +161,17 @@ class ImageView(pg.GraphicsLayoutWidget):
         self._landmarks = _EMPTY if step is None else step.landmarks
         if before is not None and moment is not Moment.UPDATE:
             self._landmarks = before
-        self.point_item.setData(pos=self._landmarks[_known(self._landmarks)])
+        set_points(self.point_item, self._landmarks[_known(self._landmarks)])
         self.numbers.show_points(self._landmarks if look.show_numbers else _EMPTY)
         contours = look.show_contours and len(self._landmarks) == IBUG_LANDMARKS
-        _set_pairs(self.contour_item, self._landmarks[CONTOURS_68] if contours else None)
+        set_pairs(self.contour_item, self._landmarks[CONTOURS_68] if contours else None)
         outlined = ghost is not None and look.show_ghost and len(ghost.landmarks) == IBUG_LANDMARKS
-        _set_pairs(self.ghost_item, ghost.landmarks[CONTOURS_68] if ghost and outlined else None)
-        _set_pairs(self.shift_item, _movement(step, moment, look.shift_scale) if step and look.show_shifts else None)
+        set_pairs(self.ghost_item, ghost.landmarks[CONTOURS_68] if ghost and outlined else None)
+        set_pairs(self.shift_item, _movement(step, moment, look.shift_scale) if step and look.show_shifts else None)
         self.pens.give(self.shift_item.setPen, GREEN if moment is Moment.SOLVE else ORANGE, 2.0)
         before_it = numbers[max(index - _TRAIL, 0) : index] if look.show_trail and contours else ()
         trail = [s.landmarks[CONTOURS_68] for s in before_it if s.iteration is not None]
-        _set_pairs(self.trail_item, np.concatenate(trail) if trail else None)
+        set_pairs(self.trail_item, np.concatenate(trail) if trail else None)
         wanted = len(steps) and (look.show_windows or look.show_map)
         self._maps, self._look = steps[index].responses if wanted else None, look
         self._paint_maps()
@@ -183,9 +184,7 @@ class ImageView(pg.GraphicsLayoutWidget):
         which = None if maps is None else maps.visible.copy()
         if which is not None and selected is not None and not look.windows_all:
             which[np.arange(len(which)) != selected] = False
-        _set_pairs(
-            self.window_item, _windows(maps, which) if maps and which is not None and look.show_windows else None
-        )
+        set_pairs(self.window_item, _windows(maps, which) if maps and which is not None and look.show_windows else None)
         if maps is None or selected is None or not look.show_map or not maps.visible[selected]:
             self.map_item.clear()
             return
@@ -199,13 +198,13 @@ class ImageView(pg.GraphicsLayoutWidget):
 
     def show_truth(self, points: NDArray[np.float64] | None, look: Look) -> None:
         """Paint the true landmarks, image px, and lines from where the landmarks are to where they should be."""
-        shown = points is not None and look.show_truth
-        self.truth_item.setData(pos=points if shown else _EMPTY)
-        _set_pairs(self.error_item, _between(self._landmarks, points) if shown else None)
+        shown = points if look.show_truth else None
+        set_points(self.truth_item, _EMPTY if shown is None else shown)
+        set_pairs(self.error_item, _between(self._landmarks, shown))
 
     def show_other(self, points: NDArray[np.float64] | None, look: Look) -> None:
         """Paint lines from every landmark to itself in the other lane, image px; None where there is none."""
-        _set_pairs(self.apart_item, _between(self._landmarks, points) if look.show_apart else None)
+        set_pairs(self.apart_item, _between(self._landmarks, points) if look.show_apart else None)
 
     def show_title(self, text: str, active: bool) -> None:
         """Write over the picture what it is; "" for nothing."""
@@ -248,10 +247,10 @@ class ImageView(pg.GraphicsLayoutWidget):
             self._selection = landmark
             self._paint_maps()
         if landmark is None or landmark not in _known(self._landmarks):
-            self.selected_item.setData(pos=_EMPTY)
+            set_points(self.selected_item, _EMPTY)
             self.label.hide()
             return
-        self.selected_item.setData(pos=self._landmarks[[landmark]])
+        set_points(self.selected_item, self._landmarks[[landmark]])
         self.label.setText(str(landmark))
         self.label.setPos(*self._landmarks[landmark])
         self.label.show()
@@ -337,10 +336,3 @@ def _arrows(start: NDArray[np.float64], shift: NDArray[np.floating]) -> NDArray[
     across = np.stack([-shift[:, 1], shift[:, 0]], axis=1)
     strokes = [end - 0.3 * shift + side * 0.18 * across for side in (-1, 1)]
     return np.stack([np.concatenate([start, end, end]), np.concatenate([end, *strokes])], axis=1)
-
-
-def _set_pairs(item: pg.PlotCurveItem, segments: NDArray[np.float64] | None) -> None:
-    """Give a curve item separate segments, (k, 2 ends, 2), or none; those with an end that is NaN are left out."""
-    known = None if segments is None else segments[np.isfinite(segments).all(axis=(1, 2))]
-    points = np.zeros((0, 2)) if known is None else known.reshape(-1, 2)
-    item.setData(points[:, 0], points[:, 1], connect="pairs")

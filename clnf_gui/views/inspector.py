@@ -20,6 +20,7 @@ from clnf_engine.model import PatchExperts
 from clnf_engine.sigma import sigma_matrices
 from clnf_gui.theme import BACKDROP, SELECTION
 from clnf_gui.views.hint import Hint, without_maps
+from clnf_gui.views.items import set_points
 from clnf_gui.views.number_table import NumberTable
 from clnf_gui.views.pens import Pens
 from clnf_gui.views.readout import apart_line, error_line, wanted_line
@@ -60,17 +61,20 @@ class Panel:
     is_map: bool = False
 
 
-def panels(step: Step, landmark: int, model: Model, options: FitOptions) -> list[Panel]:
-    """The pictures of a landmark at a Step; empty for a Step without maps."""
+def panels(step: Step, landmark: int, model: Model | None, options: FitOptions | None) -> list[Panel]:
+    """The pictures of a landmark at a Step; empty for a Step without maps.
+
+    Without options, as of a run that is not the engine's, there is only what was recorded: no kernel, no Sigma.
+    """
     maps, stage = step.responses, step.stage
     if maps is None or stage is None or landmark >= len(maps.final):
         return []
     result = _recorded_panels(step, landmark, options)
     experts = _experts(step, model)
-    if experts is None or stage.view is None:
+    if experts is None or stage.view is None or model is None:
         return result
     sigma = sigma_matrices(model.scales[stage.patch_scale], stage.view, maps.window, maps.raw.dtype)
-    if sigma is not None and stage.sigma_transform:
+    if sigma is not None and stage.sigma_transform and options is not None:
         result.append(Panel("diag Sigma", sigma[landmark].diagonal().reshape(maps.window, -1)))
         result.append(Panel("Sigma", sigma[landmark]))
     neurons = int(experts.neurons[landmark])
@@ -80,16 +84,16 @@ def panels(step: Step, landmark: int, model: Model, options: FitOptions) -> list
     return result
 
 
-def _experts(step: Step, model: Model) -> PatchExperts | None:
+def _experts(step: Step, model: Model | None) -> PatchExperts | None:
     """The experts of a Step's view; None where the model has none for what was recorded."""
     stage = step.stage
-    if stage is None or stage.view is None or model.n_landmarks != len(step.landmarks):
+    if stage is None or stage.view is None or model is None or model.n_landmarks != len(step.landmarks):
         return None
     scales = model.scales[stage.patch_scale : stage.patch_scale + 1] if stage.patch_scale >= 0 else ()
     return scales[0].views[stage.view] if scales and 0 <= stage.view < len(scales[0].views) else None
 
 
-def _recorded_panels(step: Step, landmark: int, options: FitOptions) -> list[Panel]:
+def _recorded_panels(step: Step, landmark: int, options: FitOptions | None) -> list[Panel]:
     """The pictures of what a Step holds, but for the neurons; those that were not recorded are left out."""
     maps, stage = step.responses, step.stage
     assert maps is not None and stage is not None
@@ -99,6 +103,9 @@ def _recorded_panels(step: Step, landmark: int, options: FitOptions) -> list[Pan
         Panel("after Sigma", maps.after_sigma[landmark], is_map=True),
         Panel("final", maps.final[landmark], is_map=True),
     ]
+    result = [panel for panel in result if not np.isnan(panel.values).all()]
+    if options is None:
+        return result
     known = bool(np.isfinite(maps.final[landmark]).all() and np.isfinite(stage.sigma))
     if step.mean_shift is not None and known and np.isfinite(step.mean_shift.position[landmark]).all():
         position = step.mean_shift.position[[landmark]]
@@ -107,7 +114,7 @@ def _recorded_panels(step: Step, landmark: int, options: FitOptions) -> list[Pan
         result.append(Panel("product", maps.final[landmark] * kernel, is_map=True))
     if known and np.isfinite(maps.reference_to_image).all():
         result += _field_panels(maps, landmark, stage.sigma, options.kernel)
-    return [panel for panel in result if not np.isnan(panel.values).all()]
+    return result
 
 
 @lru_cache(maxsize=8)
@@ -120,7 +127,7 @@ def _field_panels(maps: ResponseMaps, landmark: int, sigma: float, kernel: Kerne
     return found[:1] if kernel is Kernel.EXACT else found
 
 
-def numbers(step: Step, landmark: int, model: Model) -> dict[str, float]:
+def numbers(step: Step, landmark: int, model: Model | None) -> dict[str, float]:
     """Every number of a landmark at a Step: first what it wanted to do and what it did."""
     result = {}
     maps, shift = step.responses, step.mean_shift
@@ -245,18 +252,19 @@ class InspectorView(QSplitter):
         step: Step | None,
         landmark: int | None,
         model: Model | None,
-        options: FitOptions,
+        options: FitOptions | None,
         truth: Floats | None = None,
         other: Step | None = None,
     ) -> None:
         """Paint a landmark at a Step; where there is nothing to paint, a hint in place of the pictures.
 
+        `options` are those of an engine's run, None for one of another program, which may have another kernel;
         `truth` are the true landmarks, image px; `other` is the Step of the lane that is compared with.
         """
         position, self.panels, hint, sentence = None, [], "", ""
         if landmark is None:
             hint = "Select a landmark: click one in the image or among the maps, or press N"
-        if step is None or landmark is None or model is None:
+        if step is None or landmark is None:
             hint = hint or without_maps(None)
             self.numbers.show_values("", {})
             self.numbers.hide()  # what is around it stays: Qt takes a widget that its children cover for out of sight
@@ -281,7 +289,7 @@ class InspectorView(QSplitter):
         count = len(self.panels)
         if not count:
             self.image_item.clear()
-            self.mark_item.setData(pos=np.zeros((0, 2)))
+            set_points(self.mark_item, np.zeros((0, 2)))
             self.titles.show_titles([], 0)
             self.box.setRange(QRectF(0, 0, 100, 100), padding=0)
             return
@@ -302,7 +310,7 @@ class InspectorView(QSplitter):
             if panel.is_map and self._position is not None and np.isfinite(self._position).all():
                 marks.append(np.array([left, top]) + self._position * scale)
         self.image_item.setImage(canvas, autoLevels=False, levels=None)
-        self.mark_item.setData(pos=np.array(marks) if marks else np.zeros((0, 2)))
+        set_points(self.mark_item, np.array(marks) if marks else np.zeros((0, 2)))
         self.titles.show_titles(titles, _TILE)
         self.box.setRange(QRectF(0, 0, canvas.shape[1], canvas.shape[0]), padding=0.01)
 
@@ -336,15 +344,9 @@ class _Titles(ScreenText):
 
     def show_titles(self, titles: list[tuple[str, int, int]], tile: int) -> None:
         """Paint (text, x, y) above panels of a tile's size."""
-        self.prepareGeometryChange()
         self._titles, self._tile = titles, tile
-        self.update()
-
-    def places(self) -> QRectF:
-        if not self._titles:
-            return QRectF()
-        right, bottom = max(x for _, x, _ in self._titles), max(y for _, _, y in self._titles)
-        return QRectF(0, 0, right + self._tile, bottom + self._tile)
+        right, bottom = (max(sides, default=-tile) for sides in ([x for _, x, _ in titles], [y for _, _, y in titles]))
+        self.show_places(QRectF(0, 0, right + tile, bottom + tile))
 
     def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
         transform = painter.transform()

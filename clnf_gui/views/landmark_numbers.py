@@ -40,18 +40,12 @@ class LandmarkNumbers(ScreenText):
 
     def show_points(self, points: NDArray[np.float64]) -> None:
         """Number these points, (n, 2)."""
-        self.prepareGeometryChange()
         self._points, self._outwards = points, None
-        steps = np.linalg.norm(np.diff(points[np.isfinite(points).all(axis=1)], axis=0), axis=1)
+        known = points[np.isfinite(points).all(axis=1)]
+        steps = np.linalg.norm(np.diff(known, axis=0), axis=1)
         self._spacing = float(np.median(steps)) if len(steps) else 0.0
-        self.update()
-
-    def places(self) -> QRectF:
-        known = self._points[np.isfinite(self._points).all(axis=1)]
-        if not len(known):
-            return QRectF()
-        low, high = known.min(axis=0), known.max(axis=0)
-        return QRectF(QPointF(*low), QPointF(*high))
+        low, high = (known.min(axis=0), known.max(axis=0)) if len(known) else (np.zeros(2), np.zeros(2))
+        self.show_places(QRectF(QPointF(*low), QPointF(*high)))
 
     def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
         transform = painter.transform()
@@ -63,15 +57,16 @@ class LandmarkNumbers(ScreenText):
         painter.setFont(font)
         if self._outwards is None:
             self._outwards = outwards(self._points)
-        metrics, texts = painter.fontMetrics(), [str(k) for k in range(len(self._points))]
-        digits = np.array([len(text) for text in texts])
-        sizes = np.stack([digits * metrics.horizontalAdvance("0") + 1, np.full(len(texts), metrics.capHeight() + 2)], 1)
+        metrics, count = painter.fontMetrics(), len(self._points)
+        digits = 1 + np.searchsorted([10, 100, 1000], np.arange(count), side="right")
+        sizes = np.stack([digits * metrics.horizontalAdvance("0") + 1, np.full(count, metrics.capHeight() + 2)], 1)
         scale = np.array([transform.m11(), transform.m22()])
         points = self._points * scale
         boxes = text_boxes(points, self._outwards, sizes)
         origin = QPointF(transform.dx(), transform.dy())
         shown = [k for k in apart(boxes, points) if k != self._without]
-        draw_outlined(painter, [(origin + QPointF(boxes[k, 0], boxes[k, 3] - 1), texts[k]) for k in shown])
+        begins = boxes[:, [0, 3]].tolist()
+        draw_outlined(painter, [(origin + QPointF(begins[k][0], begins[k][1] - 1), str(k)) for k in shown])
         painter.setTransform(transform)
 
 

@@ -18,6 +18,7 @@ from clnf_engine.steps import Place, place_order
 from clnf_gui.theme import LANE_COLOURS
 from clnf_gui.views.axes import SparseDecadeAxis, decade_lines
 from clnf_gui.views.hint import Hint
+from clnf_gui.views.items import fit_y
 from clnf_gui.views.pens import Pens
 
 _AXIS_PX = 52
@@ -148,6 +149,8 @@ class LandmarkPathView(pg.GraphicsLayoutWidget):
             self._truth = truth is not None
             self._follow_palette()
         self.upper.setXRange(-0.5, max(len(places) - 0.5, 1), padding=0.01)
+        for plot in (self.upper, self.lower):
+            fit_y(plot)
         self.hint.show_text("" if known else "Select a landmark to see its path: click one in the image, or press N")
 
     def _set_curve(self, lane: str, name: str, x: Floats, values: Floats, smooth: bool, band: bool) -> None:

@@ -7,22 +7,69 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSortFilterProxyModel, Qt, Signal
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
+_DISPLAY, _TOOL_TIP = Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole
+_ALIGNMENT = Qt.ItemDataRole.TextAlignmentRole
+_ROLES = frozenset((_DISPLAY, _TOOL_TIP, _ALIGNMENT))
+"""Qt asks for twice as many of every cell that it paints."""
+_RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 _MEASURED = 16
 """So many of the longest texts of a column are measured."""
 _Index = QModelIndex | QPersistentModelIndex
 
 
 class _Columns(QAbstractTableModel):
-    """Columns of equal length; numbers are shown with four digits and sorted by value."""
+    """Columns of equal length; numbers are shown with four digits and sorted by value.
+
+    It sorts itself: Qt's own model between this and the view asks for everything many times over.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.titles: list[str] = []
         self.columns: list[Sequence[Any]] = []
+        self.order: list[int] = []
+        """Of the rows, by their indices in the columns as they were given."""
+        self._by: tuple[int, Qt.SortOrder] = (-1, Qt.SortOrder.AscendingOrder)
+
+    def show(self, titles: list[str], columns: list[Sequence[Any]]) -> None:
+        """Other columns, or other rows."""
+        self.beginResetModel()
+        self.titles, self.columns = titles, columns
+        self.order = self._sorted()
+        self.endResetModel()
+
+    def change(self, columns: list[Sequence[Any]]) -> None:
+        """Other values in the same rows and columns."""
+        before, self.columns = self.columns, columns
+        pairs = enumerate(zip(before, columns, strict=True))
+        changed = [k for k, (old, new) in pairs if len(new) and list(old) != list(new)]
+        if not changed:
+            return
+        self.dataChanged.emit(self.index(0, changed[0]), self.index(len(self.order) - 1, changed[-1]))
+        if self._by[0] in changed:
+            self.sort(*self._by)
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Sort the rows by a column, or as they were given (−1); what is selected stays selected."""
+        self._by = (column, order)
+        self.layoutAboutToBeChanged.emit()
+        before, self.order = self.order, self._sorted()
+        place = {row: k for k, row in enumerate(self.order)}
+        kept = self.persistentIndexList()
+        self.changePersistentIndexList(kept, [self.index(place[before[at.row()]], at.column()) for at in kept])
+        self.layoutChanged.emit()
+
+    def _sorted(self) -> list[int]:
+        rows = list(range(len(self.columns[0]) if self.columns else 0))
+        column, order = self._by
+        if not 0 <= column < len(self.columns):
+            return rows
+        values = self.columns[column]
+        return sorted(rows, key=lambda row: _key(values[row]), reverse=order == Qt.SortOrder.DescendingOrder)
 
     def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008  Qt's own signature
         return 0 if parent.isValid() or not self.columns else len(self.columns[0])
@@ -35,15 +82,19 @@ class _Columns(QAbstractTableModel):
         return self.titles[section] if horizontal and role == Qt.ItemDataRole.DisplayRole else None
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        value = self.columns[index.column()][index.row()]
-        if role == Qt.ItemDataRole.DisplayRole or (role == Qt.ItemDataRole.ToolTipRole and isinstance(value, str)):
+        if role not in _ROLES:
+            return None
+        value = self.columns[index.column()][self.order[index.row()]]
+        if role == _DISPLAY or (role == _TOOL_TIP and isinstance(value, str)):
             return _text(value)
-        if role == Qt.ItemDataRole.UserRole:
-            missing = value is None or (not isinstance(value, str) and math.isnan(value))
-            return -math.inf if missing else value if isinstance(value, str) else float(value)
-        if role == Qt.ItemDataRole.TextAlignmentRole and not isinstance(value, str):
-            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        return None
+        return _RIGHT if role == _ALIGNMENT and not isinstance(value, str) else None
+
+
+def _key(value: Any) -> tuple[bool, Any]:
+    """What a value is sorted by: what is missing comes before the numbers, and these before the texts."""
+    if isinstance(value, str):
+        return True, value
+    return False, -math.inf if value is None or math.isnan(value) else float(value)
 
 
 def _text(value: Any) -> str:
@@ -75,10 +126,7 @@ class NumberTable(QTableView):
         self.setAccessibleName(name)
         self._widest_text = widest_text
         self._model = _Columns()
-        self._sorted = QSortFilterProxyModel()
-        self._sorted.setSourceModel(self._model)
-        self._sorted.setSortRole(Qt.ItemDataRole.UserRole)
-        self.setModel(self._sorted)
+        self.setModel(self._model)
         self.setSortingEnabled(True)
         self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -97,7 +145,7 @@ class NumberTable(QTableView):
         self.addAction(copy)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         for signal in (self.clicked, self.activated):
-            signal.connect(lambda index: self.row_clicked.emit(self._sorted.mapToSource(index).row()))
+            signal.connect(lambda index: self.row_clicked.emit(self._model.order[index.row()]))
 
     def show_columns(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Show columns by title; the sorting and the widths a person chose stay."""
@@ -105,14 +153,9 @@ class NumberTable(QTableView):
         fresh = titles != self._model.titles
         rows = len(values[0]) if values else 0
         if not fresh and rows == self._model.rowCount():
-            self._model.columns = values
-            if rows:
-                last = self._model.index(rows - 1, len(values) - 1)
-                self._model.dataChanged.emit(self._model.index(0, 0), last)
+            self._model.change(values)
             return
-        self._model.beginResetModel()
-        self._model.titles, self._model.columns = titles, values
-        self._model.endResetModel()
+        self._model.show(titles, values)
         if fresh:
             self._fit_widths()
 
@@ -134,22 +177,21 @@ class NumberTable(QTableView):
         if row is None or row >= self._model.rowCount():
             self.clearSelection()
             return
-        index = self._sorted.mapFromSource(self._model.index(row, 0))
+        index = self._model.index(self._model.order.index(row), 0)
         self.setCurrentIndex(index)
         self.scrollTo(index)
 
     def tsv(self) -> str:
         """The selected rows, or all where none is, as they are sorted; titles first, values unrounded, tabs between."""
-        selected = {self._sorted.mapToSource(index).row() for index in self.selectionModel().selectedRows()}
+        selected = {self._model.order[index.row()] for index in self.selectionModel().selectedRows()}
         rows = [row for row in self.shown_rows() if row in selected or not selected]
         lines = [self._model.titles, *([_exact(column[row]) for column in self._model.columns] for row in rows)]
         return "\n".join("\t".join(line) for line in lines)
 
     def shown_rows(self) -> list[int]:
         """Indices of the rows in the order they are painted."""
-        count = self._sorted.rowCount()
-        return [self._sorted.mapToSource(self._sorted.index(k, 0)).row() for k in range(count)]
+        return list(self._model.order)
 
     def cell(self, row: int, title: str) -> str:
         """The text painted for a row, by its index in the columns as they were given."""
-        return str(self._model.data(self._model.index(row, self._model.titles.index(title))))
+        return _text(self._model.columns[self._model.titles.index(title)][row])

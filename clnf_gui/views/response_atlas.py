@@ -19,6 +19,7 @@ from clnf_engine.steps import numbered_maps
 from clnf_gui.look import Look, MapRange, MapSource
 from clnf_gui.theme import BACKDROP, GREEN, SELECTION
 from clnf_gui.views.hint import Hint, without_maps
+from clnf_gui.views.items import set_points
 from clnf_gui.views.map_numbers import MapNumbers
 from clnf_gui.views.pens import Pens
 
@@ -138,12 +139,12 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         """Mark where in each map the true landmark lies, image px, if it lies there."""
         maps = None if self._painted is None else self._painted.responses
         if points is None or maps is None or self._maps is None or points.shape != maps.base_shape.shape:
-            self.truth_item.setData(pos=np.zeros((0, 2)))
+            set_points(self.truth_item, np.zeros((0, 2)))
             return
         corners = np.array([self._corner(k) for k in range(len(points))], dtype=float)
         cells = map_positions(points, maps, maps.final.dtype)
         inside = maps.visible & ((cells > -0.5) & (cells < maps.window - 0.5)).all(axis=1)
-        self.truth_item.setData(pos=(corners + cells + 0.5)[inside])
+        set_points(self.truth_item, (corners + cells + 0.5)[inside])
 
     def _say(self, text: str, low: bool = False) -> None:
         """Show a hint; one at the lower edge gets room below the maps."""
@@ -173,10 +174,10 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
         self._paint_colours(shown, levels, difference)
         corners = np.array([self._corner(k) for k in range(n)], dtype=float)
         cells = np.abs(maps).reshape(n, -1).argmax(axis=1)
-        self.peak_item.setData(pos=corners + np.stack([cells % window, cells // window], axis=1) + 0.5)
+        set_points(self.peak_item, corners + np.stack([cells % window, cells // window], axis=1) + 0.5)
         positions = np.zeros((0, 2)) if step.mean_shift is None else corners + step.mean_shift.position + 0.5
         positions = positions[np.isfinite(positions).all(axis=1)]
-        self.position_item.setData(pos=positions)
+        set_points(self.position_item, positions)
         if reshaped:
             self.labels.show_numbers([(k, *self._corner(k)) for k in range(n)], window)
             self._frame_maps()
@@ -221,7 +222,7 @@ class ResponseAtlas(pg.GraphicsLayoutWidget):
             image.clear()
         self.labels.show_numbers([], 0)
         for item in (self.peak_item, self.position_item, self.truth_item):
-            item.setData(pos=np.zeros((0, 2)))
+            set_points(item, np.zeros((0, 2)))
         self.frame.setData([], [])
         self.colour_bar.hide()
 

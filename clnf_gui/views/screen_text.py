@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import ceil
 
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QPainter, QStaticText
+from PySide6.QtGui import QFont, QFontMetricsF, QImage, QPainter
+
+_EDGE_PX = 0.8
 
 
 class ScreenText(pg.GraphicsObject):
@@ -20,13 +23,20 @@ class ScreenText(pg.GraphicsObject):
     def __init__(self, room_px: float) -> None:
         super().__init__()
         self._room_px = room_px
+        self._places = QRectF()
+
+    def show_places(self, places: QRectF) -> None:
+        """Paint anew, at other places."""
+        self.prepareGeometryChange()
+        self._places = places
+        self.update()
 
     def places(self) -> QRectF:
         """The rectangle of all places, in the picture; empty when nothing is painted, as before there is anything."""
-        return QRectF()
+        return self._places
 
     def boundingRect(self) -> QRectF:
-        places, box = self.places(), self.getViewBox()
+        places, box = self._places, self.getViewBox()
         if places.isNull() or box is None:
             return places
         view = box.viewRect()  # pyqtgraph's own viewPixelSize is kept from before while the range is being set
@@ -40,18 +50,27 @@ class ScreenText(pg.GraphicsObject):
 
 
 def draw_outlined(painter: QPainter, texts: Sequence[tuple[QPointF, str]]) -> None:
-    """Draw texts in white with a dark edge, to be read on any photo or map."""
-    rise = QPointF(0.0, -painter.fontMetrics().ascent())  # static texts are placed by their top
-    known = [(at + rise, _static(text, painter.font().pixelSize())) for at, text in texts]
-    for colour, aside in ((Qt.GlobalColor.black, QPointF(0.8, 0.8)), (Qt.GlobalColor.white, QPointF())):
-        painter.setPen(colour)
-        for at, text in known:
-            painter.drawStaticText(at + aside, text)
+    """Draw texts in white with a dark edge, to be read on any photo or map; a place is where the line begins."""
+    font, device = painter.font().toString(), painter.device()
+    ratio, rise = device.devicePixelRatio(), QPointF(0.0, painter.fontMetrics().ascent())
+    for at, text in texts:
+        painter.drawImage(at - rise, _outlined(text, font, ratio))
 
 
 @lru_cache(maxsize=1024)
-def _static(text: str, _: int) -> QStaticText:
-    """A text whose layout is kept, of which there is one for every size of the font."""
-    static = QStaticText(text)
-    static.setTextFormat(Qt.TextFormat.PlainText)
-    return static
+def _outlined(text: str, font: str, ratio: float) -> QImage:
+    """The picture of a text; the views draw hundreds with every step, and the same ones."""
+    described = QFont()
+    described.fromString(font)
+    metrics = QFontMetricsF(described)
+    width, height = metrics.horizontalAdvance(text) + 2 * _EDGE_PX, metrics.height() + _EDGE_PX
+    picture = QImage(ceil(width * ratio), ceil(height * ratio), QImage.Format.Format_ARGB32_Premultiplied)
+    picture.setDevicePixelRatio(ratio)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    painter.setFont(described)
+    for colour, aside in ((Qt.GlobalColor.black, _EDGE_PX), (Qt.GlobalColor.white, 0.0)):
+        painter.setPen(colour)
+        painter.drawText(QPointF(aside, painter.fontMetrics().ascent() + aside), text)
+    painter.end()
+    return picture

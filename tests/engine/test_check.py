@@ -21,6 +21,7 @@ from clnf_engine.checking.findings import Status
 from clnf_engine.checking.mistakes import Mistake
 from clnf_engine.deviations import DEVIATIONS
 from clnf_engine.errors import FileError
+from clnf_engine.initial import turned
 from clnf_engine.operations import OPERATIONS
 from clnf_engine.pdm import update
 from clnf_engine.response import similarity
@@ -155,6 +156,33 @@ def test_one_cause_at_several_operations_is_told_once() -> None:
     found = check_trace(replace(trace, options=FitOptions()), tiny_model())
     assert [o.name for o in found.failing] == ["kernel_sum", "mean_shift"]
     assert found.verdict.count("The kernel is evaluated where it stands") == 1
+
+
+def test_a_start_that_was_turned_by_hand_is_not_called_wrong() -> None:
+    by_hand = turned(tiny_model(), start(), (0.1, 0.0, 0.3))
+    found = check_trace(fit(tiny_image(), tiny_model(), by_hand), tiny_model())
+    assert found.conforms and found["init"].status is Status.NOT_RECORDED
+
+
+def shifts_of_another_sigma(
+    by: float, final: Any, position: Any, _: Any, visible: Any, sigma: float, kernel: Any
+) -> Any:
+    total = OPERATIONS["kernel_sum"].function(final, position, by * sigma, kernel)
+    return OPERATIONS["mean_shift"].function(final, position, total, visible, by * sigma, kernel)
+
+
+@pytest.mark.parametrize(
+    ("operation", "function", "said"),
+    [
+        ("delta", lambda h, g: np.linalg.solve(h + 7.25 * np.eye(len(h)), g), "7.25 is added to the diagonal"),
+        ("area", lambda *v: 1.7 * OPERATIONS["area"].function(*v) - 12.5, "the area times 1.7 plus -12.5"),
+        ("mean_shift", lambda *v: shifts_of_another_sigma(0.6, *v), "σ times 0.6"),
+        ("gradient", lambda *v: OPERATIONS["gradient"].function(*v[:5], v[5] / 68, v[6]), "the prior times 1/68"),
+    ],
+)
+def test_a_number_that_is_wrong_is_told(operation: str, function: Any, said: str) -> None:
+    trace = fit(tiny_image(), tiny_model(), start(), replace={operation: function})
+    assert any(said in mistake.text for mistake in check_trace(trace, tiny_model())[operation].mistakes)
 
 
 def test_a_mistake_that_nobody_knows_is_told_with_the_best_constant() -> None:

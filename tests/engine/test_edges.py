@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -330,6 +331,22 @@ def test_nearly_singular_equations_in_float32() -> None:
     )  # fmt: skip
     initial = initial_from_box(tiny_model(), (0, 0, 5, 55), (3.0, 1.625, 3.0))
     assert_finite(fit(image, tiny_model(), initial, options))
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_a_variance_of_next_to_nothing_holds_its_mode(precision: str) -> None:
+    """Its inverse is no number; such a mode stays at the mean, and the others move."""
+    model = tiny_model()
+    variances = model.pdm.variances.copy()
+    variances[-1] = 1e-320
+    trace = fit(
+        tiny_image(),
+        replace(model, pdm=replace(model.pdm, variances=variances)),
+        start(),
+        FitOptions(precision=Precision(precision), max_iterations=3),
+    )
+    assert trace.success and abs(trace.params_local[-1]) < 1e-100
+    assert np.abs(trace.params_local[:-1]).max() > 0
 
 
 def test_a_singular_stage_ends_the_fit_without_a_crash() -> None:

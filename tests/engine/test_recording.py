@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from clnf_engine import FitOptions, Initial, Model, Phase, Recording, Step, Trace, fit, fit_steps, load_model, preset
 from clnf_engine import moments as moments_module
 from clnf_engine import recording as recording_module
+from clnf_engine.detection.search import initials_from_detector
 from clnf_engine.deviations import DEVIATIONS
 from clnf_engine.diagnostics.divergence import divergence
 from clnf_engine.diagnostics.fixed_point import fixed_point
@@ -28,7 +29,6 @@ from clnf_engine.diagnostics.magnitudes import run_magnitudes
 from clnf_engine.diagnostics.round_trips import round_trips
 from clnf_engine.documents import run_document
 from clnf_engine.errors import ClnfError, TraceFileError
-from clnf_engine.initial import initials_from_detector
 from clnf_engine.io import trace_file
 from clnf_engine.shelf import maps_bytes
 from clnf_engine.steps import LARGE, ResponseMaps, numbered_maps, numbers_of, without_large

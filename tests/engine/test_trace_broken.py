@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import struct
+import tracemalloc
 import warnings
 import zipfile
 from pathlib import Path
@@ -18,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clnf_engine import FitOptions, Phase, Trace, TraceFileError, fit, initial_from_box
+from clnf_engine.io import trace_file
 
 from . import trace_tools
 from .tiny_model import micro_model, tiny_image
@@ -310,7 +312,10 @@ def test_pickles_are_not_opened(tmp_path: Path) -> None:
     for name in ("image", "params", "extra"):
         buffer = io.BytesIO()
         np.savez(buffer, **(arrays | {"header": np.array(json.dumps(header)), name: objects}))
-        refused(buffer.getvalue())
+        if name == "extra":
+            load_bytes(buffer.getvalue())  # without looking at what it does not know
+        else:
+            refused(buffer.getvalue())
     refused(pickle.dumps(Trap(trap)))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -319,6 +324,27 @@ def test_pickles_are_not_opened(tmp_path: Path) -> None:
     assert not trap.exists()
     pickle.loads(pickle.dumps(Trap(trap)))
     assert trap.exists(), "the trap works"
+
+
+def test_only_what_the_format_knows_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few kilobytes may stand for gigabytes."""
+    monkeypatch.setattr(trace_file, "MAX_BYTES", 16 << 20)
+    monkeypatch.setattr(trace_file, "_MAX_HEADER", 8 << 20)
+    arrays, header = minimal()
+    for name, message in (("ignored", ""), ("header", "has a header of"), ("nonrigid/jacobian", "holds")):
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays, **({} if name == "header" else {"header": np.array(json.dumps(header))}))
+        with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(f"{name}.npy", bytes(9 << 20 if name == "header" else 30 << 20))
+        tracemalloc.start()
+        try:
+            if message:
+                assert message in refused(buffer.getvalue())
+            else:
+                load_bytes(buffer.getvalue())
+            assert tracemalloc.get_traced_memory()[1] < 4 << 20
+        finally:
+            tracemalloc.stop()
 
 
 def small_file() -> bytes:

@@ -15,6 +15,7 @@ from random import Random
 from unittest.mock import patch
 
 import numpy as np
+from engine.detector_tools import FIND_FACES, finds
 from engine.tiny_model import start, tiny_image
 from PySide6.QtCore import QEventLoop, QMimeData, QPointF, QSettings, Qt, QTimer, QUrl
 from PySide6.QtGui import QColor, QDropEvent, QPalette
@@ -193,7 +194,7 @@ class Monkey:
             patch.object(QFileDialog, "getSaveFileName", named),
             patch.object(QFileDialog, "getExistingDirectory", folder),
             patch.object(QInputDialog, "getItem", item),
-            patch("clnf_engine.initial.detect_faces", detected),
+            patch(FIND_FACES, finds(detected)),
         ):
             yield
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from engine.detector_tools import FIND_FACES, finds
 from engine.tiny_model import start
 from engine.video_tools import as_rgb, face_pictures, write_clip
 from PySide6.QtCore import Qt
@@ -21,6 +22,7 @@ from pytestqt.qtbot import QtBot
 from clnf_gui.__main__ import main
 from clnf_gui.session import Session
 from clnf_gui.views.finding_plot import FindingPlot
+from clnf_gui.views.strip_view import StripView
 from clnf_gui.window import MainWindow
 from clnf_gui.worker import Worker
 
@@ -40,7 +42,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, model_file: Path, photo: Pat
 
 @pytest.fixture(autouse=True)
 def detector(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clnf_engine.initial.detect_faces", lambda _: [start().box])
+    monkeypatch.setattr(FIND_FACES, finds(lambda _: [start().box]))
 
 
 def nothing(qtbot: QtBot, window: MainWindow, files: Files) -> None:
@@ -81,12 +83,19 @@ def a_tracked_video(qtbot: QtBot, window: MainWindow, files: Files) -> None:
 
 def a_lab_that_ran(qtbot: QtBot, window: MainWindow, files: Files) -> None:
     an_image(qtbot, window, files)
+    session = window.session
     window.dialogs.raise_lab()
-    window.actions_by_id["run_tool"].trigger()
-    qtbot.waitUntil(lambda: not window.session.lab.busy, timeout=TIMEOUT_MS)
-    QApplication.processEvents()
+    for tool, painted in (("magnitudes", FindingPlot), ("conformance", StripView)):
+        session.lab.choose(tool)
+        window.actions_by_id["run_tool"].trigger()
+        qtbot.waitUntil(lambda: not session.lab.busy, timeout=TIMEOUT_MS)
+        QApplication.processEvents()
+        window.repaint_now()
+        assert window.findChildren(painted)
+    session.look_at("raw", session.cursor.place)
     window.repaint_now()
-    assert window.findChildren(FindingPlot)
+    qtbot.waitUntil(lambda: session.evaluations.found is not None, timeout=TIMEOUT_MS)
+    window.repaint_now()
 
 
 def a_lab_that_is_busy(qtbot: QtBot, window: MainWindow, files: Files) -> None:

@@ -155,13 +155,20 @@ def test_any_view_is_exported_at_twice_its_size(
     assert (picture.width(), picture.height()) == (2 * widget.width(), 2 * widget.height())
 
 
-def test_the_report_is_one_file_that_names_the_step(window: MainWindow, save_to: object, tmp_path: Path) -> None:
+def exported(qtbot: QtBot, window: MainWindow, path: Path) -> str:
+    """The report, written in the background."""
+    with qtbot.waitSignal(window.session.told, timeout=TIMEOUT_MS, check_params_cb=lambda text: str(path) in text):
+        window.actions_by_id["export_report"].trigger()
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_report_is_one_file_that_names_the_step(
+    qtbot: QtBot, window: MainWindow, save_to: object, tmp_path: Path
+) -> None:
     session = window.session
     session.cursor.move_to((0, Phase.NONRIGID, 3))
     session.select(40)
-    save_to(tmp_path / "report.html")
-    window.actions_by_id["export_report"].trigger()
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = exported(qtbot, window, save_to(tmp_path / "report.html"))
     (row,) = re.findall(r'<tr class="here">(.*?)</tr>', page)
     cells = re.findall("<td[^>]*>([^<]*)</td>", row)
     assert cells[0] == str(session.lane.steps.index(session.step) + 1)
@@ -179,9 +186,7 @@ def test_the_report_of_a_hostile_file_name_is_harmless(
     (tmp_path / name).write_bytes(photo.read_bytes())
     window.session.open_image(tmp_path / name)
     wait_for_fit(qtbot, window.session)
-    save_to(tmp_path / "report.html")
-    window.actions_by_id["export_report"].trigger()
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = exported(qtbot, window, save_to(tmp_path / "report.html"))
     assert "<img src=x" not in page
     assert "\x1b" not in page
     title = "<h1>CLNF fit of &lt;img src=x onerror=&#34;alert(1)&#34;&gt;\\x1b&amp;.png</h1>"
@@ -203,14 +208,14 @@ def test_copy_as_python_repeats_the_run_bit_for_bit(qtbot: QtBot, window: MainWi
 
 
 def test_what_cannot_be_written_is_told(
-    window: MainWindow, save_to: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    qtbot: QtBot, window: MainWindow, save_to: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(QInputDialog, "getItem", lambda *_: ("The whole window", True))
     for command in ("save_session", "export_steps", "export_picture", "export_report"):
         window.message_bar.hide()
         save_to(tmp_path / "none" / "file.x")
         window.actions_by_id[command].trigger()
-        assert window.message_bar.isVisible()
+        qtbot.waitUntil(window.message_bar.isVisible, timeout=TIMEOUT_MS)
         assert "file.x" in window.message_bar.text.text()
 
 

@@ -18,6 +18,7 @@ from clnf_engine import FitOptions
 from clnf_engine.calibration import Verdict
 from clnf_gui import settings
 from clnf_gui import window as window_module
+from clnf_gui.panes import in_sight
 from clnf_gui.session import Session
 from clnf_gui.window import MainWindow
 
@@ -169,6 +170,22 @@ def test_the_photo_has_the_most_of_the_window(window: MainWindow, width: int, he
     assert window.image_views["A"].width() >= 0.45 * window.width()
     roomy = width > 1600
     assert (not window.panes.inspector.visibleRegion().isEmpty()) is roomy, "what a large window has room for is there"
+
+
+def test_the_layout_follows_the_size_until_a_person_has_moved_docks(window: MainWindow) -> None:
+    def beside(width: int, name: str) -> bool:
+        window.resize(width, 900)
+        for _ in range(2):  # the layout follows when Qt is through with its own
+            QApplication.processEvents()
+        return not window.tabifiedDockWidgets(window.docks[name])
+
+    window.docks.raise_("Lab")
+    assert [beside(width, "Lab") for width in (1280, 1920, 1280)] == [False, True, False]
+    assert in_sight(window.panes.convergence), "it was in front, and the Lab is behind it again"
+    window.docks["Magnitudes"].setFloating(True)
+    assert not beside(1920, "Lab")
+    window.docks.reset()
+    assert [beside(width, "Lab") for width in (1920, 1280)] == [True, False]
 
 
 def test_a_key_after_enter_in_an_option_steps(qtbot: QtBot, window: MainWindow) -> None:

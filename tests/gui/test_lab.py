@@ -447,8 +447,8 @@ def test_every_tool_runs_and_is_painted(qtbot: QtBot, window: MainWindow) -> Non
         assert record.problem == ""
         assert record.result.finding.verdict in words(window)
         pages = window.panes.finding
-        assert pages.tables.stack.count() == len(record.result.tables)
-        assert pages.plots.stack.count() == len(record.result.plots)
+        assert pages.tables.stack.count() == len(record.result.strips) + len(record.result.tables)
+        assert pages.plots.stack.count() == len(record.result.strips) + len(record.result.plots)
         for found in record.result.plots:
             figure(window, found.title).grab()
     assert list(window.session.lab.records) == list(TOOLS)

@@ -208,7 +208,7 @@ def test_errors_are_in_the_step_table_and_in_reports(
     window.actions_by_id["export_steps"].trigger()
     rows = list(csv.DictReader((tmp_path / "steps.csv").read_text().splitlines()))
     assert np.allclose([float(row["error_px"]) for row in rows], errors, rtol=0, atol=1e-12)
-    report = window.dialogs.report()
+    report = window.dialogs.report()().decode()
     assert "Mean distance from the truth" in report
     assert session.verdict("A").sentence in report
 

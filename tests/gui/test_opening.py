@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from engine.detector_tools import FIND_FACES, finds
 from engine.tiny_model import tiny_image
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
@@ -29,7 +30,7 @@ FACE = (30.0, 30.0, 90.0, 90.0)
 @pytest.fixture
 def detector(monkeypatch: pytest.MonkeyPatch) -> None:
     """Finds a face where that of the photo is not."""
-    monkeypatch.setattr("clnf_engine.initial.detect_faces", lambda _: [FACE])
+    monkeypatch.setattr(FIND_FACES, finds(lambda _: [FACE]))
 
 
 def drop(window: MainWindow, *paths: Path) -> None:
@@ -96,7 +97,7 @@ def test_a_freshly_opened_photo_has_nothing_to_undo(
     settle(qtbot, session)
     assert session.lane.initial.box == FACE
     assert not session.history.can_undo
-    monkeypatch.setattr("clnf_engine.initial.detect_faces", lambda _: [])
+    monkeypatch.setattr(FIND_FACES, finds(lambda _: []))
     session.open_image(photo)
     settle(qtbot, session)
     assert not session.history.can_undo

@@ -216,8 +216,9 @@ def test_the_lab_says_that_a_run_is_foreign(qtbot: QtBot, window: MainWindow, tm
     port = stripped(replace(session.trace(), options=FitOptions()))
     replace(port, steps=port.steps[:-1]).save(tmp_path / "port.npz")
     opened(qtbot, window, tmp_path / "port.npz")
-    session.diagnose(["round_trips", "fixed_point"])
-    qtbot.waitUntil(lambda: session.lab.records["fixed_point"].result is not None, timeout=TIMEOUT_MS)
+    wait_for_fit(qtbot, session)
+    session.diagnose(["round_trips", "fixed_point"])  # after the check that opening began
+    qtbot.waitUntil(lambda: session.lab.records["fixed_point"].result is not None, timeout=3 * TIMEOUT_MS)
     trips, converged = (session.lab.records[name].result.finding for name in ("round_trips", "fixed_point"))
     assert trips.answer is True and "not about the recorded run, which is foreign: at stage 1" in trips.verdict
     assert converged.answer is None, "without updates"

@@ -34,7 +34,7 @@ def test_no_face_means_a_box_in_the_middle_and_a_sentence(
     session.open_model(model_file)
     session.open_image(photo)
     wait_for_fit(qtbot, session)
-    assert session.note.startswith(f"{photo.name}: no face found")
+    assert session.note[0].startswith(f"{photo.name}: no face found")
     assert session.look.show_box, "the box that the sentence is about is in sight"
     height, width = session.image.gray.shape
     x, y, w, h = session.lane.initial.box

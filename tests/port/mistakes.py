@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from . import mistakes_of_maps, mistakes_of_shape, mistakes_of_shifts, mistakes_of_updates, mistakes_seldom
+from . import (
+    mistakes_of_code,
+    mistakes_of_maps,
+    mistakes_of_reading,
+    mistakes_of_shape,
+    mistakes_of_shifts,
+    mistakes_of_updates,
+    mistakes_seldom,
+)
 from .planting import MISTAKES
 
 __all__ = ["MISTAKES", "PAIRS", "PLANTED_IN", "operations_of"]
 
-PLANTED_IN = (mistakes_of_shape, mistakes_of_maps, mistakes_of_shifts, mistakes_of_updates, mistakes_seldom)
+PLANTED_IN = (
+    mistakes_of_shape,
+    mistakes_of_maps,
+    mistakes_of_shifts,
+    mistakes_of_updates,
+    mistakes_seldom,
+    mistakes_of_code,
+    mistakes_of_reading,
+)
 """The modules that fill the table when they are imported."""
 
 PAIRS = (

@@ -25,8 +25,11 @@ from .traces import CONVENTIONS, last_iterations, only_final_maps, only_landmark
 
 NAMED = 0.85
 """Share of the visible mistakes that must be called by their name."""
-CHECKED = list(MISTAKES)[:: 1 if os.environ.get("CLNF_ALL_MISTAKES") else 2]
-"""Every second mistake, to be done in a minute; all of them where the environment asks for it."""
+_ONE_OF_EACH = {operations: name for name in MISTAKES for operations in MISTAKES[name].operations}
+CHECKED = (
+    list(MISTAKES) if os.environ.get("CLNF_ALL_MISTAKES") else sorted({*list(MISTAKES)[::3], *_ONE_OF_EACH.values()})
+)
+"""Every third mistake and one of each operation, to be done in a minute; all where the environment asks for it."""
 STRIPPED = """
     project_with_the_transposed_rotation pdm_interleaved shape_without_modes base_shape_of_the_start
     reference_shape_without_modes similarity_by_least_squares similarity_inverted_but_not_turned_back

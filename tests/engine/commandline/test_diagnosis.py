@@ -236,7 +236,7 @@ def test_diff_of_other_numbers_of_landmarks(capsys: Output, traces: tuple[str, s
 
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown tool": (("diagnose", "{photo}", "--tools", "magnitudes,magic"), "there is no tool 'magic'; expected"),
-    "no tool": (("diagnose", "{photo}", "--tools", ""), "there is no tool ''; expected some of magnitudes"),
+    "no tool": (("diagnose", "{photo}", "--tools", ""), "there is no tool ''; expected some of conformance"),
     "no image": (("diagnose", "missing.png", "--model", "{model}"), "missing.png: no such file"),
     "several images": (("diagnose", "{photo}", "{photo}"), "unrecognized arguments"),
     "unknown option": (("compare", "{photo}", "-A", "sigam=2"), "there is no option 'sigam'"),
@@ -245,7 +245,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown preset": (("compare", "{photo}", "-A", "preset=best"), "there is no preset 'best'"),
     "no model": (("compare", "{photo}", "--model", "nowhere"), "nowhere: no such file, folder or shipped model"),
     "one trace": (("diff", "{text}"), "the following arguments are required: B.npz"),
-    "no trace": (("diff", "missing.npz", "{text}"), "missing.npz: cannot be read (No such file"),
+    "no trace": (("diff", "missing.npz", "{text}"), "missing.npz: no such file"),
     "text as trace": (("diff", "{text}", "{text}"), "text.txt: "),
     "unknown format": (("diff", "{text}", "{text}", "--format", "csv"), "invalid choice: 'csv'"),
     "report without a folder": (("{diagnose}", "--report", "{folder}/none/r.html"), "there is no folder"),
@@ -273,11 +273,15 @@ def test_wrong_input_is_one_sentence_and_code_2(capsys: Output, model_file: str,
     assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
 
 
-def test_report_that_cannot_be_written(capsys: Output, photo: str, model_file: str, tmp_path: Path) -> None:
+def test_report_that_cannot_be_written(
+    capsys: Output, photo: str, model_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     report = str(tmp_path / (250 * "x"))
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     words = ("--model", model_file, "--box", BOX_TEXT, "--tools", "fixed_point", "--report", report)
-    sentence = f"clnf: {report}: cannot be written (File name too long)\n"
-    assert run(capsys, "diagnose", photo, *words) == (2, "", sentence)
+    code, out, err = run(capsys, "diagnose", photo, *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.endswith("xxx: cannot be written (No space left on device)\n")
     assert files(tmp_path) == ["photo.png"]
 
 

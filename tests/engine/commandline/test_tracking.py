@@ -7,6 +7,7 @@ import io
 import json
 import math
 import multiprocessing
+import os
 import random
 import signal
 import subprocess
@@ -34,12 +35,14 @@ from clnf_engine import (
     turned,
 )
 from clnf_engine.commandline.main import main
+from clnf_engine.io import files, temporaries
 from clnf_engine.io.openface import write_model
 from clnf_engine.io.video_writer import write_video
 from clnf_engine.tracking import track as tracking_module
 from clnf_engine.tracking.journal import Journal, run_name
 from clnf_engine.tracking.pose import head_pose
 
+from ..detector_tools import FIND_FACES, finds
 from ..tiny_model import tiny_model, with_experts
 from ..video_tools import as_rgb, decoding_threads, face_pictures, pictures, write_clip
 
@@ -129,7 +132,7 @@ def test_standard_output(run: Run, whole: bytes) -> None:
 
 
 def test_no_face(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clip: Path) -> None:
-    monkeypatch.setattr("clnf_engine.initial.detect_faces", lambda image: [])
+    monkeypatch.setattr(FIND_FACES, finds(lambda image: []))
     code, out, err = run(box="")
     assert (code, err) == (1, f"clnf: {clip}: no face found\n")
     rows = list(csv.DictReader(out.splitlines()))
@@ -177,7 +180,7 @@ def test_parquet(run: Run, whole: bytes, tmp_path: Path) -> None:
 
 
 def test_parquet_without_a_face(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("clnf_engine.initial.detect_faces", lambda image: [])
+    monkeypatch.setattr(FIND_FACES, finds(lambda image: []))
     assert run("-o", str(tmp_path / "out.parquet"), box="")[0] == 1
     column = pyarrow.parquet.read_table(tmp_path / "out.parquet").column("x_0")
     assert column.null_count == 0 and np.isnan(column.to_numpy()).all()
@@ -318,7 +321,9 @@ def forks() -> Iterator[multiprocessing.context.ForkServerContext]:
 def test_killed_at_any_moment(
     forks: multiprocessing.context.ForkServerContext, clip: Path, model_file: str, whole: bytes, tmp_path: Path
 ) -> None:
-    """What a killed process leaves is a whole beginning of the file, and the next one goes on from it."""
+    """What a killed process leaves is a beginning of the file, of which at most the last row is torn, as a kill may
+    come in the middle of a write; the next process goes on from it, and nothing else is left.
+    """
     rng = random.Random(7)
     path, finished, partial = tmp_path / "out.csv", 0, set()
     argv = ["track", str(clip), "--model", model_file, "--box=9,27,130,120", "-o", str(path)]
@@ -338,7 +343,6 @@ def test_killed_at_any_moment(
         process.join()
         data = path.read_bytes() if path.exists() else b""
         assert whole.startswith(data)
-        assert data == b"" or data.endswith(b"\n")
         if data == whole:
             finished += 1
             path.unlink()
@@ -347,6 +351,70 @@ def test_killed_at_any_moment(
     assert len(partial) >= 5, "the kills came at different moments"
     assert main(argv) == 0
     assert path.read_bytes() == whole
+    temporaries.sweep.cache_clear()  # as at the start of a process
+    assert main(argv) == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+
+
+FORGED = {
+    "windows": "abc",
+    "success": "x",
+    "face_id": "1",
+    "start": "nowhere",
+    "p_scale": "1e9",
+    "p_rx": "nan",
+    "p_tx": "1_0",
+    "x_0": "17.5",
+    "confidence": " 0.5",
+    "likelihood": "",
+    "state": "no_face",
+}
+
+
+@pytest.mark.parametrize("column", FORGED)
+def test_rows_that_nobody_wrote_are_refused_before_the_work(
+    run: Run, whole: bytes, tmp_path: Path, column: str
+) -> None:
+    """In the middle of a journal; not only when the document is made of it."""
+    header, *rows = whole.decode().splitlines()
+    words = rows[3].split(",")
+    words[header.split(",").index(column)] = FORGED[column]
+    (tmp_path / "out.json.csv").write_text("\n".join([header, *rows[:3], ",".join(words), *rows[4:12]]) + "\n")
+    code, _, err = run("-o", str(tmp_path / "out.json"))
+    assert code == 2 and err.count("\n") == 1
+    assert err.startswith(f"clnf: {tmp_path / 'out.json.csv'}, line 5: not a row of a track (")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["out.json.csv"]
+
+
+def test_two_at_once(run: Run, tmp_path: Path) -> None:
+    with files.exclusive(tmp_path / "a.json.csv"):
+        for name in ("a.json", "a.json.csv"):
+            code, _, err = run("-o", str(tmp_path / name))
+            assert code == 2 and "another process is writing it" in err
+    assert os.listdir(tmp_path) == []
+    assert run("-o", str(tmp_path / "a.json"))[0] == 0
+
+
+def test_outputs_that_cannot_be_written_are_found_before_the_work(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "isdir.mp4").mkdir()
+    os.mkfifo(tmp_path / "p.csv")
+    for words, problem in (
+        (("-o", "a.csv", "--overlay", "isdir.mp4"), "isdir.mp4: is a folder"),
+        (("-o", "p.csv"), "p.csv: not a file; expected one that can be"),
+    ):
+        code, _, err = run(*(word if word[0] == "-" else str(tmp_path / word) for word in words))
+        assert code == 2 and problem in err
+    assert sorted(os.listdir(tmp_path)) == ["isdir.mp4", "p.csv"]
+
+
+def test_an_overlay_is_the_same_every_time(run: Run, whole: bytes, tmp_path: Path) -> None:
+    """Names with a colon are no addresses."""
+    videos = []
+    for k in range(3):
+        (tmp_path / "out.csv").write_bytes(whole)
+        assert run("-o", str(tmp_path / "out.csv"), "--overlay", str(tmp_path / f"a:{k}.mp4"))[0] == 0
+        videos.append((tmp_path / f"a:{k}.mp4").read_bytes())
+    assert len(set(videos)) == 1
 
 
 def test_the_name_of_a_run(clip: Path, model_file: str) -> None:

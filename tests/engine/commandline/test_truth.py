@@ -16,6 +16,7 @@ from clnf_engine.accuracy import Accuracy, accuracy
 from clnf_engine.io.landmarks import pts_text
 
 from ..cli_tools import BOX, BOX_TEXT, Output, run
+from ..detector_tools import FIND_FACES, finds
 from ..tiny_model import start, tiny_image, true_landmarks
 
 REGIONS = ["jaw", "brows", "nose", "eyes", "mouth"]
@@ -114,7 +115,7 @@ def test_the_face_where_the_truth_is_is_fitted(
 ) -> None:
     elsewhere = (200.0, 200.0, 300.0, 300.0)
     found = [elsewhere, start().box]
-    monkeypatch.setattr("clnf_engine.initial.detect_faces", lambda image: found)
+    monkeypatch.setattr(FIND_FACES, finds(lambda image: found))
     for command in (("fit",), ("diagnose", "--tools", "fixed_point", "--format", "json")):
         _, out, _ = run(capsys, command[0], photo, *command[1:], "--model", model_file, "--truth", truth)
         faces = json.loads(out)["faces" if command[0] == "fit" else "runs"]

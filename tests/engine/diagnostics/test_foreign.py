@@ -20,7 +20,7 @@ from clnf_engine.steps import Step
 from ..tiny_model import micro_model, start, tiny_image, tiny_model
 from .lab_tools import run
 
-READ = ("magnitudes", "fixed_point", "divergence")
+READ = ("conformance", "magnitudes", "fixed_point", "divergence")
 """Tools that read what was recorded, and run no fit."""
 
 

@@ -15,6 +15,7 @@ from ..tiny_model import tiny_model
 from .lab_tools import no_stage, run
 
 ROWS = (
+    "conformance",
     "magnitudes",
     "invariance",
     "jitter",
@@ -59,5 +60,5 @@ def test_the_run_to_compare_with() -> None:
 
 def test_tools_by_name() -> None:
     assert [tool.name for tool in tools_named(["jitter", "invariance"])] == ["invariance", "jitter"]
-    with pytest.raises(OptionsError, match="no tool 'magic'; expected some of magnitudes"):
+    with pytest.raises(OptionsError, match="no tool 'magic'; expected some of conformance"):
         tools_named(["magic"])

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from clnf_engine.errors import ImageFileError
 from clnf_engine.io import images
+from clnf_engine.io.image_headers import read_header
 from clnf_engine.io.images import read_image
 
 Pixels = NDArray[Any]
@@ -97,6 +98,7 @@ def test_16_bit_levels_are_rounded(tmp_path: Path) -> None:
         (np.float32([-3, 0, 51, 255]), [0, 0, 51, 255]),
         (np.float32([0, 1, 2, 5]), [0, 51, 102, 255]),
         (np.float32([np.nan, -np.inf, np.inf, 0.2]), [0, 0, 255, 51]),
+        (np.array([0, 0x7F800001, 0x3E4CCCCD, 0x3F800000], np.uint32).view(np.float32), [0, 0, 51, 255]),
         (np.float64([0, 0.2, 0.6, 1]), [0, 51, 153, 255]),
         (np.int16([-500, 0, 200, 1000]), [0, 0, 51, 255]),
         (np.int32([0, 0, 20_000, 100_000]), [0, 0, 51, 255]),
@@ -247,6 +249,88 @@ def test_pixel_limit_holds_for_every_format(tmp_path: Path, monkeypatch: pytest.
     for extension in (".png", ".jpg", ".bmp", ".tiff", ".webp"):
         with pytest.raises(ImageFileError, match=r"has 52×37 pixels; expected at most 1923"):
             read_image(stored(tmp_path, encoded(extension, photo())))
+
+
+SIZES = ((70, 64), (64, 90))
+KINDS: dict[str, tuple[list[int], type]] = {
+    # IMWRITE parameters and depth; the encoder that OpenCV's extension names
+    ".png": ([], np.uint16),
+    ".jpg": ([], np.uint8),
+    ".jpeg": ([cv2.IMWRITE_JPEG_PROGRESSIVE, 1], np.uint8),
+    ".tiff": ([], np.float64),
+    ".tif": ([], np.uint16),
+    ".bmp": ([], np.uint8),
+    ".gif": ([], np.uint8),
+    ".webp": ([cv2.IMWRITE_WEBP_QUALITY, 101], np.uint8),
+    ".jp2": ([], np.uint16),
+    ".avif": ([], np.uint8),
+    ".ras": ([], np.uint8),
+    ".hdr": ([], np.float32),
+    ".ppm": ([], np.uint16),
+    ".pgm": ([], np.uint8),
+    ".pbm": ([], np.uint8),
+    ".pfm": ([], np.float32),
+    ".pam": ([], np.uint8),
+}
+
+
+@pytest.mark.parametrize("extension", KINDS)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_the_size_is_known_before_decoding(extension: str, size: tuple[int, int]) -> None:
+    """As OpenCV finds it, with no less memory than the result takes."""
+    parameters, depth = KINDS[extension]
+    pixels = photo(*size).astype(depth)
+    if extension in (".pgm", ".pbm"):
+        pixels = pixels[:, :, 0]
+    good, data = cv2.imencode(extension, pixels, parameters)
+    assert good
+    header = read_header(Path("image"), data.tobytes())
+    decoded = cv2.imdecode(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
+    assert (header.height, header.width) == decoded.shape[:2] == size
+    assert 2 * decoded.nbytes <= header.cost * size[0] * size[1]
+
+
+def test_memory_is_limited_by_bytes_not_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_BYTES", 37 * 52 * 24)
+    read_image(stored(tmp_path, encoded(".png", photo())))
+    for depth in (np.float32, np.float64):
+        path = stored(tmp_path, encoded(".tiff", photo().astype(depth)))
+        with pytest.raises(
+            ImageFileError, match=r"has 52×37 pixels of this kind, which take \d+ bytes to read; expected"
+        ):
+            read_image(path)
+
+
+def peak_of(function: Callable[[], object]) -> int:
+    """Most memory that is in use at once while a function runs, bytes above that before."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pytest.skip("this system does not tell peaks of memory")
+
+    def status(name: str) -> int:
+        return 1024 * int(Path("/proc/self/status").read_text().split(f"{name}:")[1].split()[0])
+
+    before = status("VmRSS")
+    function()
+    return status("VmHWM") - before
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".jpeg", ".tiff", ".png", ".jp2", ".avif"])
+def test_reading_takes_no_more_memory_than_was_reckoned_with(extension: str, tmp_path: Path) -> None:
+    parameters, depth = KINDS[extension]
+    pixels = np.zeros((1500, 1500, 3), depth)
+    good, data = cv2.imencode(extension, pixels, parameters)
+    assert good
+    path = stored(tmp_path, data.tobytes())
+    reckoned = read_header(path, data.tobytes()).cost * 1500 * 1500 + 2 * len(data)
+    assert peak_of(lambda: read_image(path)) < reckoned + (16 << 20)
+
+
+def test_libjpeg_says_nothing_itself(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    data = encoded(".jpg", photo())
+    read_image(stored(tmp_path, data[:-2] + bytes(58) + data[-2:]))
+    assert capfd.readouterr() == ("", "")
 
 
 @given(

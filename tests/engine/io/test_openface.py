@@ -223,7 +223,7 @@ def test_a_module_file_can_be_opened_directly(tmp_path: Path) -> None:
 
 
 def test_unknown_keys_and_unused_entries_of_a_main_file(tmp_path: Path) -> None:
-    main = "FaceDetConversion haarAlign.txt\nLandmarkDetector module_main.txt\nDetectionValidator none.txt\n"
+    main = "FaceDetConversion haarAlign.txt\nLandmarkDetector module_main.txt\nNoSuchKey none.txt\n"
     assert_same(replace(micro_model(), name="main"), read_model(write(tmp_path, main=main)))
 
 

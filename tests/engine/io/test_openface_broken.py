@@ -317,16 +317,6 @@ def test_a_pdm_of_another_number_of_landmarks(tmp_path: Path) -> None:
         ({"main": "LandmarkDetector ."}, ["main.txt", "line 1"]),
         ({"main": f"LandmarkDetector {'x' * 300}.txt"}, ["main.txt", "line 1"]),
         ({"main": f"{' ' * 5000}\nLandmarkDetector a\0b"}, ["main.txt"]),
-        ({"main": "LandmarkDetector module_main.txt\nLandmarkDetector_part module_main.txt"}, ["main.txt", "line 2"]),
-        ({"main": "LandmarkDetector module_main.txt\nLandmarkDetector_part module_main.txt eye 1"}, ["line 2"]),
-        ({"main": "LandmarkDetector module_main.txt\nLandmarkDetector_part module_main.txt eye 1 x"}, ["line 2"]),
-        (
-            {"main": f"LandmarkDetector module_main.txt\nLandmarkDetector_part module_main.txt eye 1 {10**30}"},
-            ["line 2"],
-        ),
-        ({"main": "LandmarkDetector module_main.txt\nLandmarkDetector_part module_main.txt eye 3 0"}, ["eye", "3"]),
-        ({"main": "LandmarkDetector module_main.txt\nLandmarkDetector_part module_main.txt eye 0 -1"}, ["eye"]),
-        ({"main": "LandmarkDetector module_main.txt\nLandmarkDetector_part main.txt self 0 0"}, ["nested"]),
         ({"main": PNG}, ["main.txt", "text"]),
         ({"main": "LandmarkDetector größe.txt".encode("latin-1")}, ["main.txt", "text"]),
         ({"module_main": PNG}, ["module_main.txt", "text"]),
@@ -351,7 +341,9 @@ def test_main_and_module_files_that_make_no_sense(
 def test_the_parts_of_a_part_of_itself_end(tmp_path: Path) -> None:
     """Two models that are parts of each other."""
     main = "LandmarkDetector module_main.txt\nLandmarkDetector_part {} p\n"
-    refused(write(tmp_path, main=main.format("other.txt"), other=main.format("main.txt")), "nested")
+    model = read_model(write(tmp_path, main=main.format("other.txt"), other=main.format("main.txt")))
+    assert model.parts == ()
+    assert "nested" in model.problems[0]
 
 
 def test_triangulations_that_make_no_sense(tmp_path: Path) -> None:
@@ -367,3 +359,32 @@ def test_triangulations_that_make_no_sense(tmp_path: Path) -> None:
         refused(write(tmp_path, module_main=module, tri=text), "tri.txt", words)
     model = read_model(write(tmp_path, module_main=module, tri="# two\n2\n1\n3\n4\n0 1 2\n0\n3\n4\n"))
     assert [t.tolist() for t in model.triangulations] == [[[0, 1, 2]], []]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("LandmarkDetector_part module_main.txt", ["main.txt", "line 2", "pairs"]),
+        ("LandmarkDetector_part module_main.txt eye 1", ["line 2", "pairs"]),
+        ("LandmarkDetector_part module_main.txt eye 1 x", ["line 2", "whole numbers"]),
+        (f"LandmarkDetector_part module_main.txt eye 1 {10**30}", ["line 2", "whole numbers"]),
+        ("LandmarkDetector_part module_main.txt eye 3 0", ["line 2", "eye", "3"]),
+        ("LandmarkDetector_part module_main.txt eye 0 -1", ["line 2", "eye"]),
+        ("LandmarkDetector_part main.txt self 0 0", ["nested"]),
+        ("LandmarkDetector_part none.txt eye 0 0", ["line 2", "none.txt"]),
+        ("LandmarkDetector_part pdm_3.txt eye 0 0", ["pdm_3.txt", "LandmarkDetector"]),
+        ("DetectionValidator none.txt", ["line 2", "none.txt"]),
+        ("DetectionValidator", ["line 2", "file name"]),
+        ("DetectionValidator pdm_3.txt", ["pdm_3.txt", "byte 0", "validator"]),
+    ],
+)
+def test_a_broken_part_or_validator_is_said_and_the_rest_can_be_used(
+    line: str, words: list[str], tmp_path: Path
+) -> None:
+    good = "LandmarkDetector_part module_main.txt good 0 1"
+    model = read_model(write(tmp_path, main=f"LandmarkDetector module_main.txt\n{line}\n{good}"))
+    (problem,) = model.problems
+    for word in words:
+        assert word in problem
+    assert [part.name for part in model.parts] == ["good"]
+    assert model.validator is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import random
+import struct
 import threading
 import wave
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from av.video.reformatter import Interpolation
 
 from clnf_engine import VideoFileError, open_video
 from clnf_engine.errors import ImageFileError
+from clnf_engine.io import clip as clip_module
 from clnf_engine.io import video
 from clnf_engine.io.frames import Develop, Frame
 from clnf_engine.io.images import read_image
@@ -326,6 +328,72 @@ def test_files_that_are_no_videos(tmp_path: Path, name: str, data: bytes | None,
         open_video(tmp_path / name)
 
 
+PLAYLISTS = {
+    "without an end.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nv.mp4\n",
+    "of FFmpeg.ffconcat": "ffconcat version 1.0\nfile v.mp4\n",
+    "art.nfo": "root:x:0:0:root:/root:/bin/bash\n" * 20,
+    "words.txt": "root:x:0:0:root:/root:/bin/bash\n" * 20,
+}
+
+
+@pytest.mark.parametrize("name", PLAYLISTS)
+def test_a_text_is_no_video(tmp_path: Path, name: str) -> None:
+    write_clip(tmp_path / "v.mp4", pictures(3))
+    (tmp_path / name).write_text(PLAYLISTS[name])
+    with pytest.raises(VideoFileError, match=f"{name}: not a video that FFmpeg can read"):
+        open_video(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4", ".mkv"])
+def test_a_title_in_any_encoding(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "café"
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(pictures(1)[0], format="rgb24")))
+        container.mux(stream.encode(None))
+    data = path.read_bytes()
+    assert "café".encode() in data
+    path.write_bytes(data.replace("café".encode(), b"caf\xe9 "))
+    with open_video(path) as source:
+        assert len(source) == len(list(source.frames())) == 1
+
+
+def test_a_codec_that_nobody_knows(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.avi", pictures(3), codec="mjpeg")
+    path.write_bytes(path.read_bytes().replace(b"MJPG", b"QQQQ"))
+    with pytest.raises(VideoFileError, match=r"a.avi: holds a video stream of a codec that FFmpeg does not know"):
+        open_video(path)
+
+
+def test_frames_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_clip(tmp_path / "a.mp4", pictures(3))
+    monkeypatch.setattr(clip_module, "MAX_PIXELS", 96 * 64 - 1)
+    with pytest.raises(VideoFileError, match=r"a.mp4: has frames of 96×64 pixels; expected at most 6143"):
+        open_video(path)
+
+
+def test_frames_larger_than_announced_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every JPEG of such a video has a size of its own."""
+    with open_video(write_clip(tmp_path / "a.avi", pictures(3, 16, 16), codec="mjpeg")) as source:
+        assert source.frame(0).gray.shape == (16, 16)
+    data = bytearray((tmp_path / "a.avi").read_bytes())
+    at = data.index(b"\xff\xc0", data.index(b"\xff\xc0") + 9)
+    while at > 0:
+        data[at + 5 : at + 9] = struct.pack(">HH", 128, 128)
+        at = data.find(b"\xff\xc0", at + 9)
+    (tmp_path / "a.avi").write_bytes(data)
+    monkeypatch.setattr(clip_module, "MAX_PIXELS", 127 * 128)
+    with open_video(tmp_path / "a.avi") as source, pytest.raises(VideoFileError, match="frame 2"):
+        list(source.frames())
+
+
+def test_endless_names(tmp_path: Path) -> None:
+    with pytest.raises(VideoFileError, match="no such file"):
+        open_video(tmp_path / ("x" * 5000))
+
+
 def test_a_sound_and_an_empty_folder(tmp_path: Path) -> None:
     with wave.open(str(tmp_path / "a.wav"), "wb") as sound:
         sound.setnchannels(1)
@@ -424,6 +492,20 @@ def test_decoding_ahead_is_bounded(tmp_path: Path) -> None:
     assert taken == list(range(20))
     assert reader.developed <= 20 + 10
     assert reader.closed == 2, "by the thread, and by the source"
+
+
+def test_decoding_ahead_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However large its frames, one is ready; smaller ones share what there is."""
+    frame = Endless()._frame(0)
+    size = frame.rgb.nbytes + frame.gray.nbytes
+    for room, ahead in ((1, 1), (3 * size, 3), (100 * size, 8)):
+        monkeypatch.setattr(video, "AHEAD_BYTES", room)
+        reader = Endless()
+        with VideoSource(tmp_path, reader) as source:
+            frames = source.frames()
+            taken = [next(frames).index for _ in range(20)]
+        assert taken == list(range(20))
+        assert reader.developed <= 20 + ahead + 2, "those in the queue, one that waits for it, one in the making"
 
 
 def test_an_error_in_the_thread_reaches_the_consumer(tmp_path: Path) -> None:

@@ -84,7 +84,9 @@ def test_report_holds_everything_and_needs_nothing_else() -> None:
         for plot in finding.plots():
             assert plot.title in shown.texts
     assert "A note." in shown.texts
-    assert sum(tag == "svg" for tag, _ in shown.tags) == sum(len(finding.plots()) for _, finding in found)
+    assert sum(tag == "svg" for tag, _ in shown.tags) == sum(
+        len(finding.plots()) + len(finding.strips()) for _, finding in found
+    )
     ids = shown.values("id")
     assert len(set(ids)) == len(ids)
     links = shown.values("href", "xlink:href") + re.findall(r"url\(([^)]*)\)", text)

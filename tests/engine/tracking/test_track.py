@@ -33,9 +33,11 @@ from clnf_engine.initial import Box
 from clnf_engine.io.video import VideoSource
 from clnf_engine.options import Source, option_defaults
 from clnf_engine.pdm import rotation_matrix
+from clnf_engine.tracking.past import Past
 from clnf_engine.tracking.pose import head_pose
-from clnf_engine.tracking.track import Past, tracked_windows
+from clnf_engine.tracking.track import tracked_windows
 
+from ..detector_tools import FIND_FACES, finds
 from ..tiny_model import micro_model, start, tiny_model, true_landmarks
 from ..video_tools import decoding_threads, face_pictures, shift, write_folder
 
@@ -60,7 +62,7 @@ class Detector:
 def detector(monkeypatch: pytest.MonkeyPatch) -> Detector:
     """Sees the face of the first picture in all of them, a few pixels off."""
     stand_in = Detector([start().box])
-    monkeypatch.setattr("clnf_engine.initial.detect_faces", stand_in)
+    monkeypatch.setattr(FIND_FACES, finds(stand_in))
     return stand_in
 
 
@@ -259,7 +261,7 @@ def test_going_on_is_the_same_as_not_stopping(tmp_path: Path, detector: Detector
         for k, result in enumerate(whole):
             rest = track(source, tiny_model(), None, TRACKING, None, past)
             assert all(same(a, b) for a, b in zip(itertools.islice(rest, 3), whole[k:], strict=False))
-            past = past.after(result.index, result.params if result.success else None)
+            past = past.after(result.index, result.state, result.params)
         assert list(track(source, tiny_model(), None, TRACKING, None, past)) == []
         del rest
     assert decoding_threads() == []

@@ -26,6 +26,7 @@ from clnf_engine.training.evaluate import (
     table_text,
 )
 
+from ..detector_tools import FIND_FACES, finds
 from .drawn_faces import write_faces
 
 
@@ -109,7 +110,7 @@ def test_the_detected_face_nearest_the_truth_is_fitted(tmp_path: Path, monkeypat
     low, high = faces[0].points.min(axis=0), faces[0].points.max(axis=0)
     true_box = (*low.tolist(), *(high - low).tolist())
     found = [(0.0, 0.0, 30.0, 30.0), true_box]
-    monkeypatch.setattr("clnf_engine.initial.detect_faces", lambda image: found)
+    monkeypatch.setattr(FIND_FACES, finds(lambda image: found))
     model = load_model()
     detected = evaluate(faces, model, start=Start.DETECTOR)
     assert detected.faces[0].mean == evaluate(faces, model, start=Start.BOX).faces[0].mean

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +24,12 @@ from clnf_engine.errors import ClnfError, OptionsError
 from clnf_engine.ibug68 import MIRROR
 from clnf_engine.initial import box_around
 from clnf_engine.io.calibration_file import calibration_path, read_calibration, write_calibration
+from clnf_engine.io.files import exclusive
+from clnf_engine.io.openface import write_model
+from clnf_engine.processes import end_with_parent, starting_deaf_processes
 from clnf_engine.training import train as training_module
 from clnf_engine.training.annotations import Face, read_annotations
+from clnf_engine.training.ccnf import Expert
 from clnf_engine.training.recipe import Recipe, View
 from clnf_engine.training.train import Training, split, train
 
@@ -268,3 +280,122 @@ def test_where_the_model_s_folder_cannot_be_written_a_person_s_own_takes_the_cal
 def test_wrong_input(words: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     assert problem in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        *("support=0", "support=-1", "support=4", "support=100000", "training_window=0", "training_window=2"),
+        *("copies=0", "copies=-1", "far_offset=nan", "jitter_scale=inf", "variance_kept=nan", "variance_kept=0"),
+        *(
+            "variance_kept=2",
+            "bump=0",
+            "bump=nan",
+            "weight_decay=-1e9",
+            "iterations=-1",
+            "near_share=7",
+            "held_out=nan",
+        ),
+    ],
+)
+def test_recipes_that_no_training_can_follow(choice: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "nowhere", "-o", "x", "-O", choice]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"clnf: {choice.partition('=')[0]} is ") and "; expected " in err
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "shape", "nan", "key"])
+def test_what_is_damaged_in_the_work_folder_is_trained_again(tmp_path: Path, damage: str) -> None:
+    file = tmp_path / "expert_0_00.npz"
+    expert = Expert(np.zeros((2, 121)), np.zeros(2), 1.0, np.ones(1))
+    training_module._save(file, expert, 0.5)
+    assert training_module._is_finished(file, TINY)
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:100])
+    elif damage == "empty":
+        file.write_bytes(b"")
+    elif damage == "key":
+        np.savez(file, theta=1)
+    else:
+        wrong = np.zeros((3, 121)) if damage == "shape" else np.full((2, 121), np.nan)
+        training_module._save(file, replace(expert, theta=wrong), 0.5)
+    assert not training_module._is_finished(file, TINY)
+    training_module._prepare(tmp_path / "w", {})
+    (tmp_path / "w" / "training.json").write_bytes(b"\xff\xfe")
+    training_module._prepare(tmp_path / "w", {})
+
+
+def test_two_trainings_into_one_folder(faces: tuple[Face, ...], tmp_path: Path) -> None:
+    with exclusive(tmp_path / "m.work"), pytest.raises(ClnfError, match=r"m\.work: another process is writing it"):
+        train(faces, tmp_path / "m", TINY, quiet=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _hold(connection: Connection) -> None:
+    """A parent that waits for its worker."""
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), end_with_parent)
+    connection.send(pool.submit(os.getpid).result())
+    pool.submit(time.sleep, 60).result()
+
+
+def test_workers_end_with_their_parent() -> None:
+    here, there = multiprocessing.Pipe()
+    parent = multiprocessing.get_context("spawn").Process(target=_hold, args=(there,))
+    parent.start()
+    worker = here.recv()
+    parent.kill()
+    parent.join()
+    for _ in range(1000):
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        if Path(f"/proc/{worker}/stat").exists() and ") Z " in Path(f"/proc/{worker}/stat").read_text():
+            return  # ended, and nobody asked how
+        threading.Event().wait(0.01)
+    pytest.fail("the worker goes on without anyone to work for")
+
+
+def _is_deaf() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_processes_are_deaf_to_ctrl_c_from_their_first_moment() -> None:
+    context = multiprocessing.get_context("spawn")
+    with starting_deaf_processes():
+        deaf = context.Process(target=_is_deaf)
+        deaf.start()
+    deaf.join()
+    assert deaf.exitcode == 0
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_names_and_lists_of_faces(
+    folder: Path, trained: Training, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Spaces, formulas of spreadsheets and of mathematics, and bytes that are no UTF-8 are names like any other."""
+    here = tmp_path / "faces"
+    here.mkdir()
+    names = ["my face", "=HYPERLINK(1)", os.fsdecode(b"\xff"), "a\nb"]
+    for k, name in enumerate(names):
+        for suffix in (".png", ".pts"):
+            shutil.copy(folder / f"face{k:02d}{suffix}", here / f"{name}{suffix}")
+    (tmp_path / "only.txt").write_text("my face\n=HYPERLINK(1)\n")
+    main_file = write_model(replace(trained.model, name="main_a$x^$b"), tmp_path / "model")
+    words = ["evaluate", str(here), "--model", str(main_file), "--init", "box", "-o", str(tmp_path / "result")]
+    assert main([*words, "--only", str(tmp_path / "only.txt")]) == 0
+    assert "has a line break in its name" in capsys.readouterr().err
+    rows = (tmp_path / "result" / "errors.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == ["'=HYPERLINK(1)", "my face"]
+    assert (tmp_path / "result" / "cumulative_error.png").is_file()
+    assert main(words) == 0
+    assert "\\udcff," in (tmp_path / "result" / "errors.csv").read_text()
+
+
+def test_the_place_of_an_evaluation_is_made_sure_of_before_the_work(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("clnf_engine.training.evaluate.evaluate", lambda *_: pytest.fail("the work has begun"))
+    assert main(["evaluate", str(folder), "-o", str(tmp_path / "file")]) == 2
+    assert "file: cannot be made a folder for the results" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from engine.detector_tools import FIND_FACES, finds
 from engine.tiny_model import start, tiny_model
 from engine.video_tools import as_rgb, decoding_threads, face_pictures, write_clip
 from numpy.typing import NDArray
@@ -55,7 +56,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def detector(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sees the face of the first frame in all of them."""
-    monkeypatch.setattr("clnf_engine.initial.detect_faces", lambda _: [start().box])
+    monkeypatch.setattr(FIND_FACES, finds(lambda _: [start().box]))
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyqtgraph as pg
 import pytest
+from engine.detector_tools import FIND_FACES, finds
 from engine.tiny_model import start, tiny_model
 from engine.video_tools import face_pictures, write_folder
 from PySide6.QtCore import QPointF, Qt
@@ -177,7 +178,7 @@ def test_a_stage_that_a_small_face_skips_does_not_empty_the_maps(qtbot: QtBot, t
 
 
 def test_a_frame_without_a_face_says_so(qtbot: QtBot, window: MainWindow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clnf_engine.initial.detect_faces", lambda _: [])
+    monkeypatch.setattr(FIND_FACES, finds(lambda _: []))
     press(qtbot, window, "frame")
     assert len(painted_points(window)) == 0
     assert "no face found" in window.headers["A"].text()

@@ -25,8 +25,8 @@ from clnf_engine import (
 )
 from clnf_engine.commandline.main import main as clnf
 from clnf_engine.options import Source
+from clnf_engine.tracking.past import Past
 from clnf_engine.tracking.results import Apart, Results
-from clnf_engine.tracking.track import Past
 from clnf_gui.look import FrameCurves, Worst
 from clnf_gui.session import Session
 from clnf_gui.session.document import write_session

@@ -1,0 +1,1 @@
+"""Recorders: one file each, to be copied into a port of CLNF; see ``docs/recorders.md``."""

@@ -1,0 +1,199 @@
+"""The compiled kernels: one arithmetic in every form, whatever compiles it, wherever it is kept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clnf_engine import FitOptions, Kernel, Precision, fit, fit_many
+from clnf_engine.errors import ClnfError
+from clnf_engine.experts import neuron_outputs
+from clnf_engine.kernels import shifts
+from clnf_engine.kernels.compiling import CACHE_FOLDER, COMPILING
+from clnf_engine.model import PatchScale
+from clnf_engine.operations import OPERATIONS, Function
+from clnf_engine.sigma import sigma_matrices, sigma_transform
+
+from .tiny_model import start, tiny_image, tiny_model
+
+OF_A_STEP = (
+    "landmarks",
+    "params",
+    "jacobian",
+    "hessian",
+    "gradient",
+    "delta",
+    "weights",
+    "landmarks_before",
+    "clamped",
+)
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("kernel", Kernel)
+def test_the_rows_one_by_one_give_the_bits_of_one_kernel_for_all(precision: Precision, kernel: Kernel) -> None:
+    options = FitOptions(precision=precision, kernel=kernel, weight_factor=2.5)
+    weights: Function = OPERATIONS["weights"].function
+    whole = fit(tiny_image(), tiny_model(), start(), options)
+    by_rows = fit(tiny_image(), tiny_model(), start(), options, replace={"weights": weights})
+    assert len(whole.steps) == len(by_rows.steps) > 10
+    for one, other in zip(whole.steps, by_rows.steps, strict=True):
+        for name in OF_A_STEP:
+            assert np.array_equal(getattr(one, name), getattr(other, name)), (one.place, name)
+        if one.mean_shift is not None and other.mean_shift is not None:
+            for name, value in vars(one.mean_shift).items():
+                assert np.array_equal(value, getattr(other.mean_shift, name)), (one.place, name)
+        assert (one.shape_change, one.update_norm, one.converged) == (
+            other.shape_change,
+            other.update_norm,
+            other.converged,
+        )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        FitOptions(),
+        FitOptions(precision=Precision.FLOAT32, weight_factor=2.5),
+        FitOptions(convergence_px=5.0),
+        FitOptions(responses_every_iteration=True),
+        FitOptions(euler_transposed=True),
+    ],
+    ids=str,
+)
+def test_many_fits_without_steps_end_where_a_fit_does(options: FitOptions) -> None:
+    trace = fit(tiny_image(), tiny_model(), start(), options)
+    (row,) = fit_many([tiny_image()], tiny_model(), [start()], options)
+    iterations = [step for step in trace.steps if step.iteration is not None]
+    assert np.array_equal(row.path, [*(step.landmarks for step in iterations), trace.landmarks])
+    assert np.array_equal(row.params, trace.steps[-1].params)
+    assert (row.update_norm, row.shape_change) == (iterations[-1].update_norm, iterations[-1].shape_change)
+    assert (row.likelihood, row.success, row.message) == (trace.likelihood, trace.success, trace.message)
+
+
+def test_options_can_be_given_for_each_of_many_fits() -> None:
+    options = [FitOptions(sigma=1.0), FitOptions(sigma=2.0)]
+    rows = fit_many([tiny_image()] * 2, tiny_model(), [start()] * 2, options)
+    for row, chosen in zip(rows, options, strict=True):
+        assert np.array_equal(row.landmarks, fit(tiny_image(), tiny_model(), start(), chosen).landmarks)
+
+
+# --- the mathematics --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float64", 4e-16), ("float32", 3e-7)])
+def test_neurons_know_the_exponential_of_every_number(precision: str, tolerance: float) -> None:
+    experts = tiny_model().scales[0].views[0]
+    n, neurons = experts.alpha.shape
+    ones = np.ones((n, neurons))
+    logistic = replace(experts, norm_weights=ones, bias=0 * ones, alpha=0.5 * ones)
+    exponents = np.concatenate([np.linspace(-800, 800, 1001), np.linspace(-2, 2, 1001), [1e30, -1e30, np.nan]])
+    side = 45
+    x = np.zeros((n, neurons, side, side), precision)
+    x[:, :] = np.resize(exponents, (side, side))
+    found = neuron_outputs(x, logistic)
+    with np.errstate(over="ignore"):
+        expected = 1 / (1 + np.exp(-x.astype(np.float64)))
+    assert found.dtype == precision
+    assert np.allclose(found, expected, rtol=0, atol=tolerance, equal_nan=True)
+    assert (found[x < -720] == 0).all() and (found[x > 720] == 1).all()
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_sigma_is_the_inverse_with_blocks_and_without(symmetric: bool) -> None:
+    scale = tiny_model().scales[0]
+    experts, window = scale.views[1], 7
+    y, x = np.divmod(np.arange(window**2), window)
+    distance = (y[:, None] - y) ** 2 + (x[:, None] - x) ** 2
+    components = np.stack([np.exp(-distance / 4.0), 1.0 * (distance <= 2)]).astype(np.float32)
+    if not symmetric:
+        components[1] += np.diag(np.linspace(0, 1, window**2)).astype(np.float32)
+    betas = np.linspace(0.1, 0.4, 2 * len(experts.visible)).reshape(-1, 2)
+    views = (scale.views[0], replace(experts, betas=betas))
+    changed = PatchScale(scale.patch_scaling, scale.view_centres_degrees, views, {window: components})
+    raw = np.random.default_rng(1).random((len(experts.visible), window, window))
+    transformed, matrices = sigma_transform(raw, changed, 1), sigma_matrices(changed, 1, window)
+    assert matrices is not None
+    for i in range(len(raw)):
+        if not experts.visible[i]:
+            assert not transformed[i].any() and not matrices[i].any()
+            continue
+        precision = experts.sum_alphas[i] * np.eye(window**2) + np.tensordot(betas[i], components.astype(float), 1)
+        expected = np.linalg.inv(2 * precision)
+        assert np.allclose(matrices[i], expected, rtol=1e-10, atol=1e-14)
+        assert np.allclose(transformed[i].ravel(), expected @ raw[i].ravel(), rtol=1e-10, atol=1e-14)
+
+
+def test_a_singular_sigma_is_one_clear_sentence() -> None:
+    scale = tiny_model().scales[0]
+    view = scale.views[0]
+    flat = replace(view, alpha=0 * view.alpha, betas=np.ones((len(view.visible), 1)))
+    singular = PatchScale(scale.patch_scaling, scale.view_centres_degrees, (flat,), {7: np.zeros((1, 49, 49), "f4")})
+    with pytest.raises(ClnfError, match="window 7: the model's Sigma components give a singular matrix"):
+        sigma_transform(np.ones((len(view.visible), 7, 7)), singular, 0)
+
+
+def test_arrays_that_do_not_fit_together_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"image_shifts: found an array of shape \(4, 2\); expected \(3, 2\)"):
+        shifts.image_shifts(np.zeros((3, 2)), np.eye(2), np.zeros((4, 2)))
+
+
+# --- compiling and keeping --------------------------------------------------------------------------
+
+_SMALL = """
+import sys
+import numpy as np
+from clnf_engine.kernels import shifts
+table = np.empty((1, 2, 3))
+shifts.gaussians(np.ones(1), 1.0, table)
+assert abs(table[0, 0, 2] - np.exp(-0.5)) < 1e-15
+print("numba" in sys.modules, shifts.gaussians.compiled(table.dtype))
+"""
+
+
+def _python(code: str, cache: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, CACHE_FOLDER: str(cache), **environment}
+    words = [sys.executable, "-W", "error", "-c", code]
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_kernel_is_compiled_once_and_read_from_the_cache_thereafter(tmp_path: Path) -> None:
+    first, second = _python(_SMALL, tmp_path), _python(_SMALL, tmp_path)
+    assert (first.returncode, first.stderr) == (0, f"{COMPILING}\n")
+    assert (second.returncode, second.stderr) == (0, "")
+    for kept in tmp_path.rglob("*.nb?"):
+        kept.write_bytes(b"not a kernel")
+    damaged = _python(_SMALL, tmp_path)
+    assert damaged.returncode == 0, damaged.stderr
+    assert COMPILING in damaged.stderr and damaged.stderr.count("cannot be kept") == 1
+
+
+def test_where_nothing_can_be_kept_that_is_said_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    told = _python(_SMALL, tmp_path / "file" / "below")
+    assert told.returncode == 0
+    assert told.stderr.count("compiled kernels cannot be kept") == 1
+
+
+def test_without_compiling_the_same_functions_run_as_python(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from engine.tiny_model import start, tiny_image, tiny_model\n"
+        "from clnf_engine import FitOptions, fit\n"
+        "trace = fit(tiny_image(), tiny_model(), start(), FitOptions(windows=(3, 0), max_iterations=1))\n"
+        "assert 'numba' not in sys.modules\n"
+        "print(trace.landmarks.tobytes().hex())\n"
+    )
+    tests = str(Path(__file__).parents[1])
+    path = os.pathsep.join([str(Path(__file__).parents[2]), tests])
+    ran = _python(code, tmp_path, NUMBA_DISABLE_JIT="1", PYTHONPATH=path)
+    assert ran.returncode == 0, ran.stderr
+    slow = np.frombuffer(bytes.fromhex(ran.stdout)).reshape(-1, 2)
+    trace = fit(tiny_image(), tiny_model(), start(), FitOptions(windows=(3, 0), max_iterations=1))
+    assert np.allclose(slow, trace.landmarks, rtol=0, atol=1e-9)
