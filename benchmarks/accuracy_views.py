@@ -57,8 +57,7 @@ def five(image: Image, model: Model, box: Box) -> list[Trace]:
 
 def chosen(traces: Sequence[Trace], margin: float) -> Trace:
     """The fit to believe."""
-    found = choose([trace.likelihood if trace.success else None for trace in traces], margin)
-    return traces[found or 0]
+    return traces[choose([trace.likelihood if trace.success else None for trace in traces], margin)]
 
 
 def jittered(model: Model, points: Floats, name: str) -> Box:
