@@ -109,6 +109,10 @@ def train(
         training dies.
     """
     folder = Path(folder).absolute()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(folder, "", f"cannot be written ({error.strerror})") from error
     with exclusive(_work_folder(folder)):
         return _train(faces, folder, recipe or Recipe(), processes, quiet)
 
