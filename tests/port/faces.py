@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import numpy as np
 from engine.portrait import grace_hopper
-from engine.tiny_model import start, tiny_image, tiny_model
+from engine.tiny_model import one_view, start, tiny_image, tiny_model
 
 from clnf_engine import Initial, Model, initial_from_box, load_model
 
@@ -40,11 +40,8 @@ def portrait68() -> Model:
 
 
 @cache
-def one_view() -> Model:
-    """The tiny model without its second view."""
-    model = tiny_model()
-    scales = (replace(s, view_centres_degrees=s.view_centres_degrees[:1], views=s.views[:1]) for s in model.scales)
-    return replace(model, scales=tuple(scales))
+def frontal() -> Model:
+    return one_view(tiny_model())
 
 
 SHORT = {"windows": (9, 7), "max_iterations": 3}
@@ -57,7 +54,7 @@ FACES = {
     "border": Face(
         tiny_image, tiny_model, start(dx=45.0, dy=-50.0).box, options={"windows": (7, 5), "reg_factor": 3.0}
     ),
-    "stopping": Face(tiny_image, one_view, start().box, options={"windows": (9, 7), "convergence_px": 1.5}),
+    "stopping": Face(tiny_image, frontal, start().box, options={"windows": (9, 7), "convergence_px": 1.5}),
     "grace": Face(grace_hopper, portrait68, HOPPER),
 }
 """`tiny` is short and quick; `turned` has another view, invisible landmarks and confidences; in `clamped` modes are
