@@ -97,7 +97,7 @@ def parse_stop(text: str) -> Stop:
         match = re.fullmatch(pattern, words, flags=re.IGNORECASE)
         if match:
             return Stop(words, make(*match.groups()))
-    raise StopError(f"stop condition {text!r}: expected a form such as {'; '.join(EXAMPLES)}")
+    raise StopError(f"expected a stop condition such as {'; '.join(EXAMPLES)}; not {text!r}")
 
 
 def firings(

@@ -19,7 +19,10 @@ WHOLE = 16
 
 @kernel("u1[rows,cols], f8[n,2], f8[2,2] -> f4[n,y,x]")
 def sample_areas(image, centres, reference_to_image, area):
-    """Grey levels around every centre, by float bilinear interpolation with the border replicated."""
+    """Grey levels around every centre, by float bilinear interpolation with the border replicated.
+
+    What is no number is taken for 0, so that no place is outside the image.
+    """
     rows, cols = image.shape
     n, height, width = area.shape
     pixels = image.reshape(-1)
@@ -34,8 +37,9 @@ def sample_areas(image, centres, reference_to_image, area):
             dy = row - (height - 1) / 2
             for column in range(width):
                 dx = column - (width - 1) / 2
-                x = min(max(cx + (axx * dx + axy * dy), 0.0), right)
-                y = min(max(cy + (ayx * dx + ayy * dy), 0.0), bottom)
+                x, y = cx + (axx * dx + axy * dy), cy + (ayx * dx + ayy * dy)
+                x = min(x, right) if x > 0.0 else 0.0
+                y = min(y, bottom) if y > 0.0 else 0.0
                 left, top = min(np.floor(x), right - 1.0), min(np.floor(y), bottom - 1.0)
                 corner[column] = int(top) * cols + int(left)
                 beyond[0, column], beyond[1, column] = x - left, y - top

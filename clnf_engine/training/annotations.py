@@ -103,7 +103,7 @@ def read_annotations(folder: str | os.PathLike[str]) -> Annotations:
         try:
             faces.append(_read_face(file))
         except ClnfError as error:
-            skipped.append(str(error))
+            skipped.append(str(error).removeprefix(f"{folder}{os.sep}"))
     if not faces:
         found = f"none of its {len(files)} .pts files can be used; first: {skipped[0]}" if files else "no .pts files"
         raise ClnfError(f"{folder}: {found}; expected images, each with a .pts file of its name")

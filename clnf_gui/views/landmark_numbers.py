@@ -81,7 +81,8 @@ def outwards(points: NDArray[np.float64]) -> NDArray[np.float64]:
     result = np.zeros_like(points)
     for begin, end in groups:
         part = points[begin:end]
-        result[begin:end] = part - part.mean(axis=0)
+        known = part[np.isfinite(part).all(axis=1)]
+        result[begin:end] = part - (known.mean(axis=0) if len(known) else 0.0)
     if len(points) == IBUG_LANDMARKS:
         result[27:31] = (1.0, 0.0)
         result[31:36] = (0.0, 1.0)
@@ -100,14 +101,17 @@ def text_boxes(
 
 
 def apart(boxes: NDArray[np.float64], points: NDArray[np.float64]) -> list[int]:
-    """Which of the boxes, (n, 4), can be painted with none over another or over a point; the first come first."""
+    """Which of the boxes, (n, 4), can be painted with none over another or over a point; the first come first.
+
+    Boxes and points that are not known, NaN, are nowhere.
+    """
     overlap = np.ones((len(boxes), len(boxes)), dtype=bool)
     covers = np.ones((len(boxes), len(points)), dtype=bool)
     for axis in (0, 1):
         low, high = boxes[:, axis], boxes[:, axis + 2]
         overlap &= (low[:, None] < high[None]) & (low[None] < high[:, None])
         covers &= (low[:, None] < points[None, :, axis]) & (points[None, :, axis] < high[:, None])
-    free = np.logical_not(covers.any(axis=1))
+    free = np.logical_and(np.isfinite(boxes).all(axis=1), ~covers.any(axis=1))
     chosen = []
     for k in range(len(boxes)):
         if free[k]:

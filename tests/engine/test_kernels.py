@@ -13,7 +13,7 @@ import pytest
 
 from clnf_engine import FitOptions, Kernel, Precision, fit, fit_many
 from clnf_engine.errors import ClnfError
-from clnf_engine.experts import neuron_outputs
+from clnf_engine.experts import neuron_outputs, sample_areas
 from clnf_engine.kernels import shifts
 from clnf_engine.kernels.compiling import CACHE_FOLDER, COMPILING
 from clnf_engine.model import PatchScale
@@ -197,3 +197,12 @@ def test_without_compiling_the_same_functions_run_as_python(tmp_path: Path) -> N
     slow = np.frombuffer(bytes.fromhex(ran.stdout)).reshape(-1, 2)
     trace = fit(tiny_image(), tiny_model(), start(), FitOptions(windows=(3, 0), max_iterations=1))
     assert np.allclose(slow, trace.landmarks, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("wild", [np.nan, np.inf, -np.inf, 1e300, -1e300])
+def test_no_number_leads_out_of_an_array(wild: float) -> None:
+    image = tiny_image()
+    centres = np.array([[wild, 5.0], [5.0, wild], [wild, wild]])
+    for reference_to_image in (np.eye(2), np.full((2, 2), wild)):
+        areas = sample_areas(image, centres, reference_to_image, (21, 21))
+        assert areas.min() >= image.min() and areas.max() <= image.max()

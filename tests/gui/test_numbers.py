@@ -109,6 +109,13 @@ def test_a_number_that_would_cover_a_point_is_left_out() -> None:
     assert apart(boxes, np.array([(25.0, 4.0), (10.0, 4.0)])) == [0]
 
 
+def test_a_point_that_is_not_known_has_no_number_and_spoils_no_other() -> None:
+    points = np.array([(0.0, 0.0), (np.nan, np.nan), (40.0, 0.0)])
+    directions = outwards(points)
+    assert np.allclose(directions[[0, 2]], [(-1.0, 0.0), (1.0, 0.0)])
+    assert apart(text_boxes(points, directions, np.tile([14.0, 9.0], (3, 1))), points) == [0, 2]
+
+
 def test_without_points_there_is_nothing_to_paint(qapp: object) -> None:
     numbers = LandmarkNumbers()
     numbers.show_points(np.zeros((0, 2)))
