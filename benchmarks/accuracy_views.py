@@ -57,8 +57,7 @@ def five(image: Image, model: Model, box: Box) -> list[Trace]:
 
 def chosen(traces: Sequence[Trace], margin: float) -> Trace:
     """The fit to believe."""
-    found = choose([trace.likelihood if trace.success else None for trace in traces], margin)
-    return traces[found or 0]
+    return traces[choose([trace.likelihood if trace.success else None for trace in traces], margin)]
 
 
 def jittered(model: Model, points: Floats, name: str) -> Box:
@@ -146,11 +145,11 @@ def references(video: str, model: Model, every: int) -> Iterator[tuple[Reference
             for box in boxes:
                 traces = five(image, model, box)
                 best = chosen(traces, 0.0)
-                eyes = eye_distance(model, best.params)
+                eyes = eye_distance(model, best.steps[-1].params)
                 near = [error(t.landmarks, best.landmarks, eyes) < 100 * AGREE for t in traces]
                 if best.success and sum(near) >= 2 and not any(_same(box_around(best.landmarks), k) for k in known):
                     known.append(box_around(best.landmarks))
-                    yield Reference(frame.index, best.params, best.landmarks, eyes), image
+                    yield Reference(frame.index, best.steps[-1].params, best.landmarks, eyes), image
 
 
 def eye_distance(model: Model, params: Floats) -> float:
@@ -191,7 +190,7 @@ def draw(folder: Path, found: Reference, image: Image, trace: Trace) -> None:
         for px, py in 3 * (points - (left, top)) + 1:
             cv2.circle(large, (round(px), round(py)), 2, (0, 255, 255), -1, cv2.LINE_AA)
         sides.append(large)
-    angles = [math.degrees(a) for a in (found.params[2], trace.params[2])]
+    angles = [math.degrees(a) for a in (found.params[2], trace.params_global[2])]
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{found.frame:04d}_{int(x):03d}_yaw{angles[0]:+.0f}_{angles[1]:+.0f}.png"
     cv2.imwrite(str(folder / name), np.hstack(sides))

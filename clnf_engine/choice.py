@@ -14,24 +14,23 @@ by the best of 60 other starts.
 """
 
 
-def choose(likelihoods: Sequence[float | None], margin: float = MARGIN) -> int | None:
+def choose(likelihoods: Sequence[float | None], margin: float = MARGIN) -> int:
     """The likeliest of several fits, if it is likelier than the first by more than a margin; else the first.
 
     Parameters
     ----------
     likelihoods : sequence of float or None
         Log-likelihoods at the end of the fits, with equal options and an equal last stage. First that of the start to
-        be preferred, such as the one that is not turned. None for fits that failed: one of them is never chosen.
+        be preferred, such as the one that is not turned. None for fits that failed.
     margin : float
-        0 is OpenFace's choice among its hypotheses: the highest, of equals the first.
+        0 is OpenFace's choice among its hypotheses: the highest, of equals the first; a NaN never replaces another and,
+        where it is the first, is never replaced.
 
     Returns
     -------
-    int or None
-        Its place in the sequence; None when all failed.
+    int
+        Its place in the sequence.
     """
-    told = [-math.inf if value is None or math.isnan(value) else value for value in likelihoods]
-    best = max(range(len(told)), key=told.__getitem__, default=None)
-    if best is None or told[best] == -math.inf:
-        return None
+    told = [-math.inf if value is None else value for value in likelihoods]
+    best = max(range(len(told)), key=lambda k: -math.inf if math.isnan(told[k]) else told[k])
     return best if told[best] > told[0] + margin else 0

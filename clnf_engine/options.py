@@ -204,6 +204,9 @@ class DetectionOptions(_Options):
         Parts named ``left_eye_28`` and ``right_eye_28`` do, too, where `parts` is on: OpenFace's ``-gaze``.
     hypotheses : bool
         Five rotations are tried, and the likeliest fit is chosen: OpenFace's ``-multi_view``.
+    hypothesis_margin : float
+        The first, which is not turned, is kept unless another is likelier by more than this; 0 in OpenFace. With
+        ``portrait68``, 0.05 is better: see `clnf_engine.choice`.
     validate : bool
         The model's validator, if it has one, says whether the result is a face.
     mend_slips : bool
@@ -214,11 +217,12 @@ class DetectionOptions(_Options):
     parts: bool = True
     eye_parts: bool = False
     hypotheses: bool = False
+    hypothesis_margin: float = 0.0
     validate: bool = True
     mend_slips: bool = False
 
     def __post_init__(self) -> None:
-        self._check(())
+        self._check((("hypothesis_margin", 0, 1e9),))
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine.arrays import Floats, read_only
+from clnf_engine.choice import choose
 from clnf_engine.detection.known_landmarks import params_from_known
 from clnf_engine.detection.parts import EYES, PartFit, fit_parts, merged
 from clnf_engine.fitting import fit
@@ -204,7 +205,7 @@ def detect(
         _hypothesis(image, model, rotation, hypothesis_start(model, initial, rotation), options, detection, budget)
         for rotation in rotations
     )
-    chosen = _likeliest(hypotheses)
+    chosen = choose([hypothesis.likelihood for hypothesis in hypotheses], detection.hypothesis_margin)
     best = hypotheses[chosen]
     parts = best.parts if detection.mend_slips else _parts_handed_out(hypotheses)
     validator = model.validator if detection.validate else None
@@ -261,15 +262,6 @@ def _hypothesis(
         return Hypothesis(rotation, trace, parts, None, trace.numbers[-1].params, trace.landmarks)
     params = read_only(params_from_known(model.pdm, points, points[:, 0] != 0))
     return Hypothesis(rotation, trace, parts, points, params, read_only(landmarks(model.pdm, params)))
-
-
-def _likeliest(hypotheses: tuple[Hypothesis, ...]) -> int:
-    """Index of the highest likelihood, the earlier of equals; a NaN never replaces and is never replaced."""
-    chosen, best = 0, _likelihood(hypotheses[0])
-    for index, hypothesis in enumerate(hypotheses):
-        if _likelihood(hypothesis) > best:
-            chosen, best = index, _likelihood(hypothesis)
-    return chosen
 
 
 def _parts_handed_out(hypotheses: tuple[Hypothesis, ...]) -> dict[str, PartFit]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from clnf_engine import Phase, Trace, fit, initials_from_detector, load_model, preset
-from clnf_engine.ibug68 import mirrored
+from clnf_engine.ibug68 import MIRROR, mirrored
 from clnf_engine.model import Model
 from clnf_engine.moments import response_maps
 from clnf_engine.operations import Functions
@@ -51,9 +51,19 @@ def test_it_is_the_default_and_has_a_name(model: Model) -> None:
     assert model.n_landmarks == 68
 
 
+def test_it_has_a_frontal_view_and_four_others_that_mirror_each_other(model: Model) -> None:
+    for scale in model.scales:
+        assert scale.view_centres_degrees.tolist() == [[0, 0, 0], [0, 20, 0], [0, -20, 0], [15, 0, 0], [-15, 0, 0]]
+        front, left, right, down, up = scale.views
+        assert all(view.visible.all() for view in (front, down, up))
+        assert not left.visible[:5].any() and left.visible[7:].all()  # the far side of the jaw
+        assert np.array_equal(right.visible, left.visible[MIRROR])
+        assert np.array_equal(right.weights, left.weights[MIRROR][..., ::-1])
+
+
 def test_it_is_small_and_has_a_card(root: Path) -> None:
     folder = root / "models" / "portrait68"
-    assert sum(path.stat().st_size for path in folder.rglob("*")) <= 3_000_000
+    assert sum(path.stat().st_size for path in folder.rglob("*")) <= 4_000_000
     card = " ".join((folder / "MODEL_CARD.md").read_text("utf-8").lower().split())
     told = ("public domain", "mediapipe", "licence", "seed 0", "make train", "haar", "yaw", "occlusion")
     assert [words for words in told if words not in card] == []
@@ -119,9 +129,10 @@ def test_responses_are_weak_on_badly_initialised_landmarks(trace: Trace, model: 
 
 def test_neurons_are_not_copies_of_each_other(model: Model) -> None:
     for scale in model.scales:
-        weights = scale.views[0].weights.reshape(68, 5, -1)
-        cosines = weights @ weights.swapaxes(1, 2)
-        assert np.abs(cosines[:, *np.triu_indices(5, 1)]).mean() < 0.6
+        for view in scale.views:
+            weights = view.weights[view.visible].reshape(-1, 5, 121)
+            cosines = weights @ weights.swapaxes(1, 2)
+            assert np.abs(cosines[:, *np.triu_indices(5, 1)]).mean() < 0.6
 
 
 def test_the_wild_preset_works_too(model: Model) -> None:

@@ -184,6 +184,12 @@ def with_experts(model: Model, **changes: Floats) -> Model:
     return replace(model, scales=scales)
 
 
+def one_view(model: Model) -> Model:
+    """The model with its first view only."""
+    scales = (replace(s, view_centres_degrees=s.view_centres_degrees[:1], views=s.views[:1]) for s in model.scales)
+    return replace(model, scales=tuple(scales))
+
+
 def true_params() -> Floats:
     """Parameters of the face in `tiny_image`."""
     return np.concatenate([TRUE_GLOBAL, np.zeros(tiny_model().pdm.n_modes)])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from engine.portrait import grace_hopper
-from engine.tiny_model import start, tiny_image, tiny_model
+from engine.tiny_model import one_view, start, tiny_image, tiny_model
 
 from clnf_engine import Initial, Model, initial_from_box, load_model
 
@@ -39,6 +39,11 @@ def portrait68() -> Model:
     return load_model("portrait68")
 
 
+@cache
+def frontal() -> Model:
+    return one_view(tiny_model())
+
+
 SHORT = {"windows": (9, 7), "max_iterations": 3}
 WEIGHTED = SHORT | {"weight_factor": 2.5, "sigma": 1.25, "reg_factor": 35.0}
 FACES = {
@@ -49,9 +54,9 @@ FACES = {
     "border": Face(
         tiny_image, tiny_model, start(dx=45.0, dy=-50.0).box, options={"windows": (7, 5), "reg_factor": 3.0}
     ),
-    "stopping": Face(tiny_image, tiny_model, start().box, options={"windows": (9, 7), "convergence_px": 1.5}),
+    "stopping": Face(tiny_image, frontal, start().box, options={"windows": (9, 7), "convergence_px": 1.5}),
     "grace": Face(grace_hopper, portrait68, HOPPER),
 }
 """`tiny` is short and quick; `turned` has another view, invisible landmarks and confidences; in `clamped` modes are
 held at their bound; `border` reaches over the image's edge and has a window without Sigma components; in `stopping`
-phases end early."""
+phases end early, and the model has one view only."""

@@ -143,7 +143,7 @@ def test_a_convention_of_the_file_is_recognised(name: str, mistake: str) -> None
         ("clamp", "clamped", True),
         ("shift", "grace", False),
         ("shift", "tiny", True),
-        ("view", "grace", False),
+        ("view", "stopping", False),
         ("view", "turned", True),
     ],
 )

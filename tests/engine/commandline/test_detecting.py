@@ -82,6 +82,10 @@ def test_the_search_can_be_switched_off(capsys: Output, portrait: str) -> None:
         (["--parts"], DetectionOptions(validate=False)),
         (["--eyes", "--validate"], DetectionOptions(eye_parts=True)),
         (["--hypotheses"], DetectionOptions(parts=False, hypotheses=True, validate=False)),
+        (
+            ["--hypotheses", "-O", "hypothesis_margin=0.05"],
+            DetectionOptions(parts=False, hypotheses=True, hypothesis_margin=0.05, validate=False),
+        ),
         (["--preset", "openface-image"], DetectionOptions(validate=False)),
         (["--preset", "openface-video", "--eyes"], DetectionOptions(eye_parts=True)),
         (["--eyes", "-O", "mend_slips=on"], DetectionOptions(eye_parts=True, validate=False, mend_slips=True)),

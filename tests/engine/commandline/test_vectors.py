@@ -14,10 +14,12 @@ import pytest
 from clnf_engine import load_model
 from clnf_engine.checking import vectors
 from clnf_engine.errors import OperationError
+from clnf_engine.io.openface import write_model
 from clnf_engine.operations import OPERATIONS
 from clnf_engine.pdm import euler_angles, rotation_matrix, update
 
 from ..cli_tools import Output, run
+from ..tiny_model import one_view
 
 PAGE = Path(__file__).parents[3] / "docs" / "vectors.md"
 
@@ -53,9 +55,10 @@ def test_the_index_tells_of_every_value(written: Path) -> None:
 
 
 def test_the_command_writes_a_new_folder_or_nothing(
-    tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code, out, err = run(capsys, "vectors", str(tmp_path / "v"))
+    frontal = write_model(one_view(load_model()), tmp_path_factory.mktemp("frontal"))
+    code, out, err = run(capsys, "vectors", str(tmp_path / "v"), "--model", str(frontal))
     assert (code, err) == (0, "") and "cases in" in out and "view: with this model, no case" in out
     code, out, err = run(capsys, "vectors", str(tmp_path / "v"))
     assert (code, out) == (2, "") and "is there already" in err
