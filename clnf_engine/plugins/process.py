@@ -30,6 +30,7 @@ from clnf_engine.plugins.file import place
 from clnf_engine.steps import ResponseMaps, Step, describe
 from clnf_engine.trace import Trace
 
+_TRIES = 20
 _POLL_SECONDS = 0.05
 _GRACE_SECONDS = 10.0
 """A process that does not end itself when its time is over is ended so much later."""
@@ -80,7 +81,7 @@ def fit_steps_with(
         When the fit cannot begin, or the file fails, crashes or takes too long: one sentence that names the line.
     """
     file = Path(path).absolute()
-    process = _Process(file, (file, image, model, initial, options or FitOptions()), tell)
+    process = _Process(file, _pickled((file, image, model, initial, options or FitOptions())), tell)
     try:
         yield from process.steps(check)
     finally:
@@ -105,10 +106,18 @@ def traced(path: str | os.PathLike[str], trace: Trace) -> Trace:
     return replace(trace, notes=(*trace.notes, ("functions", json.dumps(os.fspath(path)))))
 
 
+def _pickled(job: tuple[Any, ...]) -> bytes:
+    """A job as bytes, at once: another thread may use the model, and what it remembers of itself then grows."""
+    for _ in range(_TRIES):
+        with suppress(RuntimeError):  # a dictionary has grown while it was read
+            return pickle.dumps(job, pickle.HIGHEST_PROTOCOL)
+    return pickle.dumps(job, pickle.HIGHEST_PROTOCOL)
+
+
 class _Process:
     """The process, and what it has said."""
 
-    def __init__(self, file: Path, job: tuple[Any, ...], tell: Tell) -> None:
+    def __init__(self, file: Path, job: bytes, tell: Tell) -> None:
         self._file, self._tell = file, tell
         self._inbox: SimpleQueue[tuple[Any, ...] | None] = SimpleQueue()
         self._stacks = b""
@@ -161,7 +170,10 @@ class _Process:
     def _death(self, last: Step | None, limits: tuple[float, float], waited: float) -> FileError:
         """Why it has ended without a word, after so many seconds of work."""
         step_seconds, fit_seconds = limits
-        code = self._popen.wait()
+        try:
+            code = self._popen.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:  # it lives, but what it says cannot be read
+            return FileError(self._file, "", "the process of its functions cannot be understood")
         self._threads[1].join(1.0)
         own = str(self._file).encode("ascii", "backslashreplace")
         frames = [(int(line), of.decode()) for file, line, of in _STACK.findall(self._stacks) if file == own]
@@ -189,9 +201,9 @@ class _Process:
 
     # --- in threads of their own --------------------------------------------------------------
 
-    def _converse(self, job: tuple[Any, ...], orders: IO[bytes], messages: IO[bytes]) -> None:
+    def _converse(self, job: bytes, orders: IO[bytes], messages: IO[bytes]) -> None:
         try:
-            pickle.dump(job, orders, pickle.HIGHEST_PROTOCOL)
+            orders.write(job)
             orders.flush()
             while True:
                 self._inbox.put(pickle.load(messages))

@@ -6,11 +6,13 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine import FitOptions, Initial, Model, Phase, Step, Trace, TrackOptions
+from clnf_engine.plugins.process import traced
 from clnf_engine.steps import Place, numbers_of, place_order
 from clnf_engine.tracking.results import Results
 from clnf_gui.session.choices import LANES, Choices, LaneChoices, Recorded
@@ -51,6 +53,8 @@ class Lane:
         How long it took.
     recorded : Recorded or None
         What the run was read from.
+    functions : Path or None
+        The file whose functions the run was made with.
     cursor : int
         Index of the Step that is shown.
     results : Results or None
@@ -61,6 +65,7 @@ class Lane:
 
     initial: Initial | None
     recorded: Recorded | None
+    functions: Path | None
     results: Results | None = None
     followed = False
     steps: Sequence[Step]
@@ -115,12 +120,21 @@ class Lane:
             return None
         if self.recorded is not None:
             return self.recorded.trace
-        return Trace(image, model.name, self.initial, self.fit_options, self.steps[:], model.fingerprint)
+        trace = Trace(image, model.name, self.initial, self.fit_options, self.steps[:], model.fingerprint)
+        return trace if self.functions is None else traced(self.functions, trace)
 
-    def begin_run(self, initial: Initial, options: FitOptions, origin: Origin, steps: Sequence[Step]) -> None:
+    def begin_run(
+        self,
+        initial: Initial,
+        options: FitOptions,
+        origin: Origin,
+        steps: Sequence[Step],
+        functions: Path | None = None,
+    ) -> None:
         """Show a new run, to whose Steps more will be added."""
         self.forget_run()
         self.initial, self.fit_options, self.origin, self.steps = initial, options, origin, steps
+        self.functions = functions
 
     def end_run(self, seconds: float) -> None:
         """The run has ended."""
@@ -153,7 +167,7 @@ class Lane:
     def forget_run(self) -> None:
         """Show no run."""
         self.run = next(_RUNS)
-        self.recorded = None
+        self.recorded = self.functions = None
         self.initial, self.fit_options, self.origin = None, FitOptions(), Origin.IMAGE
         self.steps = ()
         self._places: list[Place] = []

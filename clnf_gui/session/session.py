@@ -45,6 +45,7 @@ from clnf_gui.session.history import History
 from clnf_gui.session.lab import Lab, Result, Subject
 from clnf_gui.session.lanes import Lane, Lanes, Origin
 from clnf_gui.session.opener import Opened, Opener
+from clnf_gui.session.plugins import Plugins
 from clnf_gui.session.scene import Scene
 from clnf_gui.session.shots import Gate
 from clnf_gui.session.starts import Starts
@@ -94,6 +95,8 @@ class Session(QObject):
     fits : Fits
     opener : Opener
     history : History
+    plugins : Plugins
+        Files with functions of the person's own.
     lab : Lab
     evaluations : Evaluations
         One operation of the run that the Lab has checked, where the cursor stands.
@@ -108,6 +111,8 @@ class Session(QObject):
     """A sentence for the status bar."""
     failed = Signal(str, str)
     """A sentence for the person, and details (may be empty)."""
+    recovered = Signal(str)
+    """A sentence that was told as failed, and is true no more."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -120,13 +125,15 @@ class Session(QObject):
         self.tracker = Tracker(self.lanes, self.scene, gate, self)
         self.frames = Frames(self.lanes, self.scene, self.cursor, self.fits, gate, self)
         self.starts, self.opener, self.lab = Starts(self.lanes, self.scene, self), Opener(self), Lab(self)
-        self.evaluations = Evaluations(self)
+        self.evaluations, self.plugins = Evaluations(self), Plugins(self)
         for changing in (self.cursor, self.fits, self.tracker, self.frames, self.opener, self.lab, self.evaluations):
             changing.changed.connect(self.changed)
-        for telling in (self.cursor, self.tracker, self.lab):
+        for telling in (self.cursor, self.fits, self.tracker, self.lab):
             telling.told.connect(self.told)
         for failing in (self.starts, self.fits, self.tracker, self.frames, self.opener, self.lab, self.evaluations):
             failing.failed.connect(self.failed)
+        self.fits.recovered.connect(self.recovered)
+        self.fits.ended.connect(self.plugins.end_run)
         self.evaluations.worst_at.connect(self.select)
         self.starts.chosen.connect(self._choose_start)
         self.opener.opened.connect(self._take)
@@ -228,6 +235,9 @@ class Session(QObject):
             return Verdict(None, "cannot be told: no model is open", "")
         if lane.foreign:
             return Verdict(None, "cannot be told: the run is foreign", "The calibration is that of the engine's fits.")
+        if lane.functions is not None:
+            reason = f"cannot be told: the fit has functions of {lane.functions.name}"
+            return Verdict(None, reason, "The calibration is that of the engine's fits.")
         return judge(lane.steps, model, lane.fit_options)
 
     def finished(self, name: str) -> bool:
@@ -294,10 +304,16 @@ class Session(QObject):
         scene, start = self.scene, self.starts.of(name)
         if scene.image is None or scene.model is None or start is None:
             return
+        if not self.plugins.may_run(name):
+            self.fits.cancel(name)
+            self.lanes[name].forget_run()
+            self.changed.emit(Aspect.STEPS | Aspect.CURSOR | Aspect.BUSY)
+            return
         given = self.starts.given(name) is not None
         origin = Origin.IMAGE if scene.video is None else Origin.BY_HAND if given else self.lanes[name].origin
         options = self._fit_options(name, start.initial)
-        self.fits.refit(name, Order(scene.image, scene.model, start.initial, options, origin))
+        functions = self.choices[name].functions
+        self.fits.refit(name, Order(scene.image, scene.model, start.initial, options, origin, functions))
 
     def _fit_options(self, name: str, initial: Initial) -> FitOptions:
         """What a lane is to be fitted with: the windows of a tracked frame where it starts from the one before."""
@@ -353,7 +369,8 @@ class Session(QObject):
         if model is None or self.active not in runs:
             return None
         recorded = frozenset(name for name in runs if self.lanes[name].recorded is not None)
-        return Subject(runs, self.active, model, self.scene.truth, recorded)
+        own = {name: self.lanes[name].run for name in runs if self.lanes[name].functions is not None}
+        return Subject(runs, self.active, model, self.scene.truth, recorded, own)
 
     @property
     def can_diagnose(self) -> bool:
@@ -418,12 +435,16 @@ class Session(QObject):
             lane = replace(lane, start=None)
         target = "B" if self.choices.b.recorded is None else "A"
         choices = replace(self.choices, comparing=True, active=target)
-        self.choose(choices.with_lane(target, **vars(replace(lane, options=options, recorded=None))))
+        self.choose(choices.with_lane(target, **vars(replace(lane, options=options, recorded=None, functions=None))))
         if self.choices[target].recorded is None:
             self.told.emit(f"lane {target} is lane {lane_name} with no deviation but {name}")
 
     def go_to_divergence(self) -> None:
         """Go to where the landmarks of A and B part by more than rounding, else to the first bit that differs."""
+        self.tell_divergence(go=True)
+
+    def tell_divergence(self, go: bool) -> None:
+        """Say where A and B part, and go there if that is wanted."""
         a, b = self.trace("A"), self.trace("B")
         if not self.comparing or a is None or b is None:
             return
@@ -434,7 +455,7 @@ class Session(QObject):
             return
         first = None if found.divergence is None else found.divergence.step_a or found.divergence.step_b
         step = found.parting or first
-        if step is not None:
+        if step is not None and go:
             self.cursor.move_to(step.place)
         self.told.emit(f"Do A and B part? {found.verdict}")
 

@@ -62,6 +62,7 @@ def _set_picture(session: Session, picture: Image | Clip) -> None:
         session.frames.close(video)
     if isinstance(picture, Clip):
         source, frame = picture.source, picture.frame
+        session.lanes.choose(session.choices.with_lane("A", functions=None).with_lane("B", functions=None))
         session.scene.set_video(source, Image(source.path, frame.rgb, frame.gray), frame.index)
         session.frames.expect(frame.index)
     else:
@@ -107,9 +108,9 @@ def _take_recorded(session: Session, recorded: Recorded) -> None:
     _set_picture(session, picture_of(recorded))
     start = Start(trace.initial, trace.initial) if trace.initial.known else None
     beside = bool(recorded.foreign) and start is not None and not recorded.other_model
-    choices = session.choices.with_lane("A", options=trace.options, start=start, recorded=recorded)
+    choices = session.choices.with_lane("A", options=trace.options, start=start, recorded=recorded, functions=None)
     if beside:
-        choices = choices.with_lane("B", options=trace.options, start=start)
+        choices = choices.with_lane("B", options=trace.options, start=start, functions=None)
     session.lanes.choose(replace(choices, comparing=beside))
     for name in session.shown:
         session.refit(name)
