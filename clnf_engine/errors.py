@@ -82,7 +82,19 @@ class RecordingError(ClnfError):
 
 
 class OperationError(ClnfError):
-    """A function put in the place of an operation of the fit whose result does not fit there."""
+    """A function put in the place of an operation of the fit that does not fit there.
+
+    Parameters
+    ----------
+    problem : str
+        What was found and what was expected.
+    operation : str
+        Its name; "" where there is no such operation.
+    """
+
+    def __init__(self, problem: str, operation: str = "") -> None:
+        self.problem, self.operation = problem, operation
+        super().__init__(f"operation {operation}: {problem}" if operation else problem)
 
 
 def one_line(text: str, most: int = MAX_MESSAGE) -> str:

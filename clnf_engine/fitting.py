@@ -258,7 +258,7 @@ def _start(model: Model, initial: Initial, functions: Functions) -> Floats:
     if "init" not in functions.replaced:
         return initial.params
     if initial.source not in (Source.BOX, Source.DETECTOR):
-        raise OperationError(f"operation init: this fit starts from {initial.source}; expected a start from a box")
+        raise OperationError(f"this fit starts from {initial.source}; expected a start from a box", "init")
     return read_only(functions["init"](initial.box, initial.params[1:4], model.pdm))
 
 

@@ -279,7 +279,7 @@ def in_place_of(operation: Operation, function: Function, finite: bool = True) -
 def _required(operation: Operation, function: Function) -> int:
     """How many of the values that an operation reads a caller's function takes."""
     if not callable(function):
-        raise OperationError(f"operation {operation.name}: found {function!r:.60}; expected a function")
+        raise OperationError(f"found {function!r:.60}; expected a function", operation.name)
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:  # some functions written in C do not tell
@@ -290,8 +290,9 @@ def _required(operation: Operation, function: Function) -> int:
     count = sum(parameter.kind in kinds and parameter.default is parameter.empty for parameter in parameters)
     if count > len(operation.reads):
         raise OperationError(
-            f"operation {operation.name}: the function in its place requires {count} values; expected at most "
-            f"{len(operation.reads)}: {', '.join(operation.reads)}"
+            f"the function in its place requires {count} values; expected at most "
+            f"{len(operation.reads)}: {', '.join(operation.reads)}",
+            operation.name,
         )
     return count
 
@@ -311,10 +312,10 @@ def _fitting(operation: Operation, result: Any, shape: tuple[int, ...], dtype: A
     if array.dtype.kind not in "fiub" or array.shape != shape:
         found = f"an array of {array.dtype} {array.shape}" if isinstance(result, np.ndarray) else type(result).__name__
         raise OperationError(
-            f"operation {operation.name}: the function in its place gave {found}; expected numbers of shape {shape}"
+            f"the function in its place gave {found}; expected numbers of shape {shape}", operation.name
         )
     if finite and not np.isfinite(array).all():
-        raise OperationError(f"operation {operation.name}: the function in its place gave numbers that are not finite")
+        raise OperationError("the function in its place gave numbers that are not finite", operation.name)
     if shape == ():
         return int(array)
     array = array.astype(dtype)
@@ -330,7 +331,8 @@ def _schedule(rows: Any, n_scales: int) -> Schedule:
     for scale, window, _ in stages:
         if not 0 <= scale < n_scales or not (window == 0 or (3 <= window <= MAX_WINDOW and window % 2)):
             raise OperationError(
-                "operation schedule: the function in its place gave no rows of a patch scale, from 0, and a window, "
-                f"0 or odd from 3 to {MAX_WINDOW}"
+                "the function in its place gave no rows of a patch scale, from 0, and a window, "
+                f"0 or odd from 3 to {MAX_WINDOW}",
+                "schedule",
             )
     return Schedule(stages)

@@ -35,6 +35,9 @@ class Dialogs(Protocol):
     def ask_trace(self) -> None:
         """Let the person choose a saved trace to look at."""
 
+    def ask_functions(self) -> None:
+        """Let the person choose a Python file whose functions lane B is to run."""
+
     def ask_steps_path(self) -> None:
         """Let the person choose where to save the step table."""
 

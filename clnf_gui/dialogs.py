@@ -33,6 +33,7 @@ _PICTURES = (
 )
 _MODELS = "CLNF main files (main*.txt);;All files (*)"
 _LANDMARKS = "Landmarks (*.pts);;All files (*)"
+_FUNCTIONS = "Python files (*.py);;All files (*)"
 _SESSIONS = "Sessions (*.json);;All files (*)"
 _TRACES = "Traces (*.npz);;All files (*)"
 _RECORDED = "Traces, and what other programs print (*.npz trace.jsonl *.csv *.txt *.json);;All files (*)"
@@ -105,6 +106,9 @@ class WindowDialogs:
 
     def ask_trace(self) -> None:
         self._ask("Open trace", _RECORDED, self.open_file)
+
+    def ask_functions(self) -> None:
+        self._ask("Run functions of my own in lane B", _FUNCTIONS, self._session.plugins.use)
 
     def _ask(self, title: str, kinds: str, use: Callable[[str], None]) -> None:
         path, _ = QFileDialog.getOpenFileName(self._window, title, settings.folder(), kinds)

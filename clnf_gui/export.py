@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -32,6 +33,7 @@ _HEAD = (
     "",
     "from clnf_engine import FitOptions, Trace, fit, initial_from_params, load_model, open_video",
     "from clnf_engine.io.images import read_image",
+    "from clnf_engine.plugins.process import fit_with",
 )
 
 
@@ -147,7 +149,10 @@ def _run(trace: Trace, file: Path | None) -> str:
         if getattr(trace.options, field.name) != getattr(default, field.name)
     )
     initial = f"initial_from_params(model, np.array({_params(trace.initial)}))"
-    return f"fit(image, model, {initial}, FitOptions({changes}))"
+    fit = "fit("
+    if (own := dict(trace.notes).get("functions")) is not None:
+        fit = f"fit_with({json.loads(own)!r}, "
+    return f"{fit}image, model, {initial}, FitOptions({changes}))"
 
 
 def lab_report(
@@ -164,7 +169,7 @@ def lab_report(
     from clnf_engine.reports.diagnosis import report_html
 
     note = ""
-    strange = {name for name in subject.recorded if foreign(subject.runs[name], subject.model)}
+    strange = {name for name in subject.recorded if foreign(subject.runs[name], subject.model)} | subject.own.keys()
     if len(subject.runs) > 1:
         asked = {name: [tool.title for tool, found in results if found.lanes == (name,)] for name in subject.runs}
         note = " ".join(f"Asked of lane {name}: {', '.join(titles)}." for name, titles in asked.items() if titles)

@@ -22,12 +22,14 @@ VIDEO_SUFFIXES = (
 def open_file(session: Session, path: str) -> None:
     """Open a file: a session, trace, landmarks to start from, model, video or image; a folder is a trace or a video.
 
-    What other programs print of their fits is opened as the trace that it makes.
+    What other programs print of their fits is opened as the trace that it makes. A Python file is one of functions for
+    lane B, which run when the person has been asked.
     """
     openers: dict[str, Callable[[str], None]] = {
         ".json": session.open_session,
         **dict.fromkeys((".npz", ".jsonl"), session.open_trace),
         ".pts": session.starts.from_landmarks,
+        ".py": session.plugins.offer,
         ".txt": lambda path: open_model(session, path),
     }
     openers |= dict.fromkeys(VIDEO_SUFFIXES, session.open_video)
@@ -39,7 +41,7 @@ def open_file(session: Session, path: str) -> None:
     if foreign:
         openers[suffix] = session.open_trace
     openers.get(suffix, session.open_image)(path)
-    if foreign or suffix not in (".pts", ".txt"):
+    if foreign or suffix not in (".pts", ".py", ".txt"):
         settings.remember_file(path)
         settings.remember_folder(path)
 

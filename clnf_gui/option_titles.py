@@ -38,8 +38,8 @@ def lane_labels(choices: Choices) -> dict[str, str]:
     started = [] if b.start is None or b.start is a.start else ["another start"]
     tracked = ["another way of tracking"] if a.way != b.way else []
     texts = {
-        "A": [_recorded(a) or _preset(a.options) or _differences(a.options, names)],
-        "B": [_recorded(b) or _preset(b.options) or _differences(b.options, names), *started, *tracked],
+        "A": [_recorded(a) or _preset(a.options) or _differences(a.options, names), _functions(a)],
+        "B": [_recorded(b) or _preset(b.options) or _differences(b.options, names), _functions(b), *started, *tracked],
     }
     return {name: " · ".join([name, ", ".join(filter(None, text))]) for name, text in texts.items()}
 
@@ -47,6 +47,11 @@ def lane_labels(choices: Choices) -> dict[str, str]:
 def _recorded(lane: LaneChoices) -> str:
     """The file of a recorded run, which no options made; "" for a fit."""
     return "" if lane.recorded is None else f"recorded: {lane.recorded.path.name}"
+
+
+def _functions(lane: LaneChoices) -> str:
+    """The file whose functions take part in a fit; "" for the engine's own."""
+    return "" if lane.functions is None else f"functions of {lane.functions.name}"
 
 
 def _preset(options: FitOptions) -> str:

@@ -115,6 +115,7 @@ class MainWindow(QMainWindow):
         session = self.session
         session.changed.connect(self._mark_dirty)
         session.failed.connect(self.message_bar.show_message)
+        session.recovered.connect(self.message_bar.take_back)
         session.told.connect(self._tell)
         self.statusBar().messageChanged.connect(self._end_telling)
         self.timeline.scrubbed.connect(session.cursor.move_to)
@@ -214,10 +215,11 @@ class MainWindow(QMainWindow):
                 widget.setVisible(name in session.shown)
 
     def _paint_titles(self) -> None:
-        """Write into each picture what its lane is, where there are two."""
-        labels = lane_labels(self.session.choices) if self.session.comparing else {}
+        """Write into each picture what its lane is, where there are two, or one has functions of a file."""
+        session = self.session
+        labels = lane_labels(session.choices) if session.comparing or session.plugins.in_use else {}
         for name, view in self.image_views.items():
-            view.show_title(labels.get(name, ""), name == self.session.active)
+            view.show_title(labels.get(name, ""), name == session.active)
 
     def _paint_start(self) -> None:
         session = self.session

@@ -88,7 +88,7 @@ def check_function(
 
 def _value(result: Any) -> Array:
     if result is None:
-        raise OperationError("operation delta: the function in its place found no solution where there is one")
+        raise OperationError("the function in its place found no solution where there is one", "delta")
     return schedule_rows(result) if isinstance(result, Schedule) else np.asarray(result)
 
 

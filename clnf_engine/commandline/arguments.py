@@ -107,6 +107,28 @@ def add_truth(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_functions(command: argparse.ArgumentParser) -> None:
+    """Add the functions of one's own that a fit is made with."""
+    command.add_argument(
+        "--functions",
+        metavar="FILE.py",
+        help="fit with the functions of this Python file, which is run in a process of its own, in the place of the "
+        "operations that they are named after",
+    )
+
+
+def fit_as_asked(
+    args: argparse.Namespace, gray: NDArray[np.uint8], model: Model, initial: Initial, options: FitOptions
+) -> Trace:
+    """A fit, with the functions that the arguments name; what their file prints goes to standard error."""
+    from clnf_engine.fitting import fit
+    from clnf_engine.plugins.process import fit_with
+
+    if args.functions is None:
+        return fit(gray, model, initial, options)
+    return fit_with(args.functions, gray, model, initial, options, lambda line: print(line, file=sys.stderr))
+
+
 def add_model_and_options(command: argparse.ArgumentParser) -> None:
     """Add the model and the options of a fit."""
     command.add_argument("--model", metavar="M", help="main file, folder, or name of a shipped model")

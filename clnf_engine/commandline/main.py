@@ -18,11 +18,13 @@ from clnf_engine.commandline.arguments import (
     INTERRUPTED,
     abandon,
     add_fit_choices,
+    add_functions,
     add_truth,
     candidates,
     chosen_options,
     complain,
     failure,
+    fit_as_asked,
     fit_texts,
     given_start,
     is_folder,
@@ -115,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         help="tell of the detector's starts; fit from all, or from the best of a face",
     )
     add_truth(command)
+    add_functions(command)
     command.add_argument("--format", choices=("json", "csv", "pts"), default="json", help="of the result (json)")
     command.add_argument("-o", "--output", metavar="OUT", help="file, or folder (needed for several images)")
 
@@ -124,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--like", metavar="T", help="instead of IMAGE: fit image, start and options of this trace")
     add_fit_choices(command)
     add_truth(command)
+    add_functions(command)
     command.add_argument("-o", "--output", metavar="T.npz", required=True, help="trace file to write")
 
     command = commands.add_parser("model", help="tell what a model holds", allow_abbrev=False)
@@ -192,6 +196,8 @@ def _fit(args: argparse.Namespace) -> int:
     if args.starts and (args.box or args.landmarks):
         raise ClnfError("--starts tells of the starts that the detector finds; expected no --box or --landmarks")
     options, detection = chosen_options(args, *_KINDS[1:]), chosen_detection(args, *_KINDS)
+    if args.functions is not None and detection is not None:
+        raise ClnfError("--functions are those of one fit; expected nothing that is done around it, such as --parts")
     model = load_model(args.model)
     check_model(model, args, detection)
     truth = true_landmarks(model, args)
@@ -216,7 +222,6 @@ def _fit_image(
     truth: Floats | None,
 ) -> int:
     from clnf_engine.detection.detect import detect
-    from clnf_engine.fitting import fit
     from clnf_engine.io.images import read_image
 
     gray = read_image(image).gray
@@ -232,7 +237,7 @@ def _fit_image(
         """One after the other, as each holds megabytes and an image may have hundreds of faces."""
         for number, initial in enumerate(initials, start=1):
             fitted = (
-                fit(gray, model, initial, options)
+                fit_as_asked(args, gray, model, initial, options)
                 if detection is None
                 else detect(gray, model, initial, options, detection)
             )
@@ -281,7 +286,6 @@ def _results(
 def _trace(args: argparse.Namespace) -> int:
     from clnf_engine.commandline.text import table_text
     from clnf_engine.diagnostics.investigation import error_table
-    from clnf_engine.fitting import fit
     from clnf_engine.io.images import read_image
     from clnf_engine.library import load_model
 
@@ -297,7 +301,7 @@ def _trace(args: argparse.Namespace) -> int:
     else:
         gray = read_image(source).gray
         initials = starts(model, gray, args, truth)
-        traces = {"first face": fit(gray, model, initials[0], options)} if initials else {}
+        traces = {"first face": fit_as_asked(args, gray, model, initials[0], options)} if initials else {}
     for trace in traces.values():
         trace.save(_output_path(args, source))
         if truth is not None:
@@ -314,6 +318,8 @@ def _counterpart(args: argparse.Namespace, model: Model) -> Trace:
 
     if args.box or args.landmarks or args.preset != "openface":
         raise ClnfError("--like takes start and options from its trace; expected no --box, --landmarks or --preset")
+    if args.functions is not None:
+        raise ClnfError("--like is the engine's own run; expected no --functions")
     like = Trace.load(args.like)
     if like.fingerprint not in ("", model.fingerprint):
         raise ClnfError(

@@ -19,7 +19,7 @@ class MessageBar(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self._details, self._alarm, self._command = "", False, ""
+        self._message, self._details, self._alarm, self._command = "", "", False, ""
         self.setObjectName("messageBar")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(10, 5, 6, 5)
@@ -66,8 +66,13 @@ class MessageBar(QFrame):
         """Show a sentence; `details` is what "Copy details" copies."""
         self._show(message, details, alarm=True)
 
+    def take_back(self, message: str) -> None:
+        """Hide a sentence that is true no more, if it is the one that is shown."""
+        if self._alarm and self._message == message:
+            self.hide()
+
     def _show(self, message: str, details: str, alarm: bool) -> None:
-        self._alarm, self._details = alarm, f"{message}\n\n{details}".strip()
+        self._alarm, self._message, self._details = alarm, message, f"{message}\n\n{details}".strip()
         self.setStyleSheet(_STYLE.format("#8a2a1d" if alarm else "#2f5d8a"))
         self.text.setText(message[:1].upper() + message[1:] if message.islower() else message)
         self.copy_button.setVisible(alarm)

@@ -79,6 +79,8 @@ class LaneChoices:
         A start that tracking is given there.
     recorded : Recorded or None
         A run that the lane shows in the place of a fit of its own.
+    functions : Path or None
+        A Python file whose functions take the place of operations of the fit.
     """
 
     options: FitOptions = field(default_factory=FitOptions)
@@ -87,6 +89,7 @@ class LaneChoices:
     begin: int = 0
     first: Initial | None = None
     recorded: Recorded | None = None
+    functions: Path | None = None
 
     @property
     def way(self) -> Way:
@@ -181,7 +184,7 @@ def beside_recorded(old: Choices, new: Choices) -> tuple[Choices, str]:
         kept, wanted = old[name], new[name]
         if kept.recorded is None or wanted.recorded not in (kept.recorded, None):
             continue
-        if wanted.recorded and (wanted.options, wanted.start) == (kept.options, kept.start):
+        if wanted.recorded and _made_from(wanted) == _made_from(kept):
             continue
         if new[other].recorded is kept.recorded:  # the lanes were swapped
             continue
@@ -192,6 +195,10 @@ def beside_recorded(old: Choices, new: Choices) -> tuple[Choices, str]:
         taken = replace(new, a=lanes[0], b=lanes[1], comparing=True, active=other)
         return taken, f"lane {name} keeps the recorded run; lane {other} runs with what you have changed"
     return new, ""
+
+
+def _made_from(lane: LaneChoices) -> tuple[FitOptions, Start | None, Path | None]:
+    return lane.options, lane.start, lane.functions
 
 
 @dataclass(frozen=True)
@@ -234,7 +241,8 @@ def consequences(old: Choices, new: Choices, frame: int | None) -> Consequences:
     for name in LANES:
         before, after = old[name], new[name]
         appeared = name in new.shown and name not in old.shown
-        options, way = before.options != after.options, before.way != after.way
+        options = (before.options, before.functions) != (after.options, after.functions)
+        way = before.way != after.way
         start = new.start(name, frame)
         started = start is not old.start(name, frame)
         aspects |= Aspect.OPTIONS if options or way else Aspect(0)

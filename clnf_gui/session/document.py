@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from clnf_gui.look import Look
 from clnf_gui.session.choices import LANES, Choices, LaneChoices, Start
 
 FORMAT = "clnf-session"
-VERSION = 3
-"""Of sessions with a recorded run; older programs read those with a video, of version 2, or an image, of version 1."""
+VERSION = 4
+"""Of sessions with functions of a file; those with a recorded run have 3, with a video 2, and with an image alone 1."""
 _MAX_BYTES = 1 << 24
 
 
@@ -80,9 +80,11 @@ def write_session(document: SessionDocument, path: Path) -> None:
         When it cannot be written.
     """
     folder = _folder_of(path)
+    files = {name: document.choices[name].functions for name in LANES}
+    functions = {name: _relative(file, folder) for name, file in files.items() if file is not None}
     content = {
         "format": FORMAT,
-        "version": VERSION if document.recorded else 1 if document.frame is None else 2,
+        "version": VERSION if functions else 3 if document.recorded else 1 if document.frame is None else 2,
         "model": _relative(document.model, folder),
         "image": _relative(document.image, folder),
         "lanes": [_lane_json(document.choices[name], document.frame) for name in LANES],
@@ -95,6 +97,7 @@ def write_session(document: SessionDocument, path: Path) -> None:
         "frame": document.frame,
         "truth": None if document.truth is None else _relative(document.truth, folder),
         "recorded": {name: _relative(path, folder) for name, path in document.recorded.items()},
+        "functions": functions,
     }
     # Bytes of a name that are no UTF-8 become escapes of JSON, which read back as those bytes.
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
@@ -130,11 +133,14 @@ def read_session(path: Path) -> SessionDocument:
 
 def _document(content: dict[str, Any], folder: Path) -> SessionDocument:
     frame, truth = content.get("frame"), content.get("truth")
-    recorded = dict(content.get("recorded", {}))
+    recorded, functions = dict(content.get("recorded", {})), dict(content.get("functions", {}))
     lanes = [_lane(lane, None if frame is None else max(int(frame), 0)) for lane in content["lanes"]]
     active, selection = str(content["active"]), content["selection"]
     if len(lanes) != 2 or active not in ("A", "B"):
         raise ValueError(f"{len(lanes)} lanes, of which {active!r} is active; expected A and B")
+    if frame is None:  # a video is tracked by the engine alone
+        files = [Path(os.path.abspath(folder / str(functions[name]))) if name in functions else None for name in LANES]
+        lanes = [replace(lane, functions=file) for lane, file in zip(lanes, files, strict=True)]
     stage, phase, iteration = content["place"]
     for stop in content["stops"]:
         parse_stop(stop)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ class Subject:
         True landmarks, image px.
     recorded : frozenset of str
         The lanes whose runs were read from files.
+    own : mapping of str to int
+        Of the lanes whose runs were made with functions of a file the numbers of these runs: no two need be alike.
     """
 
     runs: Mapping[str, Trace]
@@ -45,6 +47,7 @@ class Subject:
     model: Model
     truth: Floats | None = None
     recorded: frozenset[str] = frozenset()
+    own: Mapping[str, int] = field(default_factory=dict)
 
     def lanes(self, tool: Tool) -> tuple[str, ...]:
         """Names of the lanes that a tool looks at."""
@@ -63,7 +66,7 @@ class Subject:
         """What the run of a lane was made from."""
         trace = self.runs[name]
         file = weakref.ref(trace) if name in self.recorded else None
-        return _Made(weakref.ref(trace.image), trace.initial, trace.options, file)
+        return _Made(weakref.ref(trace.image), trace.initial, trace.options, file, self.own.get(name))
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,12 @@ class _Made:
     initial: Initial
     options: FitOptions
     recorded: weakref.ref | None
+    own: int | None
 
     def is_as(self, other: _Made) -> bool:
         """Whether a run was made from the same."""
-        same = self.initial is other.initial and self.options == other.options and self.recorded == other.recorded
+        same = self.initial is other.initial and self.options == other.options
+        same = same and (self.recorded, self.own) == (other.recorded, other.own)
         return same and self.image() is not None and self.image() is other.image()
 
 

@@ -6,11 +6,26 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine import FitOptions, Initial, Model, Phase, Step, Trace, TrackOptions
+from clnf_engine import (
+    FitOptions,
+    Initial,
+    Model,
+    Phase,
+    Step,
+    Trace,
+    TrackOptions,
+    initial_from_box,
+    initial_from_landmarks,
+    turned,
+)
+from clnf_engine.initial import upright_box
+from clnf_engine.options import Source
+from clnf_engine.plugins.process import traced
 from clnf_engine.steps import Place, common_start, numbers_of, place_order
 from clnf_engine.tracking.results import Results
 from clnf_gui.session.choices import LANES, Choices, LaneChoices, Recorded
@@ -51,6 +66,8 @@ class Lane:
         How long it took.
     recorded : Recorded or None
         What the run was read from.
+    functions : Path or None
+        The file whose functions the run was made with.
     cursor : int
         Index of the Step that is shown.
     results : Results or None
@@ -61,6 +78,7 @@ class Lane:
 
     initial: Initial | None
     recorded: Recorded | None
+    functions: Path | None
     results: Results | None = None
     followed = False
     steps: Sequence[Step]
@@ -97,6 +115,17 @@ class Lane:
         """The Steps for a reader of numbers, who needs no maps: nothing is computed for him."""
         return numbers_of(self.steps)
 
+    def start_of_kind(self, source: Source, model: Model) -> Initial | None:
+        """A start of a kind, made from the fit that is shown; None without one."""
+        if self.initial is None or not len(self.steps):
+            return None
+        if self.initial.source is source:
+            return self.initial
+        if source is Source.BOX:
+            upright = initial_from_box(model, upright_box(model, self.initial))
+            return turned(model, upright, self.initial.rotation)
+        return initial_from_landmarks(model, self.numbers[-1].landmarks)
+
     @property
     def places(self) -> Sequence[Place]:
         """Of the Steps so far, in order."""
@@ -115,12 +144,21 @@ class Lane:
             return None
         if self.recorded is not None:
             return self.recorded.trace
-        return Trace(image, model.name, self.initial, self.fit_options, self.steps[:], model.fingerprint)
+        trace = Trace(image, model.name, self.initial, self.fit_options, self.steps[:], model.fingerprint)
+        return trace if self.functions is None else traced(self.functions, trace)
 
-    def begin_run(self, initial: Initial, options: FitOptions, origin: Origin, steps: Sequence[Step]) -> None:
+    def begin_run(
+        self,
+        initial: Initial,
+        options: FitOptions,
+        origin: Origin,
+        steps: Sequence[Step],
+        functions: Path | None = None,
+    ) -> None:
         """Show a new run, to whose Steps more will be added."""
         self.forget_run()
         self.initial, self.fit_options, self.origin, self.steps = initial, options, origin, steps
+        self.functions = functions
 
     def end_run(self, seconds: float) -> None:
         """The run has ended."""
@@ -163,7 +201,7 @@ class Lane:
     def forget_run(self) -> None:
         """Show no run."""
         self.run = next(_RUNS)
-        self.recorded = None
+        self.recorded = self.functions = None
         self.initial, self.fit_options, self.origin = None, FitOptions(), Origin.IMAGE
         self.steps = ()
         self._places: list[Place] = []

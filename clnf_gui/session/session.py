@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,22 +17,19 @@ from clnf_engine import (
     Trace,
     TrackOptions,
     VideoSource,
-    initial_from_box,
-    initial_from_landmarks,
-    turned,
 )
 from clnf_engine.calibration import Verdict, judge
 from clnf_engine.deviations import DEVIATIONS, without_deviations
 from clnf_engine.diagnostics.divergence import divergence
 from clnf_engine.diagnostics.finding import Link
 from clnf_engine.diagnostics.tools import Tool
-from clnf_engine.initial import upright_box
 from clnf_engine.io.images import Image
 from clnf_engine.io.landmarks import read_pts
 from clnf_engine.options import Source
 from clnf_engine.steps import Place
 from clnf_engine.tracking.track import check_first, tracked_windows
 from clnf_gui.look import Look
+from clnf_gui.session.announcements import ENGINE_LOG, Announcements
 from clnf_gui.session.aspect import ALL_ASPECTS, Aspect
 from clnf_gui.session.choices import LANES, Choices, Recorded, beside_recorded, consequences
 from clnf_gui.session.cursor import START, Cursor
@@ -46,6 +42,7 @@ from clnf_gui.session.lab import Lab, Result, Subject
 from clnf_gui.session.lanes import Lane, Lanes, Origin
 from clnf_gui.session.live import Live
 from clnf_gui.session.opener import Opened, Opener
+from clnf_gui.session.plugins import Plugins
 from clnf_gui.session.scene import Scene
 from clnf_gui.session.shots import Gate
 from clnf_gui.session.starts import Starts
@@ -57,20 +54,6 @@ CONFORMANCE = "conformance"
 
 PARTING_PX = 1.0
 """Two trackings part where a landmark is farther apart."""
-
-
-_ENGINE_LOG = logging.getLogger("clnf_engine")
-
-
-class _Announcements(logging.Handler):
-    """What the engine says while it works, from whichever thread."""
-
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        super().__init__()
-        self._tell = tell
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._tell(record.getMessage())
 
 
 class Session(QObject):
@@ -97,6 +80,8 @@ class Session(QObject):
     live : Live
         A port that is followed.
     history : History
+    plugins : Plugins
+        Files with functions of the person's own.
     lab : Lab
     evaluations : Evaluations
         One operation of the run that the Lab has checked, where the cursor stands.
@@ -111,6 +96,8 @@ class Session(QObject):
     """A sentence for the status bar."""
     failed = Signal(str, str)
     """A sentence for the person, and details (may be empty)."""
+    recovered = Signal(str)
+    """A sentence that was told as failed, and is true no more."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -123,17 +110,19 @@ class Session(QObject):
         self.tracker = Tracker(self.lanes, self.scene, gate, self)
         self.frames = Frames(self.lanes, self.scene, self.cursor, self.fits, gate, self)
         self.starts, self.opener, self.lab = Starts(self.lanes, self.scene, self), Opener(self), Lab(self)
-        self.evaluations, self.live = Evaluations(self), Live(self.scene, self)
+        self.evaluations, self.live, self.plugins = Evaluations(self), Live(self.scene, self), Plugins(self)
         working = (self.fits, self.tracker, self.frames, self.opener, self.lab, self.evaluations, self.live)
         for changing in (self.cursor, *working):
             changing.changed.connect(self.changed)
-        for telling in (self.cursor, self.tracker, self.lab, self.live):
+        for telling in (self.cursor, self.fits, self.tracker, self.lab, self.live):
             telling.told.connect(self.told)
         for failing in (self.starts, *working):
             failing.failed.connect(self.failed)
         self.live.arrived.connect(self._take_live)
         self.live.ended.connect(self._compare_ended)
         self.cursor.changed.connect(self._show_waiting)
+        self.fits.recovered.connect(self.recovered)
+        self.fits.ended.connect(self.plugins.end_run)
         self.evaluations.worst_at.connect(self.select)
         self.starts.chosen.connect(self._choose_start)
         self.opener.opened.connect(self._take)
@@ -141,12 +130,12 @@ class Session(QObject):
         self.tracker.arrived.connect(self.frames.show_tracked)
         self.cursor.playback.exclude(self.frames.playback)
         self.frames.playback.exclude(self.cursor.playback)
-        self._announcements = _Announcements(self.told.emit)
-        _ENGINE_LOG.addHandler(self._announcements)
+        self._announcements = Announcements(self.told.emit)
+        ENGINE_LOG.addHandler(self._announcements)
 
     def shut_down(self) -> None:
         """Stop playing and end the threads; the Session cannot be used afterwards."""
-        _ENGINE_LOG.removeHandler(self._announcements)
+        ENGINE_LOG.removeHandler(self._announcements)
         self.cursor.playback.stop()
         for part in (self.live, self.lab, self.evaluations, self.opener, self.tracker, self.fits, self.frames):
             part.shut_down()
@@ -237,6 +226,9 @@ class Session(QObject):
             return Verdict(None, "cannot be told: the run has not ended", "The port is still computing it.")
         if lane.foreign:
             return Verdict(None, "cannot be told: the run is foreign", "The calibration is that of the engine's fits.")
+        if lane.functions is not None:
+            reason = f"cannot be told: the fit has functions of {lane.functions.name}"
+            return Verdict(None, reason, "The calibration is that of the engine's fits.")
         return judge(lane.steps, model, lane.fit_options)
 
     def finished(self, name: str) -> bool:
@@ -252,9 +244,8 @@ class Session(QObject):
             self.history.record(self.choices, kind)
             self._follow(choices)
         if told:
-            self.changed.emit(
-                Aspect.OPTIONS | Aspect.START
-            )  # what was typed for one lane is so of the other, or of none
+            # What was typed for one lane is so of the other, or of none.
+            self.changed.emit(Aspect.OPTIONS | Aspect.START)
             self.told.emit(told)
 
     @Slot(object, str)
@@ -303,10 +294,16 @@ class Session(QObject):
         scene, start = self.scene, self.starts.of(name)
         if scene.image is None or scene.model is None or start is None:
             return
+        if not self.plugins.may_run(name):
+            self.fits.cancel(name)
+            self.lanes[name].forget_run()
+            self.changed.emit(Aspect.STEPS | Aspect.CURSOR | Aspect.BUSY)
+            return
         given = self.starts.given(name) is not None
         origin = Origin.IMAGE if scene.video is None else Origin.BY_HAND if given else self.lanes[name].origin
         options = self._fit_options(name, start.initial)
-        self.fits.refit(name, Order(scene.image, scene.model, start.initial, options, origin))
+        functions = self.choices[name].functions
+        self.fits.refit(name, Order(scene.image, scene.model, start.initial, options, origin, functions))
 
     def _fit_options(self, name: str, initial: Initial) -> FitOptions:
         """What a lane is to be fitted with: the windows of a tracked frame where it starts from the one before."""
@@ -362,7 +359,8 @@ class Session(QObject):
         if model is None or self.active not in runs:
             return None
         recorded = frozenset(name for name in runs if self.lanes[name].recorded is not None)
-        return Subject(runs, self.active, model, self.scene.truth, recorded)
+        own = {name: self.lanes[name].run for name in runs if self.lanes[name].functions is not None}
+        return Subject(runs, self.active, model, self.scene.truth, recorded, own)
 
     @property
     def can_diagnose(self) -> bool:
@@ -427,12 +425,16 @@ class Session(QObject):
             lane = replace(lane, start=None)
         target = "B" if self.choices.b.recorded is None else "A"
         choices = replace(self.choices, comparing=True, active=target)
-        self.choose(choices.with_lane(target, **vars(replace(lane, options=options, recorded=None))))
+        self.choose(choices.with_lane(target, **vars(replace(lane, options=options, recorded=None, functions=None))))
         if self.choices[target].recorded is None:
             self.told.emit(f"lane {target} is lane {lane_name} with no deviation but {name}")
 
     def go_to_divergence(self) -> None:
         """Go to where the landmarks of A and B part by more than rounding, else to the first bit that differs."""
+        self.tell_divergence(go=True)
+
+    def tell_divergence(self, go: bool) -> None:
+        """Say where A and B part, and go there if that is wanted."""
         a, b = self.trace("A"), self.trace("B")
         if not self.comparing or a is None or b is None:
             return
@@ -443,7 +445,7 @@ class Session(QObject):
             return
         first = None if found.divergence is None else found.divergence.step_a or found.divergence.step_b
         step = found.parting or first
-        if step is not None:
+        if step is not None and go:
             self.cursor.move_to(step.place)
         self.told.emit(f"Do A and B part? {found.verdict}")
 
@@ -543,23 +545,13 @@ class Session(QObject):
             if tracking.initialization in (Source.BOX, Source.LANDMARKS) and (
                 first is None or first.source is not tracking.initialization
             ):
-                first = self._shown_as(tracking.initialization, model)
+                first = self.lane.start_of_kind(tracking.initialization, model)
             check_first(model, tracking, first)
         except ClnfError as error:
             self.failed.emit(str(error), "")
             self.changed.emit(Aspect.OPTIONS)
             return
         self.choose(self.choices.with_lane(self.active, tracking=tracking, first=first))
-
-    def _shown_as(self, source: Source, model: Model) -> Initial | None:
-        """A start of a kind, made from the fit that is shown; None without one."""
-        initial = self.lane.initial
-        steps = self.lane.numbers
-        if initial is None or not len(steps) or initial.source is source:
-            return initial if len(steps) else None
-        if source is Source.BOX:
-            return turned(model, initial_from_box(model, upright_box(model, initial)), initial.rotation)
-        return initial_from_landmarks(model, steps[-1].landmarks)
 
     def track_from_here(self) -> None:
         """Begin the tracking of every lane with this frame and the active lane's start."""

@@ -69,6 +69,7 @@ def _set_picture(session: Session, picture: Image | Clip) -> None:
         session.frames.close(video)
     if isinstance(picture, Clip):
         source, frame = picture.source, picture.frame
+        session.lanes.choose(session.choices.with_lane("A", functions=None).with_lane("B", functions=None))
         session.scene.set_video(source, Image(source.path, frame.rgb, frame.gray), frame.index)
         session.frames.expect(frame.index)
     else:
@@ -123,7 +124,8 @@ def _showing(choices: Choices, recorded: Recorded) -> Choices:
     """A recorded run in lane A, alone."""
     trace = recorded.trace
     start = Start(trace.initial, trace.initial) if trace.initial.known else None
-    return replace(choices.with_lane("A", options=trace.options, start=start, recorded=recorded), comparing=False)
+    shown = choices.with_lane("A", options=trace.options, start=start, recorded=recorded, functions=None)
+    return replace(shown, comparing=False)
 
 
 def _put_beside(session: Session, recorded: Recorded) -> bool:
@@ -131,7 +133,7 @@ def _put_beside(session: Session, recorded: Recorded) -> bool:
     start = session.choices.a.start
     beside = bool(recorded.foreign) and start is not None and not recorded.other_model
     if beside:
-        choices = session.choices.with_lane("B", options=recorded.trace.options, start=start)
+        choices = session.choices.with_lane("B", options=recorded.trace.options, start=start, functions=None)
         session.lanes.choose(replace(choices, comparing=True))
     return beside
 
