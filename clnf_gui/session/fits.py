@@ -17,7 +17,7 @@ from clnf_gui.session.cursor import Cursor
 from clnf_gui.session.lanes import Lanes, Origin
 from clnf_gui.worker import Worker
 
-_OWN = ", own"
+_OWN = " own"
 """After the name of a lane: the kind of the jobs that make fits with functions of a file."""
 
 _LIVE_SECONDS = 0.1
@@ -120,8 +120,8 @@ class Fits(QObject):
 
     def _lane_of(self, kind: str, epoch: int) -> str:
         """Name of the lane that an answer is for; "" when it comes too late."""
-        name, _, own = kind.partition(_OWN[0])
-        worker = self._own_worker if own else self._worker
+        name = kind.removesuffix(_OWN)
+        worker = self._worker if name == kind else self._own_worker
         return name if worker.is_current(kind, epoch) else ""
 
     @Slot(str, int, object)
@@ -131,7 +131,7 @@ class Fits(QObject):
         lane, order = self._lanes[name], self._orders[name]
         if name not in self._begun:
             self._told_at = time.monotonic()
-            steps: Recording | list[Step] = []  # what a file's functions made can not be computed again
+            steps: Recording | list[Step] = []  # what a file's functions made cannot be computed again
             if order.functions is None:
                 steps = Recording(order.image.gray, order.model, order.initial, order.options, self.budget)
             self._begun[name] = steps

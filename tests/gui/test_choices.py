@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from engine.tiny_model import start
@@ -24,6 +25,7 @@ TABLE = {
     "options": (ALONE, ALONE.with_lane("A", options=OPTIONS), IMAGE, "A", "", "", Aspect.OPTIONS),
     "options of B, hidden": (ALONE, ALONE.with_lane("B", options=OPTIONS), IMAGE, "", "", "", Aspect.OPTIONS),
     "options of B": (BOTH, BOTH.with_lane("B", options=OPTIONS), IMAGE, "B", "", "", Aspect.OPTIONS),
+    "functions of B": (BOTH, BOTH.with_lane("B", functions=Path("mine.py")), IMAGE, "B", "", "", Aspect.OPTIONS),
     "start": (ALONE, ALONE.with_lane("A", start=PHOTO), IMAGE, "A", "", "", Aspect.START),
     "start of both": (BOTH, BOTH.with_lane("A", start=PHOTO), IMAGE, "AB", "", "", Aspect.START),
     "start of B": (BOTH, BOTH.with_lane("B", start=PHOTO), IMAGE, "B", "", "", Aspect.START),
