@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal, Slot
 
 from clnf_engine import FitOptions, Initial, Model, Recording, Step, fit_steps
+from clnf_engine.arrays import FLOAT64
 from clnf_engine.io.images import Image
+from clnf_engine.kernels.ready import OF_ROWS, make_ready
 from clnf_engine.plugins.process import fit_steps_with
 from clnf_engine.recording import DEFAULT_BUDGET
 from clnf_gui.session.aspect import Aspect
@@ -78,6 +81,7 @@ class Fits(QObject):
         self.budget = DEFAULT_BUDGET
         self._told_at = 0.0
         self._problems: dict[str, str] = {}
+        self._all_ready = False
         self._worker, self._own_worker = Worker("clnf-fits"), Worker("clnf-own-fits")
         for worker in (self._worker, self._own_worker):
             worker.produced.connect(self._on_produced)
@@ -157,6 +161,14 @@ class Fits(QObject):
             if problem := self._problems.pop(name, ""):
                 self.recovered.emit(problem)
             self.ended.emit(name)
+            if not self._all_ready:
+                self._all_ready = True
+                self._own_worker.submit("kernels", self._make_ready)
+
+    def _make_ready(self) -> Iterator[None]:
+        """Compile what starts and tools call but no fit, while nobody waits for it."""
+        make_ready(FLOAT64, OF_ROWS, lambda *_: self._own_worker.check())
+        return iter(())
 
     @Slot(str, int, str, str)
     def _on_failed(self, kind: str, epoch: int, message: str, details: str) -> None:

@@ -133,6 +133,14 @@ class Live(QObject):
         """Whether the port is to wait after its steps."""
         return self.connected and (self._holding or self.state.held)
 
+    def set_shown(self, recorded: Recorded) -> None:
+        """Say which run of the port the window shows."""
+        self.shown = recorded
+
+    def set_waiting(self, recorded: Recorded | None) -> None:
+        """Say which run is to be shown once the one before has been seen to its end."""
+        self.waiting = recorded
+
     # --- listening ----------------------------------------------------------------------------
 
     def listen(self) -> None:

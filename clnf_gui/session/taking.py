@@ -172,7 +172,7 @@ def take_live(session: Session, recorded: Recorded) -> None:
             session.told.emit(f"the port has begun {recorded.path.name}; To the end shows it")
             live.ended.emit(shown)
         live.pause()
-        live.waiting = recorded
+        live.set_waiting(recorded)
 
 
 def show_waiting(session: Session) -> None:
@@ -207,7 +207,8 @@ def _begin_live(session: Session, recorded: Recorded) -> None:
     alike = live.shown is not None and image is not None and image.gray.shape == recorded.trace.image.shape
     _set_picture(session, picture_of(recorded))
     session.lanes.choose(_showing(session.choices, recorded))
-    live.shown, live.waiting = recorded, None
+    live.set_shown(recorded)
+    live.set_waiting(None)
     session.refit("A")
     session.cursor.move_to(session.lanes["A"].places[-1])
     if live.running:
@@ -222,7 +223,7 @@ def _go_on_live(session: Session, name: str, recorded: Recorded) -> None:
     assert before is not None
     known = len(before.steps) if before.live else 0
     _replace(session, before, recorded)
-    live.shown = recorded
+    live.set_shown(recorded)
     session.refit(name)
     if newest:
         session.cursor.move_to(lane.places[-1])
@@ -245,7 +246,7 @@ def _take_ended(session: Session, recorded: Recorded) -> None:
         return
     _replace(session, before, recorded)
     if session.live.shown is before:
-        session.live.shown = recorded
+        session.live.set_shown(recorded)
     beside = not session.comparing and _put_beside(session, recorded)
     for shown in session.shown if beside else (name,):
         session.refit(shown)
