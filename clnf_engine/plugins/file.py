@@ -76,9 +76,8 @@ def own_functions(path: str | os.PathLike[str]) -> OwnFunctions:
     if not found:
         names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         there = f"has {', '.join(names[:_NAMED])}, but" if names else "has"
-        raise FileError(
-            file, "", f"{there} no function named after an operation; expected one of {', '.join(OPERATIONS)}"
-        )
+        such = "expected one such as position, mean_shift or update"
+        raise FileError(file, "", f"{there} no function named after an operation; {such}")
     for name, function in found.items():
         try:
             in_place_of(OPERATIONS[name], function)

@@ -58,10 +58,10 @@ UPDATE = "def update(params, delta):\n"
         (UPDATE + "    return params[:3]\n", "line 1, update: the function in its place gave an array of"),
         (UPDATE + "    return params / [\n        int('x')]\n", "line 3, update: raised ValueError: invalid"),
         (UPDATE + "    raise SystemExit\n", "line 2, update: raised SystemExit"),
-        ("STEP_SECONDS = 0.2\n" + UPDATE + "    while True:\n        pass\n", "update: a step took longer than 0.2 s"),
+        ("STEP_SECONDS = 1.5\n" + UPDATE + "    while True:\n        pass\n", "update: a step took longer than 1.5 s"),
         (
-            f"import time\nFIT_SECONDS = 0.2\n{UPDATE}    time.sleep(0.07)\n    return params\n",
-            "line 4, update: the fit took longer than 0.2 s",
+            f"import time\nFIT_SECONDS = 1.5\n{UPDATE}    time.sleep(0.4)\n    return params\n",
+            "line 4, update: the fit took longer than 1.5 s",
         ),
         (f"import ctypes\n{UPDATE}    ctypes.string_at(0)\n", "line 3, update: the process of its functions ended"),
         (f"import os\n{UPDATE}    os._exit(3)\n", "mine.py: the process of its functions ended after stage 1"),
@@ -80,7 +80,7 @@ def test_what_fails_is_one_sentence_that_names_the_line(tmp_path: Path, text: st
     [
         ("def update(params:\n", r"line 1: is not Python: '\(' was never closed"),
         ("import nothing_of_this_name\n", "line 1: raised ModuleNotFoundError: No module named"),
-        ("def moved(params): return params\n", "has moved, but no function named after an operation; expected one of"),
+        ("def moved(params): return params\n", "has moved, but no function named after an operation; expected one"),
         ("from clnf_engine.pdm import update\nclamp = 3\n", "no function named after an operation"),
         ("def update(a, b, c): return a\n", "line 1, update: the function in its place requires 3 values; expected at"),
         (UPDATE + "    return params\nSTEP_SECONDS = '1'\n", "STEP_SECONDS: found '1'; expected a number of seconds"),
