@@ -326,9 +326,11 @@ def _output(file: Path, case: Case) -> Array:
     except (ValueError, EOFError, OSError) as error:
         raise FileError(file, "", f"is no .npy file ({str(error).splitlines()[0]})") from error
     right = case.row.recorded
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub" or array.size != np.size(right):
-        shape = getattr(array, "shape", ())
-        raise FileError(file, "", f"an array of {array.dtype} {shape}; expected numbers of shape {np.shape(right)}")
+    if not isinstance(array, np.ndarray):
+        raise FileError(file, "", "is no .npy file, but several in an archive")
+    if array.dtype.kind not in "fiub" or array.size != np.size(right):
+        found = f"an array of {array.dtype} {array.shape}"
+        raise FileError(file, "", f"{found}; expected numbers of shape {np.shape(right)}")
     if array.shape not in (np.shape(right), (1, *np.shape(right))):
         raise FileError(file, "", f"an array of shape {array.shape}; expected {np.shape(right)}")
     return np.array(array).reshape(np.shape(right))

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine.arrays import Array
-from clnf_engine.errors import ClnfError, TraceFileError
+from clnf_engine.errors import ClnfError, FileError, TraceFileError
 from clnf_engine.imports.history import is_history, read_history
 from clnf_engine.imports.parts import Found, Maps, read_text
 from clnf_engine.imports.response_files import is_response_folder, read_response_folder
 from clnf_engine.imports.tables import is_cpp_trace, is_openface_csv, read_cpp_trace, read_openface_csv
+from clnf_engine.io.files import open_file
 from clnf_engine.io.images import read_image
 from clnf_engine.io.trace_arrays import Record, Records
 from clnf_engine.io.trace_folder import LINES, folder_of
@@ -55,9 +56,9 @@ def can_import(path: str | os.PathLike[str]) -> bool:
             return folder_of(path) is None and is_response_folder(path)
         if path.suffix.lower() not in (".csv", ".txt", ".json") or not path.is_file():
             return False
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return _kind(file.read(1 << 14)) is not None
-    except OSError:  # whoever opens it will say so
+        with open_file(path, EXPECTED) as file:
+            return _kind(file.read(1 << 14).decode("utf-8", "replace")) is not None
+    except (OSError, FileError):  # whoever opens it will say so
         return False
 
 

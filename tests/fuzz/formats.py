@@ -12,19 +12,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 from engine.io.model_tools import ccnf, write
+from engine.io.test_validator_file import KINDS as NETWORKS
+from engine.io.test_validator_file import validator
 from engine.tiny_model import micro_model, start, tiny_image, tiny_model
 from engine.trace_tools import minimal, pack
 from engine.video_tools import pictures, write_clip
+from port.foreign_files import cpp_trace, history, openface_csv, response_files
 
 from clnf_engine import FitOptions, Trace, TrackOptions, fit, initial_from_box, open_video
 from clnf_engine.diagnostics.foreign import rerun
 from clnf_engine.errors import ClnfError
+from clnf_engine.imports.sources import import_trace
 from clnf_engine.io.calibration_file import read_calibration, write_calibration
 from clnf_engine.io.image_headers import read_header
 from clnf_engine.io.images import read_image
 from clnf_engine.io.landmarks import pts_text, read_pts
 from clnf_engine.io.model_binary import read_patch_scale
 from clnf_engine.io.openface import read_model
+from clnf_engine.io.validator_file import read_validator, validator_bytes
 from clnf_engine.library import load_model
 from clnf_engine.stops import EXAMPLES, parse_stop
 from clnf_engine.tracking.job import TrackJob
@@ -85,6 +90,9 @@ def formats(folder: Path) -> dict[str, Format]:
         "trace.jsonl", ("".join(json.dumps(line) + "\n" for line in (lines, step, step)).encode(),), Trace.load
     )
     kinds["journal"] = _journal(folder / "journal")
+    networks = tuple(validator_bytes(validator(network)) for network in NETWORKS.values())
+    kinds["validator"] = Format("v.txt", networks, read_validator)
+    kinds |= _imports(folder / "imports")
     with suppress(ImportError):  # the window is optional
         kinds["session"] = _session()
     return kinds
@@ -162,6 +170,25 @@ def _journal(folder: Path) -> Format:
         write_parquet(path.with_name("j.parquet"), path)
 
     return Format("j.csv", (seed, seed[: len(seed) // 2]), use)
+
+
+def _imports(folder: Path) -> dict[str, Format]:
+    """What other programs print of their fits."""
+    folder.mkdir()
+    trace = fit(tiny_image(), tiny_model(), start(), FitOptions(max_iterations=1))
+    csv = openface_csv(folder / "a.csv", trace), openface_csv(folder / "b.csv", trace, video=True)
+    first, *_ = sorted(response_files(folder / "maps", trace).glob("*.bin"))
+    printed = {
+        "import csv": csv,
+        "import cpp_trace": (cpp_trace(folder / "cpp_trace.txt", trace),),
+        "import history": (history(folder / "history.json", trace),),
+    }
+    kinds = {
+        name: Format(files[0].name, tuple(file.read_bytes() for file in files), lambda path: import_trace([path]))
+        for name, files in printed.items()
+    }
+    maps = Format(first.name, (first.read_bytes(),), lambda path: import_trace([path.parent]))
+    return kinds | {"import maps": maps}
 
 
 def _session() -> Format:

@@ -14,6 +14,7 @@ from .fuzzer import Fuzzer
 FORMATS = (
     *("image", "video", "pts", "xyz", "ccnf", "calibration", "trace", "trace lines", "options", "stop"),
     *("model main", "model module_main", "model pdm_3", "model patches", "journal", "session"),
+    *("validator", "import csv", "import cpp_trace", "import history", "import maps"),
 )
 
 

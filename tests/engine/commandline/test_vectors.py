@@ -115,6 +115,9 @@ def test_bad_input_gets_a_sentence(written: Path, tmp_path: Path, capsys: Output
     refused(written, tmp_path, str(file), "no .npy file")
     np.save(file, np.array([None]), allow_pickle=True)
     refused(written, tmp_path, str(file), "no .npy file")
+    with open(file, "wb") as archive:
+        np.savez(archive, a=np.zeros(3))
+    refused(written, tmp_path, str(file), "no .npy file, but several in an archive")
     other = tmp_path / "other"
     shutil.copytree(written, other)
     index = json.loads((other / "index.json").read_text()) | {"model_fingerprint": "0"}
