@@ -15,6 +15,7 @@ from clnf_engine.checking.evidence import Moment, Reference, moments_of, referen
 from clnf_engine.checking.findings import CheckFinding, NamedMistake, OperationFinding, Status, Worst
 from clnf_engine.checking.mistakes import Mistake, fitted_factor
 from clnf_engine.checking.naming import Named, effect_px, float32_level, named, worst_landmark
+from clnf_engine.checking.other_model import other_model, other_sizes
 from clnf_engine.checking.outline import Departure, outline_rows, schedule_departures
 from clnf_engine.checking.repair import repair
 from clnf_engine.checking.rows import Row, rows_of
@@ -62,7 +63,7 @@ def check_trace(
 def _checked(
     trace: Trace, model: Model, tolerance: float, known: Sequence[Mistake], progress: Progress
 ) -> CheckFinding:
-    if differs := _other_sizes(trace, model):
+    if differs := other_sizes(trace, model):
         nothing = tuple(OperationFinding(name, Status.NOT_RECORDED) for name in OPERATIONS)
         return CheckFinding(model.name, tolerance, nothing, model_differs=differs)
 
@@ -95,25 +96,6 @@ def _with_conventions(operation: OperationFinding, conventions: Sequence[Convent
     """What was found of an operation, and the conventions of the file that show there."""
     here = tuple(NamedMistake(c.name, c.text, 0.0) for c in conventions if c.operation == operation.name)
     return replace(operation, mistakes=(*here, *operation.mistakes)) if here else operation
-
-
-def other_model(trace: Trace, model: Model) -> str:
-    """What says that a trace was made with another model, a sentence; "" when nothing does."""
-    told = trace.fingerprint
-    if told and told != model.fingerprint:
-        return f"The trace was made with another model than {model.name}: their fingerprints differ."
-    return _other_sizes(trace, model)
-
-
-def _other_sizes(trace: Trace, model: Model) -> str:
-    modes, landmarks = trace.initial.params.shape[0] - 6, trace.landmarks.shape[0]
-    no_params = not any(np.isfinite(step.params).any() for step in trace.numbers)
-    if (no_params or modes == model.pdm.n_modes) and landmarks in (0, model.n_landmarks):
-        return ""
-    return (
-        f"The trace was made with another model: it has {landmarks} landmarks and {modes} modes, "
-        f"{model.name} {model.n_landmarks} and {model.pdm.n_modes}."
-    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from clnf_engine import ClnfError, Model
-from clnf_engine.checking.check import other_model
+from clnf_engine.checking.other_model import other_model
 from clnf_engine.diagnostics.completed import Completion
 from clnf_engine.live.follower import Follower
 from clnf_engine.live.server import LiveServer, LiveState

@@ -23,6 +23,7 @@ from clnf_engine import (
     open_video,
 )
 from clnf_engine.arrays import FLOAT64
+from clnf_engine.checking.other_model import other_model
 from clnf_engine.diagnostics.completed import completed_steps
 from clnf_engine.diagnostics.foreign import foreign
 from clnf_engine.imports.sources import import_trace
@@ -292,8 +293,6 @@ def picture_of(recorded: Recorded) -> Image:
 
 def _recorded(path: Path, trace: Trace, model: Model | None) -> Recorded:
     """A run that was read from a file, as it looks with a model."""
-    from clnf_engine.checking.check import other_model
-
     steps = completed_steps(trace, model)
     if model is None:
         return Recorded(path, trace, steps, other_model="No model is open.")
