@@ -34,7 +34,7 @@ _MOST = 2
 def lane_labels(choices: Choices) -> dict[str, str]:
     """What each lane is, told apart from the other: "A · openface", "B · normalization peak, another start"."""
     a, b = choices.a, choices.b
-    names = [one.name for one in fields(FitOptions) if getattr(a.options, one.name) != getattr(b.options, one.name)]
+    names = _differing(a.options, b.options) or _differing(b.options, FitOptions())
     started = [] if b.start is None or b.start is a.start else ["another start"]
     tracked = ["another way of tracking"] if a.way != b.way else []
     texts = {
@@ -56,6 +56,10 @@ def _functions(lane: LaneChoices) -> str:
 
 def _preset(options: FitOptions) -> str:
     return next((name for name, values in PRESETS.items() if values == options), "")
+
+
+def _differing(options: FitOptions, others: FitOptions) -> list[str]:
+    return [one.name for one in fields(FitOptions) if getattr(options, one.name) != getattr(others, one.name)]
 
 
 def _differences(options: FitOptions, names: list[str]) -> str:

@@ -60,6 +60,7 @@ def truth(window: MainWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     [
         (FitOptions(), FitOptions(normalization=Normalization.PEAK), ("A · openface", "B · normalization peak")),
         (FitOptions(sigma=2.0), FitOptions(sigma=3.0), ("A · kernel σ 2 px", "B · kernel σ 3 px")),
+        (FitOptions(sigma=2.0), FitOptions(sigma=2.0), ("A · kernel σ 2 px", "B · kernel σ 2 px")),
         (
             FitOptions(sigma=2.0, reg_factor=5.0),
             FitOptions(sigma=3.0, reg_factor=6.0, sigma_off=True),
