@@ -157,6 +157,7 @@ def test_any_view_is_exported_at_twice_its_size(
 
 def exported(qtbot: QtBot, window: MainWindow, path: Path) -> str:
     """The report, written in the background."""
+    window.repaint_now()  # which enables what can be done with a run that has just ended
     with qtbot.waitSignal(window.session.told, timeout=TIMEOUT_MS, check_params_cb=lambda text: str(path) in text):
         window.actions_by_id["export_report"].trigger()
     return path.read_text(encoding="utf-8")
