@@ -54,7 +54,8 @@ class LabTools(QWidget):
         self.list.header().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.list.header().setStretchLastSection(False)
         widest = f"First divergence {_NEWS[True]} yes"
-        self.list.setMinimumWidth(self.fontMetrics().horizontalAdvance(widest) + _MARGINS)
+        bar = self.list.verticalScrollBar().sizeHint().width()
+        self.list.setMinimumWidth(self.fontMetrics().horizontalAdvance(widest) + _MARGINS + bar)
         self.list.currentItemChanged.connect(self._emit_chosen)
         self.list.itemActivated.connect(lambda item: self.run_wanted.emit((self._name(item),)))
         layout.addWidget(self.list, 1)

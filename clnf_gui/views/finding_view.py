@@ -64,7 +64,7 @@ class _Pages(QWidget):
         self.hint.setEnabled(False)
         self.hint.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         row.addWidget(self.title, 3)
-        row.addWidget(self.choice, 3)
+        row.addWidget(self.choice, 5)
         row.addWidget(self.hint, 2)
         layout.addLayout(row)
         self.stack = QStackedWidget()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QBrush,
@@ -203,8 +205,11 @@ class _Cells(QWidget):
                     painter.fillRect(cell.adjusted(_GAP, 1, -_GAP, -1), brushes[state])
 
     def _paint_stages(self, painter: QPainter, text: QColor) -> None:
-        """The number of a stage above its first step, and a line where a phase begins."""
+        """The number of a stage above its first step, after the word if there is room; a line where a phase begins."""
         before: Place | None = None
+        lengths = Counter(stage for stage, *_ in self.strip.places if stage is not None)
+        room = min(lengths.values(), default=0) * self.cell(self.strip.rows[0], self.strip.places[0]).width()
+        word = "stage " if painter.fontMetrics().horizontalAdvance("stage 0 ") <= room else ""
         faint = QColor(text)
         faint.setAlpha(60)
         for place in self.strip.places:
@@ -214,7 +219,7 @@ class _Cells(QWidget):
                 painter.drawLine(round(left), _HEAD_PX, round(left), self.height())
             if place[0] is not None and (before is None or place[0] != before[0]):
                 painter.setPen(text)
-                painter.drawText(QPoint(round(left) + 1, _HEAD_PX - 3), f"stage {place[0] + 1}")
+                painter.drawText(QPoint(round(left) + 1, _HEAD_PX - 3), f"{word}{place[0] + 1}")
             before = place
 
     def _paint_cursor(self, painter: QPainter, text: QColor) -> None:
