@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from PySide6.QtGui import QKeySequence
 
+from clnf_engine.initial import Rotation
 from clnf_gui.asking import Dialogs
 from clnf_gui.look import MapKind, MapSource
 from clnf_gui.session import Session
@@ -135,30 +136,30 @@ def _change_speed(session: Session, direction: int) -> None:
 
 
 def _roll_by(degrees: float) -> Callable[[Session, Dialogs], None]:
-    """Turns the start in the image; every time is undone by itself."""
+    """Turns the start in the image."""
 
     def run(session: Session, _: Dialogs) -> None:
-        start = session.starts.of(session.active)
+        start = session.starts.now
         if start is not None:
-            session.history.end_run()
-            session.starts.roll(math.remainder(start.initial.rotation[2] + math.radians(degrees), 2 * math.pi))
-            session.history.end_run()
+            pitch, yaw, roll = start.initial.rotation
+            _turn(session, (pitch, yaw, math.remainder(roll + math.radians(degrees), 2 * math.pi)))
 
     return run
 
 
-def _turn_upright(session: Session, _: Dialogs) -> None:
+def _turn(session: Session, rotation: Rotation) -> None:
+    """Turns the start; every time is undone by itself."""
     session.history.end_run()
-    session.starts.turn((0.0, 0.0, 0.0))
+    session.starts.turn(rotation)
     session.history.end_run()
 
 
 def _can_turn(session: Session) -> bool:
-    return session.model is not None and session.starts.of(session.active) is not None
+    return session.model is not None and session.starts.now is not None
 
 
 def _is_turned(session: Session) -> bool:
-    start = session.starts.of(session.active)
+    start = session.starts.now
     return session.model is not None and start is not None and any(start.initial.rotation)
 
 
@@ -218,7 +219,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("copy_python", "Edit", "Copy as Python", lambda _, d: d.copy_python(), "Ctrl+Shift+C", "", True),
     Command("roll_left", "Edit", "Turn the start left by 5°", _roll_by(-5), "Ctrl+[", can=_can_turn),
     Command("roll_right", "Edit", "Turn the start right by 5°", _roll_by(5), "Ctrl+]", can=_can_turn),
-    Command("upright", "Edit", "Upright start", _turn_upright, "Ctrl+U", can=_is_turned),
+    Command("upright", "Edit", "Upright start", lambda s, _: _turn(s, (0.0, 0.0, 0.0)), "Ctrl+U", can=_is_turned),
     Command("first", "Step", "To the start", lambda s, _: s.cursor.move_cursor(0), "Home", "first", True),
     Command("stage_back", "Step", "Stage back", lambda s, _: s.cursor.move_by_stage(-1), "PgUp", "stage-back", True),
     Command("phase_back", "Step", "Phase back", lambda s, _: s.cursor.move_by_phase(-1), "Up", "phase-back", True),

@@ -277,10 +277,9 @@ class Panes(QObject):
         self.map_choice.show_look(session.look, session.comparing)
 
     def _paint_inspector(self, session: Session) -> None:
-        other = None if session.lanes.other is None else session.lanes.other.step
-        self.inspector.show_landmark(
-            session.step, session.selection, session.model_of(), session.engine_options(), session.scene.truth, other
-        )
+        step, other = session.step, session.lanes.other_step
+        model, options, truth = session.model_of(), session.engine_options(), session.scene.truth
+        self.inspector.show_landmark(step, session.selection, model, options, truth, other)
 
     def _paint_convergence(self, session: Session) -> None:
         runs = {name: lane.numbers for name, lane in session.lanes.shown.items()}

@@ -166,6 +166,7 @@ class MainWindow(QMainWindow):
         self.session.give_way()
         dirty, self._dirty = self._dirty, Aspect(0)
         self._painted_at = time.monotonic()
+        self.menus.update()  # which tells the parts what can be done
         for aspects, paint in _PARTS:
             if aspects & dirty:
                 paint(self)
@@ -178,7 +179,6 @@ class MainWindow(QMainWindow):
                 pane.forget()
         self._zoom_once()
         self._show_selected()
-        self.menus.update()
 
     def _paint_source(self) -> None:
         """Another picture has been opened: what was said of the one before is over."""
@@ -223,7 +223,7 @@ class MainWindow(QMainWindow):
 
     def _paint_start(self) -> None:
         session = self.session
-        start = session.starts.of(session.active)
+        start = session.starts.now
         like_a = session.active == "B" and session.lane.chosen.start is None and session.video is None
         box = None if start is None else session.starts.upright_box(start.base)
         given = session.starts.given(session.active) is not None
@@ -241,7 +241,7 @@ class MainWindow(QMainWindow):
         session = self.session
         lanes = session.lanes.shown
         self.timeline.show_lanes(lanes, session.cursor.places(), session.cursor.stop_places())
-        other = None if session.lanes.other is None else session.lanes.other.step
+        other = session.lanes.other_step
         for name, lane in lanes.items():
             parts = [name] if session.comparing else []
             if text := lane.frame_note(session.scene.frame):
@@ -282,7 +282,6 @@ class MainWindow(QMainWindow):
             self._zoom_timer.start(0)  # when a new layout has settled
 
     def _paint_live(self) -> None:
-        self.menus.update()
         self.live_bar.show_live(self.session.live, {name: a.isEnabled() for name, a in self.actions_by_id.items()})
 
     def _paint_run(self) -> None:
@@ -386,7 +385,7 @@ class MainWindow(QMainWindow):
         if step is None or landmark is None:
             self.hover_label.setText("")
             return
-        other = None if session.lanes.other is None else session.lanes.other.step
+        other = session.lanes.other_step
         parts = [landmark_line(step, landmark), error_line(step, session.scene.truth, landmark)]
         parts.append("" if other is None else apart_line(step, other, landmark))
         self.hover_label.setText("   ".join(filter(None, parts)))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from clnf_engine.checking.conventions import Convention
-from clnf_engine.checking.evidence import Hypothesis
 from clnf_engine.operations import OPERATIONS
 from clnf_engine.steps import Place, place_text
+
+if TYPE_CHECKING:
+    from clnf_engine.checking.conventions import Convention
+    from clnf_engine.checking.evidence import Hypothesis
 
 VERSION = 1
 """Of the document."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from clnf_engine.checking.conventions import in_format
 from clnf_engine.checking.findings import CheckFinding, OperationFinding, Status
 from clnf_engine.diagnostics.finding import Cell, Finding, Link, Progress, State, Strip, Table, no_progress
 from clnf_engine.model import Model
@@ -43,6 +42,8 @@ class ConformanceFinding(Finding):
     @classmethod
     def of(cls, trace: Trace, check: CheckFinding) -> ConformanceFinding:
         """What a check found in a trace, of which no array is kept."""
+        from clnf_engine.checking.conventions import in_format
+
         operations = tuple(
             replace(found, worst=None, mistakes=tuple(replace(mistake, function=None) for mistake in found.mistakes))
             for found in check.operations
@@ -174,8 +175,6 @@ def conformance(trace: Trace, model: Model, progress: Progress = no_progress) ->
     -------
     ConformanceFinding
     """
-    from clnf_engine.checking.check import (
-        check_trace,
-    )  # with all the mistakes it knows; the table of tools is read early
+    from clnf_engine.checking.check import check_trace  # with all the mistakes it knows
 
     return ConformanceFinding.of(trace, check_trace(trace, model, progress=progress))

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from clnf_engine.diagnostics.finding import Progress
 from clnf_engine.fitting import FitRow, fit_many
 from clnf_engine.initial import Initial
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
-from clnf_engine.processes import end_with_parent, starting_deaf_processes
 
 Job = tuple[Initial, FitOptions]
 
@@ -68,6 +64,11 @@ def _processors() -> int:
 
 
 def _in_processes(image: NDArray[np.uint8], model: Model, jobs: Sequence[Job], progress: Progress) -> list[FitRow]:
+    import multiprocessing
+    from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+
+    from clnf_engine.processes import starting_deaf_processes
+
     # A process that is not forked knows nothing of Qt's threads, on any platform.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
@@ -75,7 +76,7 @@ def _in_processes(image: NDArray[np.uint8], model: Model, jobs: Sequence[Job], p
     try:
         with starting_deaf_processes():
             futures = [pool.submit(_fit_here, *job) for job in jobs]
-        waiting: set[Future[FitRow]] = set(futures)
+        waiting = set(futures)
         while waiting:
             progress(len(jobs) - len(waiting), len(jobs))
             _, waiting = wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
@@ -94,6 +95,10 @@ _face: tuple[NDArray[np.uint8], Model] | None = None
 
 
 def _begin(image: NDArray[np.uint8], model: Model) -> None:
+    from threadpoolctl import threadpool_limits
+
+    from clnf_engine.processes import end_with_parent
+
     global _face  # noqa: PLW0603  # how a process pool hands its processes what all jobs need
     _face = image, model
     end_with_parent()

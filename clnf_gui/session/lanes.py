@@ -289,3 +289,8 @@ class Lanes(Mapping[str, Lane]):
     def other(self) -> Lane | None:
         """The lane that the active one is compared with; None without comparison."""
         return self._lanes["A" if self.choices.active == "B" else "B"] if self.choices.comparing else None
+
+    @property
+    def other_step(self) -> Step | None:
+        """The Step that the active lane's is compared with."""
+        return None if self.other is None else self.other.step
