@@ -174,8 +174,8 @@ def csv_text(
         landmarks of their eyes.
     truth : (n, 2) float64, optional
         True landmarks, image px; with them columns with the errors follow.
-    starts : mapping of face number to Candidate, optional
-        With them columns with the starts follow, and the likelihoods of the fits.
+    starts : sequence of Candidate, optional
+        By face number; with them columns with the starts follow, and the likelihoods of the fits.
 
     Returns
     -------

@@ -224,7 +224,7 @@ def _read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, Array], list[s
     try:
         with open_file(path, "a trace", TraceFileError) as file, zipfile.ZipFile(file) as archive:
             sizes = {info.filename.removesuffix(".npy"): info.file_size for info in archive.infolist()}
-            known = [name for name in sizes if _KNOWN.fullmatch(name)]
+            known = dict.fromkeys(name for name in sizes if _KNOWN.fullmatch(name))
             size = sum(info.file_size for info in archive.infolist() if info.filename.removesuffix(".npy") in known)
             if size > MAX_BYTES:
                 raise TraceFileError(path, "", f"holds {size} bytes; expected at most {MAX_BYTES}")

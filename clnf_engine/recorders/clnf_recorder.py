@@ -59,7 +59,6 @@ except ImportError:
 __all__ = ["Recorder", "RecorderError"]
 
 # Shapes: n landmarks, p parameters, q those that the phase moves, w the window, "." any size.
-_NUMBERS = {"update_norm": "", "shape_change": "", "likelihood": ""}
 _ROWS = {
     "params": "p",
     "landmarks": "n 2",
@@ -76,6 +75,9 @@ _ROWS = {
     "delta": "q",
     "clamped": "p",
     "likelihoods": "n",
+    "update_norm": "",
+    "shape_change": "",
+    "likelihood": "",
 }
 _MAPS = {
     "base_shape": "n 2",
@@ -91,6 +93,7 @@ _MAPS = {
     "shifted": "n w w",
     "final": "n w w",
 }
+_SHAPES = {**_ROWS, **_MAPS}
 _STAGE = {
     "index": int,
     "window": int,
@@ -107,7 +110,7 @@ _MAX_INLINE = 64  # numbers that are written into the line itself
 _MAX_BYTES = 1 << 31  # of the arrays of a trace, as its readers have it
 _MAX_STEPS = 100_000
 _LINES, _ARRAYS = "trace.jsonl", "arrays.raw"
-_FORMATS = {"f8": "d", "f4": "f", "f2": "e", "b1": "?", "u1": "B"}
+_FORMATS = {"f8": "d", "f4": "f", "f2": "e", "b1": "?"}
 
 
 class RecorderError(ValueError):
@@ -152,7 +155,7 @@ class Recorder:
         self._on, self._strict, self._fits = bool(found), strict, 0
         self._lock = threading.RLock()
         self._here = threading.local()
-        self._said: dict[str, None] = {}
+        self._said: set[str] = set()
         self._fit: _Fit | None = None
         self._stream: _Stream | None = None
         if address:
@@ -277,17 +280,17 @@ class Recorder:
 
     def put(self, **values: Any) -> None:
         """Values of the step that is written next; ``mean_shift_image`` stands for ``mean_shift/image``."""
-        self._collect(values, lambda fit, name, value: fit.collect(name, value), {**_ROWS, **_NUMBERS})
+        self._collect(values, lambda fit, name, value: fit.collect(name, value), _ROWS)
 
     def put_at(self, landmark: int | None = None, **values: Any) -> None:
         """The rows of one landmark of such values."""
 
         def one(fit: _Fit, name: str, value: _Array) -> None:
-            if not _ROWS.get(name, "").startswith("n"):
+            if not _ROWS[name].startswith("n"):
                 raise RecorderError(f"{name} has no row for each landmark; give it whole, with put")
             fit.collect(name, value, self._index(landmark))
 
-        self._collect(values, one, {**_ROWS, **_NUMBERS})
+        self._collect(values, one, _ROWS)
 
     @contextmanager
     def landmark(self, landmark: int) -> Iterator[None]:
@@ -371,7 +374,7 @@ class Recorder:
             raise error
         text = str(error)
         if text not in self._said and len(self._said) < 100:
-            self._said[text] = None
+            self._said.add(text)
             print(f"clnf_recorder: {text}", file=sys.stderr)
 
     # --- arguments --------------------------------------------------------------------------------
@@ -405,14 +408,13 @@ class Recorder:
         if self._fit is not None:
             self._guarded(collected)
 
-    def _whole(self, values: dict[str, Any], names: dict[str, str] | None = None) -> dict[str, _Array]:
+    def _whole(self, values: dict[str, Any], names: dict[str, str] = _ROWS) -> dict[str, _Array]:
         """Values by the names of the format, as arrays; None is left out."""
-        known = {**_ROWS, **_NUMBERS} if names is None else names
         found: dict[str, _Array] = {}
         for key, value in values.items():
             name = key.replace("mean_shift_", "mean_shift/")
-            if name not in known:
-                self._mistake(RecorderError(f"{key} is no value here; expected one of {', '.join(known)}"))
+            if name not in names:
+                self._mistake(RecorderError(f"{key} is no value here; expected one of {', '.join(names)}"))
             elif value is not None:
                 try:
                     found[name] = _array(name, value)
@@ -522,10 +524,10 @@ def _flatten(name: str, value: Any, into: list[Any]) -> tuple[int, ...]:
 def _picture(image: Any) -> _Array:
     """Grey levels as bytes."""
     if np is not None:
-        levels = np.asarray(image)
-        if levels.dtype.kind in "fiub" and levels.dtype != np.uint8 and levels.size and levels.dtype.kind != "b":
-            whole = levels.astype(np.uint8) if 0 <= levels.min() and levels.max() <= 255 else None
-            image = levels if whole is None or (whole != levels).any() else whole
+        image = np.asarray(image)
+        if image.dtype.kind in "fiu" and image.dtype != np.uint8 and image.size:
+            whole = image.astype(np.uint8) if 0 <= image.min() and image.max() <= 255 else None
+            image = image if whole is None or (whole != image).any() else whole
     array = _array("image", image)
     if array.dtype != "|u1" or len(array.shape) != 2 or not array.data:
         raise RecorderError(
@@ -546,6 +548,14 @@ def _index(name: str, value: Any) -> int:
 
 def _text(shape: Sequence[Any]) -> str:
     return "×".join(str(size) for size in shape) or "a number"
+
+
+def _squeezed(shape: Sequence[int], count: int) -> tuple[int, ...]:
+    """A shape without sizes of 1, from the first, as long as there are more than so many."""
+    sizes = list(shape)
+    while len(sizes) > count and 1 in sizes:
+        sizes.remove(1)
+    return tuple(sizes)
 
 
 def _numbered(folder: str, number: int) -> str:
@@ -640,7 +650,7 @@ class _Fit:
         q = 6 if phase == "rigid" else self._sizes.get("p", 0)
         sizes = {"q": q} if q else {}
         self._values.update(values)
-        found = self._taken({**_ROWS, **_NUMBERS}, sizes)
+        found = self._taken(_ROWS, sizes)
         if "q" in sizes and phase == "nonrigid":
             self._sizes.setdefault("p", sizes["q"])
         self._count[phase] = self._count[phase] + 1 if count is None else count
@@ -689,17 +699,14 @@ class _Fit:
 
     def _shape(self, name: str, array: _Array, sizes: dict[str, int]) -> tuple[int, ...]:
         """The shape of a value, without sizes of 1 that are too many; sizes that were not known are from now on."""
-        text = _ROWS.get(name, _MAPS.get(name, ""))
-        wanted = text.split()
-        shape = list(array.shape)
-        while len(shape) > len(wanted) and 1 in shape:
-            shape.remove(1)
-        known = {**self._sizes, **sizes}
+        wanted = _SHAPES[name].split()
+        shape = _squeezed(array.shape, len(wanted))
+        known = {**self._sizes, **sizes, "2": 2}
         known["2n"] = 2 * known.get("n", 0)
         new: dict[str, int] = {}
         good = len(shape) == len(wanted)
         for size, letter in zip(shape, wanted) if good else ():
-            number = int(letter) if letter == "2" else known.get(letter) or new.get(letter) or None
+            number = known.get(letter) or new.get(letter) or None
             if letter == "2n" and not number:
                 new["n"], number = size // 2, 2 * (size // 2)
             if letter != "." and number is None:
@@ -707,11 +714,11 @@ class _Fit:
             good = good and (letter == "." or number in (None, size)) and size > 0
         if not good:
             sizes_text = _text([known.get(letter) or new.get(letter) or letter for letter in wanted])
-            expected = f"{sizes_text}" + (f" ({_text(wanted)})" if _text(wanted) != sizes_text else "")
+            expected = sizes_text + (f" ({_text(wanted)})" if _text(wanted) != sizes_text else "")
             raise RecorderError(f"{name} is {_text(array.shape)}; expected {expected}{_hint(array.shape, wanted)}")
         self._sizes.update({letter: size for letter, size in new.items() if letter in "np"})
         sizes.update({letter: size for letter, size in new.items() if letter in "qw"})
-        return tuple(shape)
+        return shape
 
     def _appended(self, array: _Array) -> dict[str, Any]:
         if self._size + len(array.data) > _MAX_BYTES:
@@ -733,14 +740,10 @@ class _Rows:
         self._rows: dict[tuple[int, int | None], _Array] = {}
 
     def put(self, landmark: int, neuron: int | None, array: _Array) -> None:
-        text = _ROWS.get(self._name, _MAPS.get(self._name, ""))
-        count = len(text.split()) - (1 if neuron is None else 2)
-        shape = list(array.shape)
-        while len(shape) > count and 1 in shape:
-            shape.remove(1)
-        array = array._replace(shape=tuple(shape))
+        count = len(_SHAPES[self._name].split()) - (1 if neuron is None else 2)
+        array = array._replace(shape=_squeezed(array.shape, count))
         first = next(iter(self._rows.items()), None)
-        if len(shape) != count or (neuron is not None and first is not None and first[0][1] is None):
+        if len(array.shape) != count or (neuron is not None and first is not None and first[0][1] is None):
             raise RecorderError(f"{self._name} of landmark {landmark} is {_text(array.shape)}; expected {count} sizes")
         if first is not None and first[1][:2] != array[:2]:
             here, there = (f"{one.dtype[1:]} {_text(one.shape)}" for one in (array, first[1]))
@@ -748,14 +751,13 @@ class _Rows:
         self._rows[landmark, neuron] = array
 
     def array(self, count: int | None) -> _Array:
-        """All, NaN (false, or 0) for landmarks without a row, 0 for neurons without."""
+        """All, NaN (false) for landmarks without a row, 0 for neurons without."""
         landmarks = max(landmark for landmark, _ in self._rows) + 1 if count is None else count
         neurons = [neuron for _, neuron in self._rows if neuron is not None]
         one = next(iter(self._rows.values()))
         kinds = 1 + max(neurons) if neurons else 1
         size = len(one.data)
-        code = _FORMATS.get(one.dtype[1:], "")
-        missing = struct.pack(f"<{code}", math.nan) if code in ("d", "f", "e") else bytes(int(one.dtype[2:]))
+        missing = b"\0" if one.dtype == "|b1" else struct.pack(f"<{_FORMATS[one.dtype[1:]]}", math.nan)
         data = bytearray(missing * (size // len(missing)) * kinds * landmarks)
         for landmark in {landmark for landmark, _ in self._rows} if neurons else ():
             data[landmark * kinds * size : (landmark + 1) * kinds * size] = bytes(kinds * size)
@@ -767,7 +769,7 @@ class _Rows:
 
 def _hint(shape: Sequence[int], wanted: Sequence[str]) -> str:
     """What to do with landmarks that come as one column."""
-    if list(wanted) == ["n", "2"] and max(shape, default=0) * 2 > 4 and len([size for size in shape if size > 1]) == 1:
+    if list(wanted) == ["n", "2"] and max(shape, default=0) > 2 and len([size for size in shape if size > 1]) == 1:
         return "; use x.reshape(2, -1).T where all x come first, x.reshape(-1, 2) where x and y alternate"
     return ""
 

@@ -57,7 +57,7 @@ class Fuzzer:
 
     def _use(self, name: str, data: bytes) -> None:
         kind = self.formats[name]
-        path = self._folder / _FOLDERS.get(name, name.removeprefix("model ")) / kind.name
+        path = self._folder / name.removeprefix("model ") / kind.name
         path.parent.mkdir(exist_ok=True)
         path.unlink(missing_ok=True)  # to overwrite a file is many times slower on some file systems
         path.write_bytes(data)
@@ -75,7 +75,3 @@ class Fuzzer:
         words = self._commands.words(random)
         self._commands.run(words)
         return words
-
-
-_FOLDERS = {"xyz": "xyz", "journal": "journal"}
-"""Of formats that need other files beside theirs."""
