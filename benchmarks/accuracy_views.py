@@ -21,19 +21,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine import Model, Trace, fit, initial_from_box, load_model, open_video, track
+from clnf_engine import Model, Trace, detect_faces, fit, initial_from_box, load_model, open_video, track
 from clnf_engine.choice import choose
-from clnf_engine.ibug68 import OUTER_EYE_CORNERS
-from clnf_engine.initial import box_around, detect_faces, perturbed
+from clnf_engine.detection.detect import ROTATIONS
+from clnf_engine.ibug68 import eye_distance
+from clnf_engine.initial import box_around, perturbed
 from clnf_engine.pdm import rotation_matrix, unposed_shape
 from clnf_engine.training.annotations import Face, read_annotations, select
 from clnf_engine.training.evaluate import Start, evaluate, statistics
 from clnf_engine.training.recipe import Recipe
 from clnf_engine.training.turning import turned as turned_copy
 from clnf_engine.training.views import can_be_turned
-
-ROTATIONS = ((0, 0, 0), (0, 30, 0), (0, -30, 0), (30, 0, 0), (-30, 0, 0))
-"""Where fits of a face start, (pitch, yaw, roll) in degrees: those of OpenFace's hypotheses."""
 
 MARGINS = (0.0, 0.05, 0.1)
 POSES = {"yaw 15": (0, 15), "yaw 25": (0, 25), "yaw 35": (0, 35), "yaw 45": (0, 45)}
@@ -51,8 +49,8 @@ Box = tuple[float, float, float, float]
 
 
 def five(image: Image, model: Model, box: Box) -> list[Trace]:
-    """Fits from a box with the mean shape turned to every side in it."""
-    return [fit(image, model, initial_from_box(model, box, tuple(map(math.radians, angles)))) for angles in ROTATIONS]
+    """Fits from a box with the mean shape turned in it as OpenFace's hypotheses are."""
+    return [fit(image, model, initial_from_box(model, box, rotation)) for rotation in ROTATIONS]
 
 
 def chosen(traces: Sequence[Trace], margin: float) -> Trace:
@@ -107,7 +105,7 @@ def synthetic(model: Model, faces: Sequence[Face]) -> None:
             rotation = rotation_matrix(np.radians([pitch, sign * yaw, 0.0]))
             copy = turned_copy(face.gray(), np.column_stack([face.points, face.depth]), model.pdm, rotation)
             truth = copy.points[:, :2]
-            eyes = float(np.linalg.norm(np.subtract(*copy.points[list(OUTER_EYE_CORNERS)])))
+            eyes = eye_distance(copy.points)
             traces = five(copy.image, model, jittered(model, truth, face.name))
             ends = {"one start": traces[0]} | {f"five starts, margin {m:g}": chosen(traces, m) for m in MARGINS}
             for how, trace in ends.items():
@@ -145,17 +143,16 @@ def references(video: str, model: Model, every: int) -> Iterator[tuple[Reference
             for box in boxes:
                 traces = five(image, model, box)
                 best = chosen(traces, 0.0)
-                eyes = eye_distance(model, best.steps[-1].params)
+                eyes = eyes_of(model, best.steps[-1].params)
                 near = [error(t.landmarks, best.landmarks, eyes) < 100 * AGREE for t in traces]
                 if best.success and sum(near) >= 2 and not any(_same(box_around(best.landmarks), k) for k in known):
                     known.append(box_around(best.landmarks))
                     yield Reference(frame.index, best.steps[-1].params, best.landmarks, eyes), image
 
 
-def eye_distance(model: Model, params: Floats) -> float:
+def eyes_of(model: Model, params: Floats) -> float:
     """Distance of the outer eye corners in space, image px."""
-    left, right = unposed_shape(model.pdm, params).T[list(OUTER_EYE_CORNERS)]
-    return float(params[0] * np.linalg.norm(right - left))
+    return float(params[0]) * eye_distance(unposed_shape(model.pdm, params).T)
 
 
 def _same(a: Box, b: Box) -> bool:
@@ -207,7 +204,7 @@ def tracking(model: Model, path: str, reference: Model) -> None:
             if ours.landmarks is None or not ours.success:
                 lost += 1
                 continue
-            value = error(ours.landmarks, theirs.landmarks, eye_distance(reference, theirs.params), INNER)
+            value = error(ours.landmarks, theirs.landmarks, eyes_of(reference, theirs.params), INNER)
             if value > ELSEWHERE:
                 elsewhere += 1
             else:

@@ -44,7 +44,7 @@ OUTER_EYE_CORNERS = (36, 45)
 
 
 def eye_distance(points: Floats) -> float:
-    """Distance of the outer eye corners of (68, 2) landmarks."""
+    """Distance of the outer eye corners of (68, 2) landmarks; in space of (68, 3)."""
     left, right = points[list(OUTER_EYE_CORNERS)]
     return float(np.linalg.norm(right - left))
 

@@ -1,6 +1,6 @@
 """FitOptions and its like: everything that can be chosen about a fit, what is around it, and the frames of a video.
 
-Both are validated and have a text form, ``key=value``.
+All are validated and have a text form, ``key=value``.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ class DetectionOptions(_Options):
         The model's validator, if it has one, says whether the result is a face.
     mend_slips : bool
         Do the sensible thing where OpenFace's slip is plain: a part starts in the box around its known landmarks, and
-        is the part of the hypothesis that was chosen. See `clnf_engine.detection`.
+        is the part of the hypothesis that was chosen. See `clnf_engine.detection.detect`.
     """
 
     parts: bool = True
@@ -272,7 +272,7 @@ class TrackOptions(_Options):
     rules : Rules
         ``openface``: a fit starts from the frame before even if that failed; only the fit itself and the validator tell
         whether it has failed, not its likelihood; the detector is asked in the frame of a failure and every
-        `redetect_interval` failures later. `initialization` is ``previous`` then. See `clnf_engine.tracking.rules`.
+        `redetect_interval` failures later. `initialization` is ``previous`` then. See `clnf_engine.tracking.track`.
     """
 
     initialization: Source = Source.PREVIOUS

@@ -29,6 +29,11 @@ class Phase(StrEnum):
     NONRIGID = "nonrigid"
     END = "end"
 
+    @property
+    def text(self) -> str:
+        """In words: "non-rigid", not "nonrigid"."""
+        return "non-rigid" if self is Phase.NONRIGID else str(self)
+
 
 Place = tuple[int | None, Phase, int | None]
 """Stage index, phase and iteration of a Step."""
@@ -48,8 +53,7 @@ def place_order(place: Place) -> tuple[float, int, int]:
 def place_text(place: Place) -> str:
     """A place in words, such as "stage 1 rigid 1"."""
     stage, phase, iteration = place
-    name = {Phase.NONRIGID: "non-rigid"}.get(phase, str(phase))
-    words = ([] if stage is None else [f"stage {stage + 1}"]) + [name]
+    words = ([] if stage is None else [f"stage {stage + 1}"]) + [phase.text]
     return " ".join([*words, str(iteration)] if iteration is not None else words)
 
 
@@ -334,8 +338,7 @@ def numbered_maps(steps: Sequence[Step]) -> list[int | None]:
 
 def describe(step: Step) -> str:
     """A Step's place in words, such as "stage 2 (0.35, window 9), non-rigid 3"."""
-    names = {Phase.NONRIGID: "non-rigid"}
-    name = names.get(step.phase, str(step.phase))
+    name = step.phase.text
     if step.stage is None:
         return name
     return f"{step.stage}, {name}" + (f" {step.iteration}" if step.iteration else "")

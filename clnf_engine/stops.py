@@ -15,7 +15,7 @@ import numpy as np
 from clnf_engine.accuracy import accuracy
 from clnf_engine.arrays import Floats
 from clnf_engine.errors import StopError
-from clnf_engine.steps import Phase, Place, Step
+from clnf_engine.steps import Phase, Place, Step, place_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,11 +205,8 @@ def _at(stage: str, phase: str, iteration: str | None) -> Test:
 
 def place_stop(place: Place) -> Stop | None:
     """The condition that stops at a place; None for the start and the end, where every run stops."""
-    stage, phase, iteration = place
-    if stage is None or phase is Phase.SKIPPED:
-        return None
-    words = ["non-rigid" if phase is Phase.NONRIGID else str(phase), "" if iteration is None else str(iteration)]
-    return parse_stop(f"at stage {stage + 1} {' '.join(words)}")
+    stage, phase, _ = place
+    return None if stage is None or phase is Phase.SKIPPED else parse_stop(f"at {place_text(place)}")
 
 
 def _any_clamp() -> Test:

@@ -15,7 +15,6 @@ from clnf_engine.checking.general import general
 from clnf_engine.checking.mistakes import FIT, Mistake, misfit, times_a_constant
 from clnf_engine.checking.rows import UNFITTING, Row
 from clnf_engine.operations import OPERATIONS
-from clnf_engine.steps import Phase
 from clnf_engine.trace import landmark_distance
 
 MOST = 12
@@ -110,8 +109,7 @@ def _parts(rows: Sequence[Row], errors: Sequence[float], tolerance: float) -> It
     phases = {row.place[1] for row in failing}
     if len(phases) == 1:
         phase = phases.pop()
-        name = {Phase.NONRIGID: "non-rigid"}.get(phase, str(phase))
-        yield f"in the {name} phase", [row for row in rows if row.place[1] is phase]
+        yield f"in the {phase.text} phase", [row for row in rows if row.place[1] is phase]
     if len(failing) < len(rows):
         first = {row.place[2] for row in failing}
         if first == {1}:

@@ -233,8 +233,9 @@ def hypothesis_start(model: Model, initial: Initial, rotation: Rotation) -> Init
     if not any(rotation):
         return initial
     x, y, width, height = box = upright_box(model, initial)
-    both = rotation_matrix(initial.params[1:4]) @ rotation_matrix(np.array(rotation))
-    tilt = float(np.arctan2(*rotation_matrix(initial.params[1:4])[1::-1, 0]))
+    own = rotation_matrix(initial.params[1:4])
+    both = own @ rotation_matrix(np.array(rotation))
+    tilt = float(np.arctan2(own[1, 0], own[0, 0]))
     about = rotation_matrix(np.array([0.0, 0.0, tilt]))
     rx, ry, rz = euler_angles(about.T @ both).tolist() if any(initial.rotation) else rotation
     start = initial_from_box(model, box, (rx, ry, rz))

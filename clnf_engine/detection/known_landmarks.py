@@ -19,8 +19,6 @@ _STALLED = 0.999
 _MAX_STALLED = 5
 """…and so many of them, in a row or not, end the search."""
 
-_FLOAT32 = np.dtype(np.float32)
-
 
 def params_from_known(pdm: PDM, points: Floats, known: NDArray[np.bool_], *, box_of_known: bool = False) -> Floats:
     """Parameters of a shape of which some landmarks are known.

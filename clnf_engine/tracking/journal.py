@@ -169,8 +169,9 @@ class Row:
             When the text is no row of this model, as `text` writes it.
         """
         words = line.rstrip("\n").split(",")
-        if len(words) != len(columns(model, detection)):
-            raise ValueError(f"{len(words)} columns; expected {len(columns(model, detection))}")
+        names = columns(model, detection)
+        if len(words) != len(names):
+            raise ValueError(f"{len(words)} columns; expected {len(names)}")
         begin = len(_FIRST) + 2 * n_eye_landmarks(model, detection)
         state, start, windows, likelihood, iterations, update_norm, shape_change, run = words[-len(_LAST) :]
         row = Row(
@@ -189,7 +190,7 @@ class Row:
             np.array([float(word) for word in words[len(_FIRST) : begin]]),
         )
         written = row.text().rstrip("\n").split(",")
-        for name, found, expected in zip(columns(model, detection), words, written, strict=True):
+        for name, found, expected in zip(names, words, written, strict=True):
             if found != expected:
                 raise ValueError(f"{name} is {found[:40]!r}; expected {expected}")
         row.check(model)

@@ -82,11 +82,6 @@ class Pose:
     rotation: Floats
     translation: Floats
 
-    @property
-    def degrees_off_frontal(self) -> float:
-        """Angle between the direction that the face looks in and the camera's axis."""
-        return math.degrees(math.acos(min(1.0, float(self.rotation[2, 2]))))
-
 
 @dataclass(frozen=True, eq=False)
 class Turned:
