@@ -174,8 +174,7 @@ def conformance(trace: Trace, model: Model, progress: Progress = no_progress) ->
     -------
     ConformanceFinding
     """
-    from clnf_engine.checking.check import (
-        check_trace,
-    )  # with all the mistakes it knows; the table of tools is read early
+    # With all the mistakes it knows, which the table of tools, read early, does without.
+    from clnf_engine.checking.check import check_trace
 
     return ConformanceFinding.of(trace, check_trace(trace, model, progress=progress))
