@@ -67,12 +67,12 @@ def _checked(
         nothing = tuple(OperationFinding(name, Status.NOT_RECORDED) for name in OPERATIONS)
         return CheckFinding(model.name, tolerance, nothing, model_differs=differs)
 
-    def failing(other: Trace) -> set[str]:
+    def judge(other: Trace) -> Evidence:
         progress(0, len(OPERATIONS))
-        return Evidence.of(other, model, tolerance).failing
+        return Evidence.of(other, model, tolerance)
 
-    trace, conventions = conventions_of(_with_landmarks(trace, model.n_landmarks), failing)
-    evidence = Evidence.of(trace, model, tolerance)
+    evidence, conventions = conventions_of(_with_landmarks(trace, model.n_landmarks), judge)
+    trace = evidence.trace
     causes = {}
     for done, name in enumerate(OPERATIONS):
         progress(done, len(OPERATIONS))
@@ -117,7 +117,7 @@ class Evidence:
         reference = reference_of(trace, model)
         moments = moments_of(trace, reference)
         rows = rows_of(moments, reference) | outline_rows(trace, moments, reference)
-        errors = {name: [max(row.error(reference) - row.slack, 0.0) for row in found] for name, found in rows.items()}
+        errors = {name: [row.error_beyond_slack(reference) for row in found] for name, found in rows.items()}
         departures, schedules = schedule_departures(trace, moments, reference)
         return cls(trace, reference, tolerance, moments, rows, errors, tuple(departures), schedules)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -39,14 +39,29 @@ class Convention:
     convert: Callable[[Trace], Trace | None]
 
 
-def conventions_of(trace: Trace, failing: Callable[[Trace], set[str]]) -> tuple[Trace, tuple[Convention, ...]]:
-    """The conventions that a trace follows, and the trace in those of the format.
+class Judged(Protocol):
+    """A trace and the operations of it that fail."""
+
+    @property
+    def trace(self) -> Trace:
+        """In the conventions in which it was judged."""
+
+    @property
+    def failing(self) -> set[str]:
+        """Names of operations."""
+
+
+J = TypeVar("J", bound=Judged)
+
+
+def conventions_of(trace: Trace, judge: Callable[[Trace], J]) -> tuple[J, tuple[Convention, ...]]:
+    """The conventions that a trace follows, and the judgement of the trace in those of the format.
 
     Parameters
     ----------
     trace : Trace
-    failing : callable
-        The operations of a trace that fail.
+    judge : callable
+        Tells which operations of a trace fail.
     """
     found: list[Convention] = []
     for convention in COUNTED:
@@ -54,14 +69,14 @@ def conventions_of(trace: Trace, failing: Callable[[Trace], set[str]]) -> tuple[
         if converted is not None:
             trace = converted
             found.append(convention)
-    now = failing(trace)
-    while now:
-        best = min(_better(trace, now, failing, found), key=lambda each: len(each[2]), default=None)
+    now = judge(trace)
+    while now.failing:
+        best = min(_better(now, judge, found), key=lambda each: len(each[1].failing), default=None)
         if best is None:
             break
-        convention, trace, now = best
+        convention, now = best
         found.append(convention)
-    return trace, tuple(found)
+    return now, tuple(found)
 
 
 def in_format(trace: Trace, conventions: Iterable[Convention]) -> Trace:
@@ -78,15 +93,14 @@ def _converted(convention: Convention, trace: Trace) -> Trace | None:
         return None
 
 
-def _better(
-    trace: Trace, now: set[str], failing: Callable[[Trace], set[str]], found: list[Convention]
-) -> Iterator[tuple[Convention, Trace, set[str]]]:
+def _better(now: J, judge: Callable[[Trace], J], found: list[Convention]) -> Iterator[tuple[Convention, J]]:
+    failing = now.failing
     for convention in CONVERTED:
-        if convention.operation not in now or convention in found:
+        if convention.operation not in failing or convention in found:
             continue
-        converted = _converted(convention, trace)
-        if converted is not None and (left := failing(converted)) < now:
-            yield convention, converted, left
+        converted = _converted(convention, now.trace)
+        if converted is not None and (judged := judge(converted)).failing < failing:
+            yield convention, judged
 
 
 # --- conversions ------------------------------------------------------------------------------------

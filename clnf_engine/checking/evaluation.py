@@ -90,7 +90,7 @@ def evaluation(
         found = [row for row in rows.get(operation, ()) if row.place == place]
         if not found:
             return None
-        errors = [max(row.error(reference) - row.slack, 0.0) for row in found]
+        errors = [row.error_beyond_slack(reference) for row in found]
         worst = int(np.argmax(np.nan_to_num(errors, nan=np.inf)))
         row, error = found[worst], errors[worst]
         recorded, recomputed = (np.asarray(value, dtype=np.float64) for value in (row.recorded, row.right(reference)))

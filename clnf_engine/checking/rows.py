@@ -93,6 +93,10 @@ class Row:
         """How far the recorded value is from the right one, in its unit."""
         return error_of(self.name, self.recorded, self.right(reference), self.moment, reference)
 
+    def error_beyond_slack(self, reference: Reference) -> float:
+        """The part of its error that no position between two entries of the kernel table explains."""
+        return max(self.error(reference) - self.slack, 0.0)
+
 
 @dataclass(frozen=True, eq=False)
 class MeanRow(Row):

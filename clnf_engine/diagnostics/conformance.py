@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from clnf_engine.checking.conventions import in_format
 from clnf_engine.checking.findings import CheckFinding, OperationFinding, Status
 from clnf_engine.diagnostics.finding import Cell, Finding, Link, Progress, State, Strip, Table, no_progress
 from clnf_engine.model import Model
@@ -42,8 +43,6 @@ class ConformanceFinding(Finding):
     @classmethod
     def of(cls, trace: Trace, check: CheckFinding) -> ConformanceFinding:
         """What a check found in a trace, of which no array is kept."""
-        from clnf_engine.checking.conventions import in_format
-
         operations = tuple(
             replace(found, worst=None, mistakes=tuple(replace(mistake, function=None) for mistake in found.mistakes))
             for found in check.operations
@@ -175,6 +174,7 @@ def conformance(trace: Trace, model: Model, progress: Progress = no_progress) ->
     -------
     ConformanceFinding
     """
-    from clnf_engine.checking.check import check_trace  # with all the mistakes it knows
+    # With all the mistakes it knows, which the table of tools, read early, does without.
+    from clnf_engine.checking.check import check_trace
 
     return ConformanceFinding.of(trace, check_trace(trace, model, progress=progress))

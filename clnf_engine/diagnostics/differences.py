@@ -139,7 +139,7 @@ def differences(a: Trace, b: Trace, model: Model | None = None, tolerance: float
                 first, bit = first or missing, bit or missing
             continue
         for name, value_a, value_b in values:
-            there = [_is_there(name, value) for value in (value_a, value_b)]
+            there = [is_recorded(name, value) for value in (value_a, value_b)]
             if not all(there):
                 if any(there) and name != "converged":
                     one_sided[name] = None
@@ -168,7 +168,8 @@ def _left_out(step: Step | None, other: Trace) -> bool:
     )
 
 
-def _is_there(name: str, value: Any) -> bool:
+def is_recorded(name: str, value: Any) -> bool:
+    """Whether a Step has a value: parameters and landmarks, which every Step has, are NaN where they are not known."""
     return value is not None and not (name in ("params", "landmarks") and np.isnan(value).all())
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from clnf_engine.arrays import Array
+from clnf_engine.diagnostics.differences import is_recorded
 from clnf_engine.diagnostics.finding import Table
 from clnf_engine.model import Model
 from clnf_engine.steps import Phase, Step
@@ -190,10 +191,9 @@ def _recorded(trace: Trace) -> Iterator[Holding]:
             if group == "responses" and step.responses is None and step.phase is not Phase.RESPONSES:
                 continue
             value = getattr(getattr(step, group) if group else step, attribute, None)
-            is_there = value is not None and not (name in ("params", "landmarks") and np.isnan(value).all())
-            counts[name][0] += is_there
             counts[name][1] += 1
-            if is_there:
+            if is_recorded(name, value):
+                counts[name][0] += 1
                 samples.setdefault(name, value)
     for name, (there, of) in counts.items():
         sample = samples.get(name)
