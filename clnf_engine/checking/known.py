@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from clnf_engine.arrays import Floats
 from clnf_engine.checking.evidence import Hypothesis, Inputs
 from clnf_engine.checking.mistakes import Mistake
 from clnf_engine.operations import OPERATIONS
@@ -34,6 +38,16 @@ def right_with(v: Inputs, **inputs: Any) -> Any:
     """What the operation gives when some of the values it reads are others."""
     arguments = [inputs[name] if name in inputs else getattr(v, name) for name in OPERATIONS[v.operation].reads]
     return v.reference.functions[v.operation](*arguments)
+
+
+def with_others(v: Inputs, **values: Any) -> Inputs:
+    """The same values but for some that are others."""
+    return Inputs(lambda name: getattr(v, name), lambda: v.out, values)
+
+
+def similarity_scale(matrix: Floats) -> float:
+    """The scale of a similarity, of its matrix, (2, 2)."""
+    return math.sqrt(abs(float(np.linalg.det(matrix))))
 
 
 def on(name: str, value: Any) -> Hypothesis:

@@ -11,7 +11,7 @@ import numpy as np
 
 from clnf_engine.arrays import Array, Floats
 from clnf_engine.checking.evidence import Inputs
-from clnf_engine.checking.known import Known
+from clnf_engine.checking.known import Known, similarity_scale
 from clnf_engine.deviations import least_squares_similarity
 from clnf_engine.pdm import rotation_matrix
 
@@ -27,7 +27,7 @@ def alignment_least_squares(v: Inputs) -> Floats:
 
 
 def _turn(v: Inputs) -> Floats:
-    return np.asarray(v.out / math.sqrt(abs(np.linalg.det(v.out))))
+    return np.asarray(v.out / similarity_scale(v.out))
 
 
 def _sized(v: Inputs, size: float) -> Floats:
@@ -66,7 +66,7 @@ KNOWN.add(
 @KNOWN.at("similarity", "the turn is rz of the parameters alone")
 def turn_of_rz(v: Inputs) -> Floats:
     turn = rotation_matrix(np.array([0.0, 0.0, v.params_before[3]]))[:2, :2]
-    return np.asarray(turn.T * math.sqrt(abs(np.linalg.det(v.out))))
+    return np.asarray(turn.T * similarity_scale(v.out))
 
 
 def _aligned(a: Floats, b: Floats) -> Floats:
@@ -218,15 +218,13 @@ KNOWN.add(
     "area",
     "not_turned",
     "the area is upright in the image",
-    lambda v: sampled(v, coordinates(v, matrix=np.eye(2) * math.sqrt(abs(np.linalg.det(v.reference_to_image))))),
+    lambda v: sampled(v, coordinates(v, matrix=np.eye(2) * similarity_scale(v.reference_to_image))),
 )
 KNOWN.add(
     "area",
     "unit_scale",
     "the area is turned but not scaled",
-    lambda v: sampled(
-        v, coordinates(v, matrix=v.reference_to_image / math.sqrt(abs(np.linalg.det(v.reference_to_image))))
-    ),
+    lambda v: sampled(v, coordinates(v, matrix=v.reference_to_image / similarity_scale(v.reference_to_image))),
 )
 for _step in (32, 16, 8, 4, 2):
     KNOWN.add(

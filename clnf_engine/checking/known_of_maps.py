@@ -9,7 +9,7 @@ import numpy as np
 
 from clnf_engine.arrays import Array
 from clnf_engine.checking.evidence import Inputs
-from clnf_engine.checking.known import Known, on, scale_aside
+from clnf_engine.checking.known import Known, on, scale_aside, with_others
 from clnf_engine.experts import MIN_ALPHA
 from clnf_engine.options import Normalization
 from clnf_engine.response import normalize
@@ -180,21 +180,19 @@ def _of_one_landmark(v: Inputs) -> Array:
 
 
 def _by_column(v: Inputs) -> Array:
-    turned = _through(_Turned(v), _inverse, _precision(v))
+    turned = _through(_turned(v), _inverse, _precision(v))
     return np.asarray(turned.swapaxes(1, 2))
 
 
 def _half_by_column(v: Inputs, first: bool) -> Array:
     if first:
-        return _through(_Turned(v), _inverse, _precision(v))
+        return _through(_turned(v), _inverse, _precision(v))
     return np.asarray(v.out.swapaxes(1, 2))
 
 
-class _Turned(Inputs):
+def _turned(v: Inputs) -> Inputs:
     """The same values with the raw map transposed."""
-
-    def __init__(self, v: Inputs) -> None:
-        super().__init__(lambda name: v.raw.swapaxes(1, 2) if name == "raw" else getattr(v, name), lambda: v.out, {})
+    return with_others(v, raw=v.raw.swapaxes(1, 2))
 
 
 def _again(v: Inputs) -> Array:

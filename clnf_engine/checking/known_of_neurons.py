@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from clnf_engine.arrays import Array
 from clnf_engine.checking.evidence import Inputs
-from clnf_engine.checking.known import Known, on, scale_aside
+from clnf_engine.checking.known import Known, on, scale_aside, with_others
 from clnf_engine.experts import MIN_ALPHA
 
 KNOWN = Known()
@@ -125,8 +125,7 @@ KNOWN.add(
 def mean_of_the_area(v: Inputs) -> Array:
     area = np.asarray(v.area, dtype=np.float64)
     area = area - area.mean(axis=(1, 2), keepdims=True)
-    more = Inputs(lambda name: getattr(v, name), lambda: v.out, {"area": area})
-    return _correlated(more, patch_mean=False)
+    return _correlated(with_others(v, area=area), patch_mean=False)
 
 
 KNOWN.add("ncc", "clipped", "the correlation is clipped to 0…1", lambda v: np.clip(v.out, 0, 1))

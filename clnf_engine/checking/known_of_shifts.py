@@ -10,7 +10,7 @@ import numpy as np
 
 from clnf_engine.arrays import Array, Floats
 from clnf_engine.checking.evidence import Inputs
-from clnf_engine.checking.known import Known, on, right_with
+from clnf_engine.checking.known import Known, on, right_with, similarity_scale
 from clnf_engine.deviations import KERNEL_SUM_GUARD, pixel_fraction_positions
 from clnf_engine.mean_shift import TABLE_STEP, free_positions, kernel_sums
 from clnf_engine.options import Kernel
@@ -88,8 +88,7 @@ for _name, _text, _function in (
         "the offset is scaled but not turned",
         lambda v: held(
             v,
-            (v.landmarks_before - v.base_shape) * math.sqrt(abs(np.linalg.det(v.image_to_reference)))
-            + (v.window - 1) / 2,
+            (v.landmarks_before - v.base_shape) * similarity_scale(v.image_to_reference) + (v.window - 1) / 2,
         ),
     ),
     (
@@ -97,9 +96,7 @@ for _name, _text, _function in (
         "the offset is turned but not scaled",
         lambda v: held(
             v,
-            (v.landmarks_before - v.base_shape)
-            @ v.image_to_reference.T
-            / math.sqrt(abs(np.linalg.det(v.image_to_reference)))
+            (v.landmarks_before - v.base_shape) @ v.image_to_reference.T / similarity_scale(v.image_to_reference)
             + (v.window - 1) / 2,
         ),
     ),
@@ -148,17 +145,24 @@ def kernel_parts(v: Inputs, kernels: Kernels) -> tuple[Array, Array]:
     """Σv and Σv·(column, row), (n,) and (n, 2)."""
     k = kernels(v, v.position)
     columns, rows = k[:, 0], k[:, 1]
-    weighted = v.final * rows[:, :, None] * columns[:, None, :]
-    cells = np.arange(v.window)
-    total = weighted.sum(axis=(1, 2))
+    return map_moments(v.final * rows[:, :, None] * columns[:, None, :])
+
+
+def map_moments(weighted: Array) -> tuple[Array, Array]:
+    """Sum of each map and of its values times (column, row), (n,) and (n, 2)."""
+    cells = np.arange(weighted.shape[-1])
     moments = np.stack([(weighted.sum(axis=1) * cells).sum(axis=1), (weighted.sum(axis=2) * cells).sum(axis=1)], axis=1)
-    return np.asarray(total), moments
+    return np.asarray(weighted.sum(axis=(1, 2))), moments
 
 
 def shift_of(v: Inputs, kernels: Kernels, less: Callable[[Inputs], Array] = lambda v: v.position) -> Array:
     """The mean-shift under kernels, less a position, reference px, (n, 2)."""
-    total, moments = kernel_parts(v, kernels)
-    shift = np.divide(moments, total[:, None], out=np.zeros_like(moments), where=total[:, None] > 0) - less(v)
+    return mean_shift_of(v, *kernel_parts(v, kernels), less(v))
+
+
+def mean_shift_of(v: Inputs, total: Array, moments: Array, less: Array) -> Array:
+    """The mean-shift of sums and moments of weighted maps, less a position, reference px, (n, 2)."""
+    shift = np.divide(moments, total[:, None], out=np.zeros_like(moments), where=total[:, None] > 0) - less
     return np.where((v.visible & (total > 0))[:, None], shift, 0.0)
 
 
@@ -209,12 +213,12 @@ for _at_name, _at_text, _at in (
         (
             "sigma_in_image_px",
             " with σ in image px",
-            lambda v: v.sigma * math.sqrt(abs(np.linalg.det(v.image_to_reference))),
+            lambda v: v.sigma * similarity_scale(v.image_to_reference),
         ),
         (
             "sigma_in_image_px",
             " with σ taken to image px",
-            lambda v: v.sigma / math.sqrt(abs(np.linalg.det(v.image_to_reference))),
+            lambda v: v.sigma / similarity_scale(v.image_to_reference),
         ),
     ):
         if _at_name or _sigma_name:

@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from clnf_engine.arrays import Array, Floats
 from clnf_engine.checking.evidence import Inputs
-from clnf_engine.checking.known import ANGLES, Known, on
+from clnf_engine.checking.known import ANGLES, Known, on, similarity_scale, with_others
 from clnf_engine.checking.known_of_areas import coordinates, each_area, sampled
 from clnf_engine.experts import MIN_ALPHA
 
@@ -125,8 +125,8 @@ def _padded(v: Inputs, mode: str) -> Array:
     """Sampled in the image continued beyond its border."""
     where = coordinates(v)
     beyond = int(max(0.0, np.nanmax(-where), np.nanmax(where - np.array(v.image.shape[::-1])))) + 2
-    more = Inputs(lambda name: getattr(v, name), lambda: v.out, {"image": np.pad(v.image, beyond, mode=mode)})  # type: ignore[call-overload]
-    return sampled(more, where + beyond)
+    image = np.pad(v.image, beyond, mode=mode)  # type: ignore[call-overload]
+    return sampled(with_others(v, image=image), where + beyond)
 
 
 for _name, _text, _spacing in (
@@ -145,19 +145,15 @@ for _name, _text, _spacing in (
 for _name, _text, _scale in (
     ("area_of_the_faces_scale", "the area is scaled by the parameters' scale alone", lambda v: v.params_before[0]),
     ("area_of_the_patch_scaling", "the area is scaled by the patch scaling", lambda v: v.patch_scaling),
-    ("area_scaled_inversely", "the area is divided by the scale", lambda v: 1 / _size(v.reference_to_image)),
-    ("area_scaled_twice", "the area is scaled twice", lambda v: _size(v.reference_to_image) ** 2),
+    ("area_scaled_inversely", "the area is divided by the scale", lambda v: 1 / similarity_scale(v.reference_to_image)),
+    ("area_scaled_twice", "the area is scaled twice", lambda v: similarity_scale(v.reference_to_image) ** 2),
 ):
     KNOWN.add(
         "area", _name, _text,
         lambda v, scale=_scale: sampled(
-            v, coordinates(v, matrix=v.reference_to_image / _size(v.reference_to_image) * scale(v))
+            v, coordinates(v, matrix=v.reference_to_image / similarity_scale(v.reference_to_image) * scale(v))
         ),
     )  # fmt: skip
-
-
-def _size(matrix: Floats) -> float:
-    return math.sqrt(abs(float(np.linalg.det(matrix))))
 
 
 for _factor, _how in product((0.5, 0.25), (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_NEAREST)):
@@ -172,14 +168,12 @@ for _factor, _how in product((0.5, 0.25), (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2
 
 def _resized(v: Inputs, factor: float, how: int, centre: float) -> Array:
     image = cv2.resize(v.image, None, fx=factor, fy=factor, interpolation=how)
-    more = Inputs(lambda name: getattr(v, name), lambda: v.out, {"image": image})
-    return sampled(more, (coordinates(v) + centre) * factor - centre)
+    return sampled(with_others(v, image=image), (coordinates(v) + centre) * factor - centre)
 
 
 @KNOWN.at("area", "the area is taken from every second pixel of the image")
 def image_halved(v: Inputs) -> Array:
-    more = Inputs(lambda name: getattr(v, name), lambda: v.out, {"image": v.image[::2, ::2]})
-    return sampled(more, coordinates(v) / 2)
+    return sampled(with_others(v, image=v.image[::2, ::2]), coordinates(v) / 2)
 
 
 @KNOWN.at("area", "the image has mean 0 and deviation 1")

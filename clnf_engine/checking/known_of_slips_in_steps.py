@@ -10,19 +10,15 @@ import numpy as np
 
 from clnf_engine.arrays import Array, Floats
 from clnf_engine.checking.evidence import Inputs
-from clnf_engine.checking.known import ANGLES, Known, on, right_with
+from clnf_engine.checking.known import ANGLES, Known, on, right_with, similarity_scale
 from clnf_engine.checking.known_of_equations import data_term, prior_term, right_hand_side
 from clnf_engine.checking.known_of_shape import cross, small_rotation, updated
-from clnf_engine.checking.known_of_shifts import gaussian, kernel_parts, shift_of, tabled
+from clnf_engine.checking.known_of_shifts import gaussian, kernel_parts, map_moments, mean_shift_of, shift_of, tabled
 from clnf_engine.checking.known_of_updates import angles_not_held
 from clnf_engine.mean_shift import TABLE_STEP
 from clnf_engine.pdm import RIGID, euler_angles, rotation_matrix
 
 KNOWN = Known()
-
-
-def _size(matrix: Floats) -> float:
-    return math.sqrt(abs(float(np.linalg.det(matrix))))
 
 
 # --- shifts ----------------------------------------------------------------------------------------
@@ -50,15 +46,11 @@ _RIGHT = gaussian(lambda v: v.sigma, tabled)
 
 
 def _disk_parts(v: Inputs, position: Array, weights: Callable[[Inputs, Array], Array]) -> tuple[Array, Array]:
-    weighted, cells = v.final * weights(v, position), np.arange(v.window)
-    moments = np.stack([weighted.sum(axis=1) @ cells, weighted.sum(axis=2) @ cells], axis=1)
-    return np.asarray(weighted.sum(axis=(1, 2))), moments
+    return map_moments(v.final * weights(v, position))
 
 
 def _disk_shift(v: Inputs, position: Array, weights: Callable[[Inputs, Array], Array]) -> Array:
-    total, moments = _disk_parts(v, position, weights)
-    shift = np.divide(moments, total[:, None], out=np.zeros_like(moments), where=total[:, None] > 0) - v.position
-    return np.where((v.visible & (total > 0))[:, None], shift, 0.0)
+    return mean_shift_of(v, *_disk_parts(v, position, weights), v.position)
 
 
 def _gaussian_disk(radius: float, of_sigma: bool) -> Callable[[Inputs, Array], Array]:
@@ -92,7 +84,10 @@ for _name, _text, _flat in (
 
 
 def _centroids(v: Inputs) -> Array:
-    total, moments = kernel_parts(v, _RIGHT)
+    return _quotients(*kernel_parts(v, _RIGHT))
+
+
+def _quotients(total: Array, moments: Array) -> Array:
     return np.asarray(moments / np.where(total > 0, total, 1)[:, None])
 
 
@@ -116,10 +111,7 @@ _STARTS: dict[str, tuple[str, Callable[[Inputs], Array]]] = {
 
 
 def _plain_centroids(v: Inputs) -> Array:
-    total = v.final.sum(axis=(1, 2))
-    cells = np.arange(v.window)
-    moments = np.stack([v.final.sum(axis=1) @ cells, v.final.sum(axis=2) @ cells], axis=1)
-    return np.asarray(moments / np.where(total > 0, total, 1)[:, None])
+    return _quotients(*map_moments(v.final))
 
 
 def _peaks(v: Inputs) -> Array:
@@ -135,24 +127,24 @@ for (_name, (_text, _centroid)), (_from, (_less, _start)) in product(_CENTROIDS.
         )  # fmt: skip
 
 _TURNS: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
-    "": ("", lambda a: a / _size(a)),
-    "turned_the_other_way": ("turned the other way, ", lambda a: a.T / _size(a)),
+    "": ("", lambda a: a / similarity_scale(a)),
+    "turned_the_other_way": ("turned the other way, ", lambda a: a.T / similarity_scale(a)),
     "not_turned": ("not turned, ", lambda a: np.eye(2)),
 }
 _SIZES: dict[str, tuple[str, Callable[[Inputs], float]]] = {
-    "": ("scaled to the image", lambda v: _size(v.reference_to_image)),
+    "": ("scaled to the image", lambda v: similarity_scale(v.reference_to_image)),
     "not_scaled": ("not scaled", lambda v: 1.0),
-    "scaled_inversely": ("divided by the scale", lambda v: 1 / _size(v.reference_to_image)),
-    "scaled_twice": ("scaled twice", lambda v: _size(v.reference_to_image) ** 2),
+    "scaled_inversely": ("divided by the scale", lambda v: 1 / similarity_scale(v.reference_to_image)),
+    "scaled_twice": ("scaled twice", lambda v: similarity_scale(v.reference_to_image) ** 2),
     "times_the_patch_scaling": ("multiplied by the patch scaling", lambda v: v.patch_scaling),
     "in_model_units": ("divided by the patch scaling", lambda v: 1 / v.patch_scaling),
     "times_both": (
         "scaled to the image and multiplied by the patch scaling",
-        lambda v: _size(v.reference_to_image) * v.patch_scaling,
+        lambda v: similarity_scale(v.reference_to_image) * v.patch_scaling,
     ),
     "over_both": (
         "scaled to the image and divided by the patch scaling",
-        lambda v: _size(v.reference_to_image) / v.patch_scaling,
+        lambda v: similarity_scale(v.reference_to_image) / v.patch_scaling,
     ),
     "times_the_faces_scale": ("multiplied by the face's scale", lambda v: v.params_before[0]),
     "over_the_faces_scale": ("divided by the face's scale", lambda v: 1 / v.params_before[0]),
