@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from clnf_engine import fit, load_model
+from clnf_engine.arrays import Floats
 from clnf_engine.caches import cached_with_owner, remembered
 from clnf_engine.io.openface import write_model
+from clnf_engine.model import Model
+from clnf_engine.pdm import update
 
 from .tiny_model import start, tiny_image, tiny_model
 
@@ -84,6 +87,20 @@ def test_a_model_that_has_fitted_is_freed(tmp_path: Path) -> None:
     del model, trace, parts
     gc.collect()
     assert [part() for part in gone if part() is not None] == []
+
+
+def test_functions_of_a_caller_keep_no_model(tmp_path: Path) -> None:
+    model = load_model(write_model(tiny_model(), tmp_path))
+
+    def mine(params: Floats, delta: Floats, owner: Model = model) -> Floats:
+        assert len(params) == 6 + owner.pdm.n_modes
+        return update(params, delta)
+
+    fit(tiny_image(), model, start(), replace={"update": mine})
+    gone = weakref.ref(model)
+    del model, mine
+    gc.collect()
+    assert gone() is None
 
 
 def test_what_is_remembered_goes_with_its_argument() -> None:
