@@ -201,6 +201,8 @@ WRONG: list[tuple[str, Change, str]] = [
         lambda text: text.replace("x_0,", "x_0,").replace(", 0.9,", ", 0.9, 7,"),
         r"line 2: \d+ fields; expected",
     ),
+    ("image.csv", lambda text: text.replace(",", "\r,", 1), "line 1: cannot be read"),
+    ("image.csv", lambda text: text + "x" * 200_000 + "\n", "line 3: cannot be read"),
     ("image.csv", lambda text: text.replace("p_tx,", "p_qx,"), "column p_tx: there is no such column"),
     (
         "image.csv",
