@@ -165,7 +165,7 @@ class Kernel:
 
         kept = _cache_folder() / str(precision) / f"{self._function.__module__}.{self.__name__}"
         try:
-            return link(MachineCode.read(kept))
+            return link(MachineCode.read(kept), self.__name__)
         except (OSError, ClnfError):  # there is none, or it is damaged
             pass
         _say_compiling()
@@ -175,7 +175,7 @@ class Kernel:
         (result,) = dispatcher.overloads.values()
         try:
             code = MachineCode.compiled(result)
-            entry = link(code)
+            entry = link(code, self.__name__)
         except ClnfError as reason:  # this numba is made in another way; its own works all the same
             _uncached(str(reason))
             return dispatcher  # type: ignore[no-any-return]

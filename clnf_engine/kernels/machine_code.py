@@ -112,8 +112,8 @@ _linked: list[Any] = []
 """What the linked functions point to, which must stay."""
 
 
-def link(code: MachineCode) -> Callable[..., Any]:
-    """Make it a function of this process, which releases the GIL while it runs.
+def link(code: MachineCode, name: str) -> Callable[..., Any]:
+    """Make it a function of this process, of a name, which releases the GIL while it runs.
 
     It takes arrays of the types it was compiled for; nobody checks them but for their number of dimensions.
 
@@ -123,14 +123,14 @@ def link(code: MachineCode) -> Callable[..., Any]:
         When something that it needs is not to be found.
     """
     engine = _engine()
-    for name in code.needs:
-        if not llvm.address_of_symbol(name):
-            raise ClnfError(f"{code.entry} needs {name}, which this numba does not have")
+    for needed in code.needs:
+        if not llvm.address_of_symbol(needed):
+            raise ClnfError(f"{name} needs {needed}, which this numba does not have")
     engine.add_object_file(llvm.ObjectFileRef.from_data(code.code))
     engine.finalize_object()
     environment = ctypes.c_void_p.from_address(engine.get_global_value_address(code.environment))
     environment.value = id(_environment())
-    method = _Method(b"kernel", engine.get_function_address(code.entry), _VARARGS_KEYWORDS, None)
+    method = _Method(name.encode(), engine.get_function_address(code.entry), _VARARGS_KEYWORDS, None)
     _linked.append(method)
     make = ctypes.pythonapi.PyCFunction_NewEx
     make.restype, make.argtypes = ctypes.py_object, (ctypes.POINTER(_Method), ctypes.c_void_p, ctypes.c_void_p)

@@ -215,7 +215,7 @@ def test_a_kernel_that_needs_what_this_numba_does_not_have_is_not_linked(tmp_pat
     (kept,) = _kept(tmp_path)
     code = MachineCode.read(kept)
     with pytest.raises(ClnfError, match="needs nobody_has_this"):
-        link(replace(code, needs=(*code.needs, "nobody_has_this")))
+        link(replace(code, needs=(*code.needs, "nobody_has_this")), "gaussians")
 
 
 def test_a_cache_that_can_only_be_read_is_read(tmp_path: Path) -> None:
