@@ -82,7 +82,7 @@ class Kernel:
         self._inlined: Any = None
         self._entries: dict[DType, Callable[..., Any]] = {}
         self._forms = {precision: self._forms_of(precision) for precision in _PRECISIONS}
-        self._fit: set[tuple[tuple[int, ...], ...]] = set()
+        self._fit: set[tuple[Any, ...]] = set()
 
     def _forms_of(self, precision: DType) -> tuple[tuple[int, DType, int], ...]:
         """Of every array its place among the arguments, its dtype and the flags it needs."""
@@ -107,13 +107,14 @@ class Kernel:
             precision = arguments[self._tells].dtype
         return self.compiled(precision)(*self.suited(arguments, precision))
 
-    def suited(self, arguments: tuple[Any, ...], precision: DType) -> tuple[Any, ...]:
-        """Arguments, or the first of them, as `compiled` takes them; errors as for a call."""
+    def suited(self, arguments: tuple[Any, ...], precision: DType, first: int = 0) -> tuple[Any, ...]:
+        """Arguments, from a place in the signature on, as `compiled` takes them; errors as for a call."""
         fit: list[Any] | None = None
         shapes = []
-        for at, dtype, flags in self._forms[precision]:
-            if at >= len(arguments):
-                break
+        for place, dtype, flags in self._forms[precision]:
+            at = place - first
+            if not 0 <= at < len(arguments):
+                continue
             value = arguments[at]
             if value.dtype is not dtype or value.flags.num & flags != flags:
                 if flags == _FILLED and not (value.dtype == dtype and value.flags.carray):
@@ -121,17 +122,17 @@ class Kernel:
                 fit = fit or list(arguments)
                 fit[at] = value = np.require(value, dtype, ("C", "A"))
             shapes.append(value.shape)
-        key = tuple(shapes)
+        key = (first, *shapes)
         if key not in self._fit:
-            self._check(key)
+            self._check(first, shapes)
             if len(self._fit) < _SHAPES_KNOWN:
                 self._fit.add(key)
         return arguments if fit is None else tuple(fit)
 
-    def _check(self, shapes: tuple[tuple[int, ...], ...]) -> None:
-        """Raise ValueError unless the shapes of the first arrays fit together."""
+    def _check(self, first: int, shapes: list[tuple[int, ...]]) -> None:
+        """Raise ValueError unless the shapes of the arrays from a place on fit together."""
         sizes: dict[str, int] = {}
-        for found, shape in zip(shapes, (shape for _, shape, _ in self._arguments if shape), strict=False):
+        for found, shape in zip(shapes, (shape for _, shape, _ in self._arguments[first:] if shape), strict=False):
             if len(found) == len(shape):
                 for (factor, name, more), size in zip(shape, found, strict=True):
                     one = sizes.setdefault(name, (size - more) // factor) if name else 0
