@@ -254,7 +254,7 @@ def grid(axes: Iterable[str], common: Sequence[str] = (), model: str | None = No
     Returns
     -------
     tuple of Variant
-        Named by their values on the axes; just one, called "baseline", without axes.
+        Named by their values on the axes and what they have in common; just one without axes.
 
     Raises
     ------
@@ -271,7 +271,7 @@ def grid(axes: Iterable[str], common: Sequence[str] = (), model: str | None = No
         apart = "/" if any(isinstance(option_defaults(kind).get(key), tuple) for kind in _KINDS) else ","
         lists.append([f"{key}={value.strip()}" for value in values.split(apart)])
     return tuple(
-        Variant.of([*common, *texts], " ".join(texts) or "baseline", model) for texts in itertools.product(*lists)
+        Variant.of([*common, *texts], " ".join([*texts, *common]), model) for texts in itertools.product(*lists)
     )
 
 
@@ -386,8 +386,10 @@ class Study:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", str(Path(self.data).absolute()))
-        firsts = {variant.id: variant for variant in reversed(self.variants)}
-        object.__setattr__(self, "variants", tuple(reversed(firsts.values())))
+        firsts: dict[str, Variant] = {}
+        for variant in self.variants:
+            firsts.setdefault(variant.id, variant)
+        object.__setattr__(self, "variants", tuple(firsts.values()))
         object.__setattr__(self, "starts", tuple(dict.fromkeys(self.starts)))
         names = [variant.name for variant in self.variants]
         if not names or not self.starts:
@@ -416,6 +418,12 @@ class Study:
                 return variant
         raise StudyError(f"there is no variant {name!r}; expected one of {', '.join(v.name for v in self.variants)}")
 
+    def named_as(self, other: Study) -> Study:
+        """The same study, with the names that another has for the same variants."""
+        names = {variant.id: variant.name for variant in other.variants}
+        variants = tuple(replace(variant, name=names.get(variant.id, variant.name)) for variant in self.variants)
+        return replace(self, variants=variants, baseline=names.get(self.variant(self.baseline).id, self.baseline))
+
     def extended(self, other: Study) -> Study:
         """The study with the variants and starts of another of the same data, under the names they have here.
 
@@ -429,15 +437,9 @@ class Study:
                 raise StudyError(
                     f"there is a study of {what} {getattr(self, what)}; expected the same, found {getattr(other, what)}"
                 )
-        here = {variant.id: variant for variant in self.variants}
-        baseline = next((v for v in other.variants if v.name == other.baseline), other.variants[0])
-        variants = here | {variant.id: variant for variant in other.variants if variant.id not in here}
-        return replace(
-            self,
-            variants=tuple(variants.values()),
-            starts=(*self.starts, *other.starts),
-            baseline=variants[baseline.id].name,
-        )
+        other = other.named_as(self)
+        variants, starts = (*self.variants, *other.variants), (*self.starts, *other.starts)
+        return replace(self, variants=variants, starts=starts)
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values; `from_json` reads them back."""
@@ -500,6 +502,10 @@ class Task:
     def count(self) -> int:
         """Fits, where every photo has one face."""
         return len(self.photos) * self.ways
+
+    def with_data(self) -> Task:
+        """The same with the bytes of its photos, for a process that does not see them."""
+        return replace(self, photos=tuple(photo.with_data() for photo in self.photos))
 
     def split(self) -> tuple[Task, ...]:
         """A task per photo."""
