@@ -38,7 +38,7 @@ def add_cluster(command: argparse.ArgumentParser) -> None:
         "--workers",
         metavar="N",
         type=_count,
-        help="processes on this machine (all cores); 0: in this one, without Dask",
+        help="processes on this machine (all cores); 0: only this one, no Dask",
     )
     where.add_argument("--scheduler", metavar="ADDRESS", help="run on this Dask cluster, such as tcp://host:8786")
 
@@ -78,7 +78,8 @@ def _add_run(parts: Any) -> None:
         "--start",
         metavar="START",
         action="append",
-        help="detector (default), box or landmarks (of the truth); perturbed: box:SHARE or box:SHARE:DEGREES; repeatable",
+        help="detector (default), box or landmarks (of the truth), perturbed as box:SHARE or box:SHARE:DEGREES; "
+        "repeatable",
     )
     command.add_argument("--seeds", metavar="N", type=_positive, default=1, help="perturbations of each such start (1)")
     command.add_argument("--seed", type=int, default=0, help="of everything that is drawn at random (0)")

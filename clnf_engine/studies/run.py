@@ -432,7 +432,7 @@ def _gate(probe: Callable[[dict[str, Any]], dict[str, Any]], asked: dict[str, An
     """What keeps workers out that join later and cannot do the study."""
     from distributed import WorkerPlugin
 
-    class Gate(WorkerPlugin):  # travels by value, like the probe
+    class Gate(WorkerPlugin):  # type: ignore[misc]  # travels by value, like the probe
         def setup(self, worker: Any) -> None:
             answer = probe(asked)
             if answer["problem"] or (sees and not answer["sees"]):
