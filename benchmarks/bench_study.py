@@ -1,7 +1,7 @@
 """Studies: are the rows the same wherever they are made, whatever is killed; what Dask costs; what memory they take.
 
     python benchmarks/bench_study.py same    FACES   # serial, embedded, two workers of `dask worker`
-    python benchmarks/bench_study.py kill    FACES   # a worker killed every 3 s, the client 10 times
+    python benchmarks/bench_study.py kill    FACES   # a worker killed every few seconds, the client 10 times
     python benchmarks/bench_study.py speed   FACES   # against a pool of processes, at 1, 2, … workers
     python benchmarks/bench_study.py memory  FACES   # of client, scheduler and workers over many rows
 
@@ -90,7 +90,7 @@ def same(faces: str, folder: Path) -> None:
         print(f"{other}: {len(serial)} rows, {'identical' if rows(folder / other) == serial else 'DIFFERENT'}")
 
 
-def kill(faces: str, folder: Path) -> None:
+def kill(faces: str, folder: Path, every: float) -> None:
     """The rows of a run whose workers are killed every few seconds, and of one that is itself killed ten times."""
     subprocess.run(command(faces, folder / "serial", "--workers", "0"), check=True)
     serial = rows(folder / "serial")
@@ -98,7 +98,7 @@ def kill(faces: str, folder: Path) -> None:
     client = subprocess.Popen(command(faces, folder / "workers", "--workers", "2"))
     killed = 0
     while client.poll() is None:
-        time.sleep(3)
+        time.sleep(every)
         if victims := workers_of(client.pid):
             random.choice(victims).kill()
             killed += 1
@@ -108,7 +108,7 @@ def kill(faces: str, folder: Path) -> None:
     while killed < 10:
         client = subprocess.Popen(command(faces, folder / "client", "--workers", "2"))
         try:
-            client.wait(random.uniform(3, 10))
+            client.wait(random.uniform(every, 3 * every))
             break
         except subprocess.TimeoutExpired:
             client.send_signal(signal.SIGKILL)
@@ -157,7 +157,8 @@ def speed(faces: str, folder: Path, most: int) -> None:
     for count in counts:
         (cpu, wall), (cpu_of_study, wall_of_study) = best["pool", count], best["study", count]
         print(
-            f"{count} workers: CPU per row {1e3 * cpu_of_study:.2f} ms, pool {1e3 * cpu:.2f} ms, {cpu / cpu_of_study:.3f}"
+            f"{count} workers: CPU per row {1e3 * cpu_of_study:.2f} ms, pool {1e3 * cpu:.2f} ms, "
+            f"{cpu / cpu_of_study:.3f}"
             f"; wall {1e3 * wall_of_study:.2f} ms, pool {1e3 * wall:.2f} ms, {wall / wall_of_study:.3f}"
             f"; efficiency {best['study', 1][1] / (count * wall_of_study):.2f}"
         )
@@ -239,6 +240,7 @@ def main() -> None:
     parser.add_argument("what", choices=("same", "kill", "speed", "memory", "watch"))
     parser.add_argument("faces")
     parser.add_argument("--rows", type=int, default=100_000, help="of memory (100000)")
+    parser.add_argument("--every", type=float, default=5.0, help="seconds between kills (5)")
     parser.add_argument("--most", type=int, default=os.cpu_count() or 1, help="workers of speed")
     args = parser.parse_args()
     if args.what == "watch":
@@ -249,7 +251,7 @@ def main() -> None:
         elif args.what == "speed":
             speed(args.faces, Path(folder), args.most)
         else:
-            {"same": same, "kill": kill}[args.what](args.faces, Path(folder))
+            kill(args.faces, Path(folder), args.every) if args.what == "kill" else same(args.faces, Path(folder))
 
 
 if __name__ == "__main__":

@@ -248,10 +248,11 @@ def _require_dask() -> None:
 
 @dataclass(frozen=True)
 class _Cluster:
-    """Where tasks are done: a client of it, and whether its workers see the photos by their paths."""
+    """Where tasks are done: its client, whether workers see the photos by their paths, what brings lost ones back."""
 
     client: Any
     sees: bool = True
+    mend: Callable[[], None] = lambda: None
 
 
 @contextmanager
@@ -259,8 +260,8 @@ def _cluster(study: Study, workers: int | None, scheduler: str | None, outcome: 
     if scheduler is None:
         for precision in {variant.fit.precision for variant in study.variants}:
             make_ready(np.dtype(str(precision)))  # once, and not by every process
-        with _embedded(workers or processors()) as client:
-            yield _Cluster(client)
+        with _embedded(workers or processors()) as cluster:
+            yield cluster
         return
     with connected(scheduler) as client:
         sees = _admitted(client, study)
@@ -308,10 +309,18 @@ def connected(address: str) -> Iterator[Any]:
 
 
 @contextmanager
-def _embedded(workers: int) -> Iterator[Any]:
-    """A client of a cluster on this machine, which no other can reach, and which ends with this process."""
+def _embedded(workers: int) -> Iterator[_Cluster]:
+    """A cluster on this machine, which no other can reach, and which ends with this process."""
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client, LocalCluster, Status
+
+    def mend() -> None:
+        """Put other nannies in the place of those that gave up, as their worker died while it started."""
+        lost = [name for name, nanny in cluster.workers.items() if nanny.status in (Status.closed, Status.failed)]
+        for name in lost:
+            del cluster.workers[name]
+        if lost or len(cluster.worker_spec) < workers:
+            cluster.scale(workers)
 
     environment = dask.config.get("distributed.nanny.pre-spawn-environ", {}) | _MALLOC
     config = {
@@ -336,7 +345,7 @@ def _embedded(workers: int) -> Iterator[Any]:
                 cluster.close()
                 raise
         try:
-            yield client
+            yield _Cluster(client, mend=lambda: cluster.loop.add_callback(mend))
         finally:
             with _deaf():
                 client.close()
@@ -346,13 +355,15 @@ def _embedded(workers: int) -> Iterator[Any]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep what Dask logs to itself: what a person should know, our own errors say in a sentence."""
-    logger = logging.getLogger("distributed")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager
@@ -455,7 +466,7 @@ def _run_on(cluster: _Cluster, todo: Iterator[Task], keep: Callable[[Task, Made]
     suspects: deque[Task] = deque()
     waiting: dict[str, tuple[Any, Task]] = {}
     ended: SimpleQueue[Any] = SimpleQueue()
-    watch = _Watch(client)
+    watch = _Watch(cluster)
     more = True
 
     def submit(task: Task) -> None:
@@ -521,8 +532,8 @@ def _result(future: Any) -> Made | None:
 class _Watch:
     """How many threads a cluster has, asked now and then; an error when it has none for long, or is gone."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, cluster: _Cluster) -> None:
+        self._client, self._mend = cluster.client, cluster.mend
         self._slots, self._asked, self._seen = 0, -_POLL_SECONDS, monotonic()
 
     def slots(self) -> int:
@@ -532,6 +543,7 @@ class _Watch:
         self._asked, gone = now, "its scheduler is gone"
         if self._client.status == "running":
             self._slots, gone = sum(self._client.nthreads().values()), "it has no worker left"
+            self._mend()
             if self._slots:
                 self._seen = now
         if now - self._seen > _WORKERS_SECONDS:
