@@ -29,7 +29,8 @@ import psutil
 
 from clnf_engine.processes import end_with_parent
 from clnf_engine.studies.parts import TIMES, fit_part, scan, write_part
-from clnf_engine.studies.plan import Done, Start, Study, grid, tasks
+from clnf_engine.studies.plan import Done, Study, tasks
+from clnf_engine.studies.variants import Start, grid
 
 AXES = ("sigma=1,1.5,2", "normalization=none,peak", "reg_factor=15,25", "max_iterations=5,10")
 """24 variants."""

@@ -12,8 +12,9 @@ from clnf_engine.options import DetectionOptions, FitOptions, SearchOptions, Tra
 from clnf_engine.presets import PRESETS, PROGRAMS
 
 if TYPE_CHECKING:
-    from clnf_engine.studies.plan import Start, Study
+    from clnf_engine.studies.plan import Study
     from clnf_engine.studies.run import Outcome
+    from clnf_engine.studies.variants import Start
 
 _KINDS = (FitOptions, DetectionOptions, SearchOptions, TrackOptions)
 """What -O, -G and -V take, beside model and preset."""
@@ -128,7 +129,8 @@ def _told(results: str, outcome: Outcome) -> str:
 
 def _study(args: argparse.Namespace) -> Study:
     from clnf_engine.deviations import DEVIATIONS
-    from clnf_engine.studies.plan import Study, Variant, grid
+    from clnf_engine.studies.plan import Study
+    from clnf_engine.studies.variants import Variant, grid
 
     common = [f"preset={args.preset}"] if args.preset else []
     flags = {"parts": args.parts or args.eyes, "eye_parts": args.eyes}
@@ -145,7 +147,7 @@ def _study(args: argparse.Namespace) -> Study:
 def _starts(args: argparse.Namespace) -> tuple[Start, ...]:
     from dataclasses import replace
 
-    from clnf_engine.studies.plan import Start
+    from clnf_engine.studies.variants import Start
 
     starts: list[Start] = []
     for text in args.start or ["detector"]:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from clnf_engine import Study
 from clnf_engine.io.landmarks import pts_text
 from clnf_engine.studies.parts import TIMES, scan
-from clnf_engine.studies.plan import Start, grid
+from clnf_engine.studies.variants import Start, grid
 
 from ..cli_tools import save
 from ..tiny_model import tiny_image, true_landmarks

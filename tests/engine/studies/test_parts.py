@@ -27,8 +27,9 @@ from clnf_engine.studies.parts import (
     write_part,
     write_study,
 )
-from clnf_engine.studies.plan import Start, Task, grid
+from clnf_engine.studies.plan import Task
 from clnf_engine.studies.rows import Row, fit_batch
+from clnf_engine.studies.variants import Start, grid
 
 from .study_tools import QUICK, rows_of, small_study, write_faces
 

@@ -14,7 +14,8 @@ from clnf_engine.deviations import DEVIATIONS
 from clnf_engine.errors import StudyError
 from clnf_engine.options import DetectionOptions, Rules
 from clnf_engine.studies.data import photos, root_of
-from clnf_engine.studies.plan import AXES, Done, Start, Task, Variant, grid, tasks
+from clnf_engine.studies.plan import Done, Task, tasks
+from clnf_engine.studies.variants import AXES, Start, Variant, grid
 
 from .study_tools import QUICK, small_study, write_faces
 

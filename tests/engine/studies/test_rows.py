@@ -18,8 +18,8 @@ from clnf_engine.io.landmarks import read_pts
 from clnf_engine.options import DetectionOptions, Source
 from clnf_engine.studies import rows as module
 from clnf_engine.studies.data import Photo, photos
-from clnf_engine.studies.plan import Start, Variant, grid
 from clnf_engine.studies.rows import Row, fit_batch
+from clnf_engine.studies.variants import Start, Variant, grid
 
 from ..cli_tools import save
 from ..portrait import grace_hopper

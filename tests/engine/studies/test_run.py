@@ -19,16 +19,19 @@ import dask
 import numpy as np
 import pytest
 from distributed import LocalCluster
+from tqdm import tqdm
 
 from clnf_engine import Study, __version__, run_study
 from clnf_engine.commandline.main import main
 from clnf_engine.errors import ClnfError, StudyError
 from clnf_engine.io.files import exclusive
 from clnf_engine.processes import starting_deaf_processes
+from clnf_engine.studies import cluster as cluster_module
 from clnf_engine.studies import run as module
 from clnf_engine.studies.data import STUDY_FILE
 from clnf_engine.studies.parts import PARTS, fit_part, read_study, scan
-from clnf_engine.studies.plan import Start, Task
+from clnf_engine.studies.plan import Task
+from clnf_engine.studies.variants import Start
 
 from ..cli_tools import save
 from ..tiny_model import tiny_image
@@ -170,7 +173,7 @@ def test_workers_that_do_not_see_the_photos_get_their_bytes(
     cluster: LocalCluster,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "_admitted", lambda client, study: False)
+    monkeypatch.setattr(module, "admitted", lambda *_: False)
 
     def elsewhere(task: Task) -> object:
         assert all(photo.data is not None for photo in task.photos)
@@ -233,7 +236,7 @@ def test_processes_of_its_own_make_the_same_rows(
 def test_an_address_without_a_scheduler_is_told(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(module, "_CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(cluster_module, "_CONNECT_SECONDS", 0.3)
     for address in ("tcp://127.0.0.1:9", "nonsense://x", "host:port"):
         with pytest.raises(StudyError, match=f"no Dask scheduler answers at {address}"):
             run_study(study, tmp_path / "there", scheduler=address)
@@ -252,7 +255,7 @@ def asked(study: Study, **changes: object) -> dict[str, Any]:
 
 
 def test_a_worker_is_asked_for_version_models_and_photos(study: Study) -> None:
-    probe = module._probe()
+    probe = cluster_module.probe_function()
     assert probe(asked(study)) == {"problem": "", "sees": True}
     assert probe(asked(study, photo=("/nowhere/a.png", ""))) == {"problem": "", "sees": False}
     assert probe(asked(study, photo=(str(Path(study.data) / "face0.png"), "0" * 64)))["sees"] is False
@@ -267,7 +270,7 @@ def test_a_worker_is_asked_for_version_models_and_photos(study: Study) -> None:
 
 def test_the_probe_runs_where_the_program_is_missing(study: Study, tmp_path: Path) -> None:
     (tmp_path / "clnf_engine.py").write_text("raise ImportError('it is not here')")
-    (tmp_path / "probe").write_bytes(cloudpickle.dumps((module._probe(), asked(study))))
+    (tmp_path / "probe").write_bytes(cloudpickle.dumps((cluster_module.probe_function(), asked(study))))
     code = """
         import json, pickle
         probe, asked = pickle.load(open("probe", "rb"))
@@ -278,7 +281,7 @@ def test_the_probe_runs_where_the_program_is_missing(study: Study, tmp_path: Pat
     answer = json.loads(subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, check=True).stdout)
     assert answer == {"problem": "lacks this program (it is not here); pip install 'clnf-studio[studies]' there"}
     with pytest.raises((AttributeError, pickle.PicklingError)):
-        pickle.dumps(module._probe())  # by reference it cannot travel, and so Dask sends it by value
+        pickle.dumps(cluster_module.probe_function())  # by reference it cannot travel, and so Dask sends it by value
 
 
 # --- Ctrl-C -----------------------------------------------------------------------------------------
@@ -306,3 +309,44 @@ def test_ctrl_c_is_one_line_and_loses_nothing(
     assert main(words) == 0
     assert capsys.readouterr().out == f"{results}: 2 rows; 4 fits were there\n"
     assert not np.isnan([row["error"] for row in rows_of(results)]).any()
+
+
+# --- training and evaluation ------------------------------------------------------------------------
+
+
+def test_an_evaluation_on_a_cluster_is_the_same(
+    study: Study, tmp_path: Path, cluster: LocalCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = study.variants[0].model.path
+    words = ["evaluate", study.data, "--model", model, "--init", "perturbed", "-o"]
+    assert main([*words, str(tmp_path / "here")]) == 0
+    assert main([*words, str(tmp_path / "there"), "--scheduler", cluster.scheduler_address]) == 0
+    here, there = ((tmp_path / name / "errors.csv").read_bytes() for name in ("here", "there"))
+    assert here == there
+    assert here.count(b"\n") == 4
+    capsys.readouterr()
+
+
+def test_a_training_on_a_cluster_needs_folders_that_all_share(
+    study: Study, tmp_path: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = Path(study.data) / "face0.png"
+    with cluster_module.on_cluster(cluster.scheduler_address, photo, tmp_path) as begin, tqdm(disable=True) as bar:
+        with begin(_shout, "!", None, bar) as run:
+            assert run([("a",), ("b",)]) == ["a!", "b!"]
+        with begin(_fail, None, None, bar) as run, pytest.raises(StudyError, match="a face of no use"):
+            run([(1,)])
+    monkeypatch.setattr(cluster_module, "admitted", lambda *_: False)
+    with (
+        pytest.raises(StudyError, match=r"a worker does not see .*face0.png; expected a folder that all share"),
+        cluster_module.on_cluster(cluster.scheduler_address, photo),
+    ):
+        pass
+
+
+def _shout(common: str, text: str) -> str:
+    return text + common
+
+
+def _fail(common: None, number: int) -> None:
+    raise ClnfError("a face of no use")
