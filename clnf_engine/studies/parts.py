@@ -12,7 +12,9 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -57,7 +59,12 @@ TIMES = ("seconds", "start_seconds")
 
 _MAX_STUDY_BYTES = 1 << 28
 _MAX_PART_BYTES = 1 << 31
+_MAX_PART_ROWS = 10_000_000
 _KEY = b"clnf-study"
+_READERS = 4
+"""Threads that read files side by side."""
+_AHEAD = 64
+"""So many files are read before their rows are copied: a million rows need not be in memory twice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +117,7 @@ def read_study(results: Path) -> Study:
         return Study.from_json(document)
     except FileError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, ClnfError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, ClnfError) as error:
         raise FileError(path, "", f"not a study as this program writes it ({error})") from error
 
 
@@ -216,9 +223,11 @@ def drop_photos(results: Path, part: Part, images: set[str]) -> Part | None:
     part.path.unlink()  # first, so that no row is ever there twice
     if not photos:
         return None
-    table = table.filter(pc.invert(pc.is_in(table["image"].cast(pa.string()), pa.array(sorted(images)))))
+    types = _types()
+    table = table.cast(pa.schema([(column.name, types.get(column.name, column.type)) for column in table.schema]))
+    table = table.filter(pc.invert(pc.is_in(table["image"], pa.array(sorted(images)))))
     footer = {**part.footer, "photos": photos}
-    path = write_part(results, digest(*table["row"].to_pylist()), _parquet(table.replace_schema_metadata(None), footer))
+    path = write_part(results, digest(*table["row"].to_pylist()), _parquet(table, footer))
     return Part(path, len(table), footer)
 
 
@@ -233,8 +242,8 @@ def _table(rows: Sequence[Row]) -> Any:
     columns["error_px"] = [None if found is None else found.mean for found in accuracies]
     regions = [{} if found is None else found.regions for found in accuracies]
     columns |= {f"error_{name}": [found.get(name) for found in regions] for name in REGIONS}
-    types = dict.fromkeys(TEXTS, pa.string()) | dict.fromkeys(WHOLES, pa.int64()) | dict.fromkeys(NUMBERS, pa.float64())
-    arrays = {name: pa.array(columns[name], types.get(name, pa.bool_())) for name in COLUMNS}
+    types = _types()
+    arrays = {name: pa.array(columns[name], types[name]) for name in COLUMNS}
     params = [row.params for row in rows]
     lists: dict[str, list[Floats | None]] = {
         "initial": [None if initial is None else initial.params for initial in initials],
@@ -246,6 +255,14 @@ def _table(rows: Sequence[Row]) -> Any:
     arrays |= {name: _list_array(values) for name, values in lists.items()}
     arrays["windows"] = pa.array([row.windows for row in rows], pa.list_(pa.int32()))
     return pa.table(arrays)
+
+
+def _types() -> dict[str, Any]:
+    """The types of `COLUMNS`."""
+    import pyarrow as pa
+
+    types = dict.fromkeys(TEXTS, pa.string()) | dict.fromkeys(WHOLES, pa.int64()) | dict.fromkeys(NUMBERS, pa.float64())
+    return types | {"success": pa.bool_()}
 
 
 def _list_array(values: Sequence[Floats | None]) -> Any:
@@ -273,6 +290,7 @@ def _parquet(table: Any, footer: Mapping[str, Any]) -> bytes:
         compression="zstd",
         use_dictionary=[name for name in TEXTS if name != "row"],
         use_byte_stream_split=split,
+        write_page_checksum=True,
     ) as writer:
         writer.write_table(table)
         writer.add_key_value_metadata({_KEY: json.dumps(footer).encode()})
@@ -298,15 +316,22 @@ def scan(results: Path, unreadable: Callable[[Path, str], None] | None = None) -
         When a part cannot be read, or pyarrow is missing.
     """
     require_pyarrow()
-    parts = []
-    for path in sorted((results / PARTS).glob("*.parquet")):
-        try:
-            parts.append(_part(path))
-        except FileError as error:
+    paths = sorted((results / PARTS).glob("*.parquet"))
+    with ThreadPoolExecutor(_READERS) as readers:
+        found = list(readers.map(_part_or_error, paths))
+    for path, part in zip(paths, found, strict=True):
+        if isinstance(part, FileError):
             if unreadable is None:
-                raise
-            unreadable(path, error.problem)
-    return parts
+                raise part
+            unreadable(path, part.problem)
+    return [part for part in found if isinstance(part, Part)]
+
+
+def _part_or_error(path: Path) -> Part | FileError:
+    try:
+        return _part(path)
+    except FileError as error:
+        return error
 
 
 def set_aside(results: Path, path: Path) -> Path:
@@ -385,16 +410,49 @@ def read_columns(parts: Sequence[Part], names: Sequence[str]) -> dict[str, Array
     FileError
         When a part cannot be read.
     """
-    tables = [_read(part.path, names) for part in parts]
-    columns: dict[str, Array] = {
-        "part": np.repeat(np.arange(len(parts), dtype=np.int32), [len(table) for table in tables]),
-        "position": np.concatenate([np.arange(len(t), dtype=np.int32) for t in tables] or [np.zeros(0, np.int32)]),
-    }
-    shared: dict[Any, Any] = {}
-    for name in names:
-        arrays = [_values(name, table[name], shared) for table in tables]
-        columns[name] = np.concatenate(arrays) if arrays else np.zeros(0)
+    columns, texts = read_coded(parts, names)
+    for name, words in texts.items():
+        columns[name] = np.array([*words, None], object)[columns[name]]
     return columns
+
+
+def read_coded(parts: Sequence[Part], names: Sequence[str]) -> tuple[dict[str, Array], dict[str, tuple[str, ...]]]:
+    """As `read_columns`, but for texts: int32 indices, −1 where there is none; and by column the texts they index."""
+    sizes = [part.n_rows for part in parts]
+    columns: dict[str, Array] = {
+        "part": np.repeat(np.arange(len(parts), dtype=np.int32), sizes),
+        "position": np.concatenate([np.arange(size, dtype=np.int32) for size in sizes] or [np.zeros(0, np.int32)]),
+    }
+    columns |= {name: np.zeros(sum(sizes), _kind(name)) for name in names}
+    codes: dict[str, dict[str, int]] = {name: {} for name in names if name in TEXTS}
+    end = 0
+    with ThreadPoolExecutor(_READERS) as readers:
+        for at in range(0, len(parts), _AHEAD):
+            paths = [part.path for part in parts[at : at + _AHEAD]]
+            for path, table in zip(paths, readers.map(lambda path: _read(path, names), paths), strict=True):
+                begin, end = end, end + len(table)
+                if end > len(columns["part"]):
+                    raise FileError(path, "", "changed while it was read")
+                for name in names:
+                    columns[name][begin:end] = _numbers(table[name].combine_chunks(), codes.get(name))
+    return columns, {name: tuple(known) for name, known in codes.items()}
+
+
+def _kind(name: str) -> type:
+    """Of the numbers that `read_coded` gives for a column."""
+    return np.int32 if name in TEXTS else bool if name == "success" else np.float64
+
+
+def _numbers(column: Any, codes: dict[str, int] | None) -> Array:
+    """A column of a part as numbers; texts as those that they have in `codes`, which grows."""
+    import pyarrow as pa
+
+    if codes is None:
+        floats = column.cast(pa.float64()) if pa.types.is_integer(column.type) else column
+        return np.asarray(floats.to_numpy(zero_copy_only=False))
+    known = np.array([*(codes.setdefault(text, len(codes)) for text in column.dictionary.to_pylist()), -1], np.int32)
+    found: Array = known[column.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+    return found
 
 
 def read_arrays(part: Part, name: str) -> Floats:
@@ -405,12 +463,19 @@ def read_arrays(part: Part, name: str) -> Floats:
     FileError
         When it cannot be read.
     """
-    values = _read(part.path, [name])[name].to_pylist()
-    size = max((len(value) for value in values if value is not None), default=0)
-    result = np.full((len(values), size), np.nan)
-    for row, value in zip(result, values, strict=True):
-        if value is not None:
-            row[: len(value)] = value
+    import pyarrow as pa
+
+    column = _read(part.path, [name])[name].combine_chunks()
+    if isinstance(column.type, pa.FixedSizeListType):
+        values = column.flatten() if not column.null_count else column.drop_null().flatten()
+        found = np.full((len(column), column.type.list_size), np.nan)
+        found[column.is_valid().to_numpy(zero_copy_only=False)] = values.to_numpy().reshape(-1, column.type.list_size)
+        return found
+    lists = column.to_pylist()
+    result = np.full((len(lists), max((len(row) for row in lists if row is not None), default=0)), np.nan)
+    for row, known in zip(result, lists, strict=True):
+        if known is not None:
+            row[: len(known)] = known
     return result
 
 
@@ -466,13 +531,23 @@ def _part(path: Path) -> Part:
 
     try:
         with pq.ParquetFile(path) as file:
-            metadata, missing = file.metadata, {*COLUMNS, *HEAVY} - set(file.schema_arrow.names)
+            metadata, schema = file.metadata, file.schema_arrow
+        taken = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+        if taken > _MAX_PART_BYTES or metadata.num_rows > _MAX_PART_ROWS:
+            raise ValueError(f"{metadata.num_rows} rows of {taken} bytes")
         footer = json.loads((metadata.metadata or {})[_KEY])
-        if missing or footer["version"] != VERSION:
-            raise ValueError("other columns, or another version")
-        photos_good = all(len(photo) == 3 for photo in footer["photos"])
-        if not (photos_good and footer["starts"] and footer["variants"].values() and footer["arithmetic"]):
-            raise ValueError("nothing in the footer")
+        if footer["version"] != VERSION:
+            raise ValueError("another version")
+        types = _types()
+        if any(schema.field(name).type != types[name] for name in COLUMNS):
+            raise ValueError("other columns")
+        if not all(pa.types.is_nested(schema.field(name).type) for name in HEAVY):
+            raise ValueError("other columns")
+        texts = [*chain(*footer["photos"]), *footer["variants"], *footer["variants"].values(), *footer["starts"]]
+        if not all(isinstance(text, str) for text in [*texts, footer["kernel"]]):
+            raise ValueError("another footer")
+        if any(len(photo) != 3 for photo in footer["photos"]) or not isinstance(footer["arithmetic"], int):
+            raise ValueError("another footer")
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError, pa.ArrowException) as error:
         raise FileError(path, "", f"not a part of a study as this program writes it ({error})") from error
     return Part(path, metadata.num_rows, footer)
@@ -482,24 +557,10 @@ def _read(path: Path, names: Sequence[str] | None) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    shared = [name for name in TEXTS if name != "row"]
     try:
-        with pq.ParquetFile(path, read_dictionary=shared, page_checksum_verification=True) as file:
-            return file.read(columns=None if names is None else list(names))
+        with pq.ParquetFile(path, read_dictionary=TEXTS, page_checksum_verification=True) as file:
+            table = file.read(columns=None if names is None else list(names), use_threads=False)
+        table.validate(full=True)
+        return table
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise FileError(path, "", f"not a part of a study as this program writes it ({error})") from error
-
-
-def _values(name: str, column: Any, shared: dict[Any, Any]) -> Array:
-    import pyarrow as pa
-
-    chunk = column.combine_chunks()
-    if name == "success":
-        return np.asarray(chunk.to_numpy(zero_copy_only=False), bool)
-    if name not in TEXTS:
-        return np.asarray(chunk.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
-    chunk = chunk if isinstance(chunk.type, pa.DictionaryType) else chunk.dictionary_encode()
-    texts = [shared.setdefault(text, text) for text in chunk.dictionary.to_pylist()] if name != "row" else None
-    words = np.array([*(texts or chunk.dictionary.to_pylist()), None], object)
-    result: Array = words[chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
-    return result
