@@ -42,8 +42,8 @@ VERSION = 1
 INSTALL = "a study needs dask's distributed and pyarrow; pip install 'clnf-studio[studies]'"
 
 PARTS = "parts"
-ASIDE = "unreadable"
-"""Where parts go that cannot be read."""
+ASIDE = "aside"
+"""Where parts go that cannot be read, or are of another version of the arithmetic."""
 
 REGION_COLUMNS = tuple(f"error_{name}" for name in REGIONS)
 
@@ -335,7 +335,7 @@ def _part_or_error(path: Path) -> Part | FileError:
 
 
 def set_aside(results: Path, path: Path) -> Path:
-    """Take a part that cannot be read out of the results; where it is now."""
+    """Take a part out of the results; where it is now."""
     aside = results / ASIDE
     try:
         aside.mkdir(exist_ok=True)
@@ -348,8 +348,8 @@ def set_aside(results: Path, path: Path) -> Path:
 def done_of(results: Path, parts: Iterable[Part]) -> tuple[list[Part], Done]:
     """What these parts have rows of, for `plan.tasks`.
 
-    Rows that another part has, too, as where results of two runs were put together, are taken out; so are those of
-    another version of the arithmetic, and of a photo whose truth was another in an earlier part.
+    Rows that another part has, too, as where results of two runs were put together, are taken out; so are those of a
+    photo whose truth was another in an earlier part.
 
     Returns
     -------
@@ -363,8 +363,7 @@ def done_of(results: Path, parts: Iterable[Part]) -> tuple[list[Part], Done]:
         twice: set[str] = set()
         for path, image, truth in part.footer["photos"]:
             before = done.ways.get(image, frozenset())
-            other = part.footer["arithmetic"] != ARITHMETIC or done.truths.get(image, truth) != truth
-            if other or before & ways:
+            if done.truths.get(image, truth) != truth or before & ways:
                 twice.add(image)
                 continue
             both = before | ways

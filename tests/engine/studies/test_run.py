@@ -27,6 +27,8 @@ from clnf_engine.errors import ClnfError, StudyError
 from clnf_engine.io.files import exclusive
 from clnf_engine.processes import starting_deaf_processes
 from clnf_engine.studies import cluster as cluster_module
+from clnf_engine.studies import parts as parts_module
+from clnf_engine.studies import rows as rows_module
 from clnf_engine.studies import run as module
 from clnf_engine.studies.data import STUDY_FILE
 from clnf_engine.studies.parts import PARTS, fit_part, read_study, scan
@@ -107,7 +109,22 @@ def test_a_damaged_part_is_set_aside_and_made_again(
     assert outcome.rows == 6
     (note,) = outcome.notes
     assert note.startswith(f"{part.path}: not a part of a study")
-    assert (results / "unreadable" / part.path.name).stat().st_size == 100
+    assert (results / "aside" / part.path.name).stat().st_size == 100
+    assert rows_of(results) == reference
+
+
+def test_rows_of_another_arithmetic_are_set_aside_and_made_again(
+    study: Study, tmp_path: Path, reference: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results"
+    with monkeypatch.context() as patch:
+        for home in (parts_module, rows_module):
+            patch.setattr(home, "ARITHMETIC", 0)
+        run_study(study, results, workers=0)
+    assert not {row["row"] for row in rows_of(results)} & {row["row"] for row in reference}
+    outcome = run_study(study, results, workers=0)
+    assert outcome.rows == 6
+    assert "made by another version of the arithmetic; it is now" in outcome.notes[0]
     assert rows_of(results) == reference
 
 
