@@ -117,6 +117,7 @@ def embedded(workers: int) -> Iterator[Cluster]:
     config = {
         "distributed.nanny.pre-spawn-environ": environment,
         "distributed.admin.large-graph-warning-threshold": "1GiB",
+        "distributed.worker.profile.enabled": False,  # it takes time, and 200 kB of every second's stacks are kept
     }
     with ExitStack() as stack:
         stack.enter_context(_quiet())

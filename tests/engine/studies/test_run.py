@@ -157,6 +157,16 @@ def test_two_runs_on_one_folder_are_refused(study: Study, tmp_path: Path) -> Non
     assert rows_of(results) == before
 
 
+@pytest.mark.parametrize("missing", ["distributed", "pyarrow.parquet"])
+def test_without_the_extra_a_sentence_tells_what_to_install(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ClnfError, match=r"pip install 'clnf-studio\[studies\]'"):
+        run_study(study, tmp_path / "results", workers=1)
+    assert not (tmp_path / "results").exists()
+
+
 def test_an_error_that_is_no_fit_stops_the_study_and_writes_nothing(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
