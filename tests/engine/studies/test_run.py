@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from clnf_engine import Study, __version__, run_study
 from clnf_engine.commandline.main import main
+from clnf_engine.deviations import DEVIATIONS, active
 from clnf_engine.errors import ClnfError, StudyError
 from clnf_engine.io.files import exclusive
 from clnf_engine.processes import starting_deaf_processes
@@ -377,3 +378,47 @@ def _shout(common: str, text: str) -> str:
 
 def _fail(common: None, number: int) -> None:
     raise ClnfError("a face of no use")
+
+
+# --- the command ------------------------------------------------------------------------------------
+
+
+def test_the_command_takes_variants_deviations_and_seeds(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "results"
+    words = ["study", "run", str(Path(study.data) / "face0.png"), "-o", str(results), "--workers", "0"]
+    words += ["--model", study.variants[0].model.path, "-O", "max_iterations=1", "-O", "windows=7,7", "--deviations"]
+    words += ["-V", "sigma=2 kernel=exact", "--start", "landmarks", "--start", "box:0.1", "--seeds", "2", "--seed", "5"]
+    assert main(words) == 0
+    capsys.readouterr()
+    made = read_study(results)
+    names = [variant.name for variant in made.variants]
+    assert names == ["max_iterations=1 windows=7,7", *DEVIATIONS, "sigma=2 kernel=exact"]
+    assert [active(variant.fit) for variant in made.variants] == [[], *([name] for name in DEVIATIONS), []]
+    assert [start.name for start in made.starts] == ["landmarks", "box:0.1#0", "box:0.1#1"]
+    assert (made.seed, made.variants[-1].fit.sigma) == (5, 2)
+    assert len(rows_of(results)) == 3 * len(names)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["-G", "sigma=0"], "sigma is 0; expected 0.001 to 1000"),
+        (["-V", "sgma=1"], "there is no option 'sgma'"),
+        (["--start", "nose"], "start 'nose': expected detector, box or landmarks"),
+        (["--baseline", "x"], "there is no variant 'x'; expected one of baseline"),
+        (["--seed", "-1"], "the seed is -1; expected 0 to"),
+        (["--seeds", "0"], "argument --seeds: found '0'"),
+        (["--workers", "x"], "argument --workers: found 'x'; expected a whole number from 0 to 1024"),
+        (["--model", "nowhere"], "nowhere: no such file, folder or shipped model"),
+    ],
+)
+def test_a_study_that_cannot_be_is_refused_in_a_sentence(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    assert main(["study", "run", study.data, "-o", str(tmp_path / "results"), *words]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert told in err
+    assert not (tmp_path / "results").exists()
