@@ -37,6 +37,9 @@ _CONNECT_SECONDS = 10.0
 _WORKERS_SECONDS = 60.0
 """So long a cluster may have no worker, as while one is started again."""
 
+_GATE = "clnf-study"
+"""Name of the plugin that keeps workers out."""
+
 POLL_SECONDS = 1.0
 """Between two looks at a cluster that is at work."""
 
@@ -96,6 +99,9 @@ def connected(address: str) -> Iterator[Any]:
             yield client
         finally:
             with deaf():
+                with suppress(OSError, ValueError, KeyError):  # it is gone, or nobody was let in
+                    if client.status == "running":
+                        client.unregister_worker_plugin(_GATE)  # which would keep out workers of the next who comes
                 client.close(timeout=_CONNECT_SECONDS)
 
 
@@ -197,7 +203,7 @@ def admitted(client: Any, models: Iterable[StudyModel], file: tuple[str, str] | 
         if answer["problem"]:
             raise StudyError(f"worker {address} {answer['problem']}")
     sees = all(answer["sees"] for answer in answers.values())
-    client.register_plugin(_gate(probe, asked, sees), name="clnf-study")
+    client.register_plugin(_gate(probe, asked, sees), name=_GATE)
     return sees
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ import cloudpickle
 import dask
 import numpy as np
 import pytest
-from distributed import LocalCluster
 from tqdm import tqdm
 
 from clnf_engine import Study, __version__, run_study
@@ -26,11 +26,11 @@ from clnf_engine.commandline.main import main
 from clnf_engine.deviations import DEVIATIONS, active
 from clnf_engine.errors import ClnfError, StudyError
 from clnf_engine.io.files import exclusive
-from clnf_engine.processes import starting_deaf_processes
 from clnf_engine.studies import cluster as cluster_module
 from clnf_engine.studies import parts as parts_module
 from clnf_engine.studies import rows as rows_module
 from clnf_engine.studies import run as module
+from clnf_engine.studies.cluster import Cluster
 from clnf_engine.studies.data import STUDY_FILE
 from clnf_engine.studies.parts import PARTS, fit_part, read_study, scan
 from clnf_engine.studies.plan import Task
@@ -49,11 +49,9 @@ def study(tmp_path: Path, model_file: str) -> Study:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[LocalCluster]:
-    """One worker, which a task may kill but once before it is taken for the culprit."""
-    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), starting_deaf_processes():
-        made = LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0")
-    with made:
+def cluster() -> Iterator[Cluster]:
+    """One worker, which a task may kill twice before it is taken for the culprit."""
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}), cluster_module.embedded(1) as made:
         yield made
 
 
@@ -187,9 +185,9 @@ def test_an_error_that_is_no_fit_stops_the_study_and_writes_nothing(
 
 
 def test_a_cluster_makes_the_same_rows(
-    study: Study, tmp_path: Path, reference: list[dict[str, Any]], cluster: LocalCluster
+    study: Study, tmp_path: Path, reference: list[dict[str, Any]], cluster: Cluster
 ) -> None:
-    outcome = run_study(study, tmp_path / "there", scheduler=cluster.scheduler_address)
+    outcome = run_study(study, tmp_path / "there", scheduler=cluster.client.scheduler.address)
     assert (outcome.rows, outcome.notes) == (6, [])
     assert rows_of(tmp_path / "there") == reference
 
@@ -198,7 +196,7 @@ def test_workers_that_do_not_see_the_photos_get_their_bytes(
     study: Study,
     tmp_path: Path,
     reference: list[dict[str, Any]],
-    cluster: LocalCluster,
+    cluster: Cluster,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "admitted", lambda *_: False)
@@ -208,7 +206,7 @@ def test_workers_that_do_not_see_the_photos_get_their_bytes(
         return fit_part(replace(task, photos=tuple(replace(p, file="/nowhere/" + p.path) for p in task.photos)))
 
     monkeypatch.setattr(module, "fit_part", elsewhere)
-    run_study(study, tmp_path / "there", scheduler=cluster.scheduler_address)
+    run_study(study, tmp_path / "there", scheduler=cluster.client.scheduler.address)
     assert rows_of(tmp_path / "there") == reference
 
 
@@ -216,7 +214,7 @@ def test_a_photo_that_kills_its_worker_fails_alone(
     study: Study,
     tmp_path: Path,
     reference: list[dict[str, Any]],
-    cluster: LocalCluster,
+    cluster: Cluster,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def deadly(task: Task) -> object:
@@ -225,7 +223,8 @@ def test_a_photo_that_kills_its_worker_fails_alone(
         return fit_part(task)
 
     monkeypatch.setattr(module, "fit_part", deadly)
-    outcome = run_study(study, tmp_path / "there", scheduler=cluster.scheduler_address)
+    monkeypatch.setattr(module, "embedded", lambda _: nullcontext(cluster))
+    outcome = run_study(study, tmp_path / "there", workers=1)
     assert (outcome.rows, outcome.failures) == (6, 2)
     for row, expected in zip(rows_of(tmp_path / "there"), reference, strict=True):
         if row["photo"] == "face1.png":
@@ -234,19 +233,19 @@ def test_a_photo_that_kills_its_worker_fails_alone(
         else:
             assert row == expected
     monkeypatch.setattr(module, "fit_part", fit_part)
-    run_study(study, tmp_path / "there", scheduler=cluster.scheduler_address, retry_failed=True)
+    run_study(study, tmp_path / "there", workers=1, retry_failed=True)
     assert rows_of(tmp_path / "there") == reference
 
 
 def test_an_error_of_a_worker_that_is_no_fit_stops_the_study(
-    study: Study, tmp_path: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+    study: Study, tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(task: Task) -> object:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, "fit_part", broken)
     with pytest.raises(StudyError, match=r"a worker failed at something that is no fit \(OSError: .*No space left"):
-        run_study(study, tmp_path / "there", scheduler=cluster.scheduler_address)
+        run_study(study, tmp_path / "there", scheduler=cluster.client.scheduler.address)
     assert not list((tmp_path / "there" / PARTS).iterdir())
 
 
@@ -343,12 +342,12 @@ def test_ctrl_c_is_one_line_and_loses_nothing(
 
 
 def test_an_evaluation_on_a_cluster_is_the_same(
-    study: Study, tmp_path: Path, cluster: LocalCluster, capsys: pytest.CaptureFixture[str]
+    study: Study, tmp_path: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = study.variants[0].model.path
     words = ["evaluate", study.data, "--model", model, "--init", "perturbed", "-o"]
     assert main([*words, str(tmp_path / "here")]) == 0
-    assert main([*words, str(tmp_path / "there"), "--scheduler", cluster.scheduler_address]) == 0
+    assert main([*words, str(tmp_path / "there"), "--scheduler", cluster.client.scheduler.address]) == 0
     here, there = ((tmp_path / name / "errors.csv").read_bytes() for name in ("here", "there"))
     assert here == there
     assert here.count(b"\n") == 4
@@ -356,10 +355,13 @@ def test_an_evaluation_on_a_cluster_is_the_same(
 
 
 def test_a_training_on_a_cluster_needs_folders_that_all_share(
-    study: Study, tmp_path: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+    study: Study, tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photo = Path(study.data) / "face0.png"
-    with cluster_module.on_cluster(cluster.scheduler_address, photo, tmp_path) as begin, tqdm(disable=True) as bar:
+    with (
+        cluster_module.on_cluster(cluster.client.scheduler.address, photo, tmp_path) as begin,
+        tqdm(disable=True) as bar,
+    ):
         with begin(_shout, "!", None, bar) as run:
             assert run([("a",), ("b",)]) == ["a!", "b!"]
         with begin(_fail, None, None, bar) as run, pytest.raises(StudyError, match="a face of no use"):
@@ -367,7 +369,7 @@ def test_a_training_on_a_cluster_needs_folders_that_all_share(
     monkeypatch.setattr(cluster_module, "admitted", lambda *_: False)
     with (
         pytest.raises(StudyError, match=r"a worker does not see .*face0.png; expected a folder that all share"),
-        cluster_module.on_cluster(cluster.scheduler_address, photo),
+        cluster_module.on_cluster(cluster.client.scheduler.address, photo),
     ):
         pass
 
