@@ -1,0 +1,1 @@
+"""Many faces × many ways to fit: what is planned, run, kept, compared and told."""
