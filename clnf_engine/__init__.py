@@ -49,6 +49,10 @@ if TYPE_CHECKING:
     from clnf_engine.steps import Phase as Phase
     from clnf_engine.steps import ResponseMaps as ResponseMaps
     from clnf_engine.steps import Step as Step
+    from clnf_engine.studies.plan import Start as Start
+    from clnf_engine.studies.plan import Study as Study
+    from clnf_engine.studies.plan import Variant as Variant
+    from clnf_engine.studies.plan import grid as grid
     from clnf_engine.trace import Trace as Trace
     from clnf_engine.trace import first_divergence as first_divergence
     from clnf_engine.tracking.past import State as State
@@ -96,6 +100,10 @@ _HOMES = {
     "Phase": "steps",
     "ResponseMaps": "steps",
     "Step": "steps",
+    "Start": "studies.plan",
+    "Study": "studies.plan",
+    "Variant": "studies.plan",
+    "grid": "studies.plan",
     "Trace": "trace",
     "first_divergence": "trace",
     "FrameResult": "tracking.track",

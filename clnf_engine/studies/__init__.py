@@ -1,1 +1,1 @@
-"""Many faces × many ways to fit: what is planned, run, kept, compared and told."""
+"""Studies: many faces, fitted in many ways, on all cores or a cluster; rows that lead back to any single fit."""

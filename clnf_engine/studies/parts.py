@@ -1,0 +1,436 @@
+"""Parts: the rows of a study on the disk, one Parquet file per task, and reading them.
+
+A folder of results holds ``study.json``, all that the fits were made with, and ``parts/NAME.parquet``. A part is
+written whole or not at all, and its name is a digest of its rows' ids. What it covers is told by its footer, so that a
+study goes on without reading a row. `COLUMNS` are those of numbers and texts; `HEAVY` those of arrays, which no report
+reads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import scipy
+
+from clnf_engine import __version__
+from clnf_engine.arrays import Array, Floats
+from clnf_engine.errors import ClnfError, FileError, InitialError
+from clnf_engine.ibug68 import REGIONS
+from clnf_engine.initial import Initial
+from clnf_engine.io.files import read_file, reason, write_file
+from clnf_engine.options import Source
+from clnf_engine.pdm import RIGID
+from clnf_engine.studies.data import STUDY_FILE
+from clnf_engine.studies.plan import ARITHMETIC, Done, Study, Task, Way, digest
+from clnf_engine.studies.rows import Row, arithmetic_kernel, fit_batch
+
+VERSION = 1
+"""Of the format of the results."""
+
+INSTALL = "a study needs dask's distributed and pyarrow; pip install 'clnf-studio[studies]'"
+
+PARTS = "parts"
+ASIDE = "unreadable"
+"""Where parts go that cannot be read."""
+
+REGION_COLUMNS = tuple(f"error_{name}" for name in REGIONS)
+
+TEXTS = ("row", "image", "photo", "variant", "start", "failure", "source")
+WHOLES = ("frame", "face", "seed", "iterations")
+NUMBERS = ("likelihood", "update_norm", "seconds", "start_seconds", "error", "error_px", *REGION_COLUMNS)
+HEAVY = ("initial", "box", "params_global", "params_local", "landmarks", "windows")
+"""Columns of lists."""
+
+COLUMNS = (*TEXTS, *WHOLES, "success", *NUMBERS)
+TIMES = ("seconds", "start_seconds")
+"""In these alone the rows of two runs differ."""
+
+_MAX_STUDY_BYTES = 1 << 28
+_MAX_PART_BYTES = 1 << 31
+_KEY = b"clnf-study"
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part, as its footer tells.
+
+    Attributes
+    ----------
+    path : Path
+    n_rows : int
+    footer : mapping
+        ``photos``: lists of path, image, `Photo.truth_digest`; ``variants``: their ids by name; ``starts``: names;
+        ``versions``, ``kernel``, ``arithmetic``: what the numbers were made with.
+    """
+
+    path: Path
+    n_rows: int
+    footer: Mapping[str, Any]
+
+
+# --- the study --------------------------------------------------------------------------------------
+
+
+def write_study(results: Path, study: Study) -> None:
+    """Write ``study.json``.
+
+    Raises
+    ------
+    FileError
+        When it cannot be written.
+    """
+    document = {"format": "clnf-study", "version": VERSION, **study.to_json(), "versions": versions()}
+    write_file(results / STUDY_FILE, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def read_study(results: Path) -> Study:
+    """The study of a folder of results.
+
+    Raises
+    ------
+    FileError
+        When it holds none, or one of another version.
+    """
+    path = results / STUDY_FILE
+    data = read_file(path, "the study of a folder of results", _MAX_STUDY_BYTES)
+    try:
+        document = json.loads(data)
+        if document["format"] != "clnf-study" or document["version"] != VERSION:
+            raise FileError(path, "", f"expected a study of version {VERSION} of the format")
+        return Study.from_json(document)
+    except FileError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, ClnfError) as error:
+        raise FileError(path, "", f"not a study as this program writes it ({error})") from error
+
+
+def versions() -> dict[str, str]:
+    """Versions of all that computes."""
+    return {
+        "clnf-studio": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "opencv": cv2.__version__,
+    }
+
+
+# --- writing ----------------------------------------------------------------------------------------
+
+
+def fit_part(task: Task) -> tuple[str, bytes]:
+    """The part of a task: its name, and the whole file. Errors as of `fit_batch`."""
+    rows = fit_batch(task.photos, task.variants, task.starts, task.seed)
+    return part_bytes(task, rows)
+
+
+def part_bytes(task: Task, rows: Sequence[Row]) -> tuple[str, bytes]:
+    """Name and content of the part with these rows of a task."""
+    footer = {
+        "version": VERSION,
+        "photos": [[photo.path, photo.image, photo.truth_digest] for photo in task.photos],
+        "variants": {variant.name: variant.id for variant in task.variants},
+        "starts": [start.name for start in task.starts],
+        "arithmetic": ARITHMETIC,
+        "kernel": arithmetic_kernel(),
+        "versions": versions(),
+    }
+    return _name(row.row for row in rows), _parquet(_table(rows), footer)
+
+
+def write_part(results: Path, name: str, content: bytes) -> None:
+    """Write a part whole or not at all.
+
+    Raises
+    ------
+    FileError
+        When it cannot be written.
+    """
+    write_file(results / PARTS / f"{name}.parquet", content)
+
+
+def drop_photos(results: Path, part: Part, images: set[str]) -> None:
+    """Take the rows of some images out of a part, so that they are fitted anew; an empty part goes.
+
+    Raises
+    ------
+    FileError
+        When it cannot be read or written.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    photos = [photo for photo in part.footer["photos"] if photo[1] not in images]
+    if len(photos) < len(part.footer["photos"]):
+        if photos:
+            table = _read(part.path, None)
+            table = table.filter(pc.invert(pc.is_in(table["image"].cast(pa.string()), pa.array(sorted(images)))))
+            content = _parquet(table.replace_schema_metadata(None), {**part.footer, "photos": photos})
+            write_part(results, _name(table["row"].to_pylist()), content)
+        part.path.unlink()
+
+
+def _name(ids: Iterable[str]) -> str:
+    return digest(*ids)
+
+
+def _table(rows: Sequence[Row]) -> Any:
+    import pyarrow as pa
+
+    names = [*TEXTS[:-1], *WHOLES, "success", "likelihood", "update_norm", "seconds", "start_seconds"]
+    columns: dict[str, Any] = {name: [getattr(row, name) for row in rows] for name in names}
+    initials, accuracies = [row.initial for row in rows], [row.accuracy for row in rows]
+    columns["source"] = [None if initial is None else str(initial.source) for initial in initials]
+    columns["error"] = [None if found is None else found.mean_percent for found in accuracies]
+    columns["error_px"] = [None if found is None else found.mean for found in accuracies]
+    regions = [{} if found is None else found.regions for found in accuracies]
+    columns |= {f"error_{name}": [found.get(name) for found in regions] for name in REGIONS}
+    types = dict.fromkeys(TEXTS, pa.string()) | dict.fromkeys(WHOLES, pa.int64()) | dict.fromkeys(NUMBERS, pa.float64())
+    arrays = {name: pa.array(columns[name], types.get(name, pa.bool_())) for name in COLUMNS}
+    params = [row.params for row in rows]
+    lists: dict[str, list[Floats | None]] = {
+        "initial": [None if initial is None else initial.params for initial in initials],
+        "box": [None if initial is None else np.array(initial.box, np.float64) for initial in initials],
+        "params_global": [None if p is None else p[:RIGID] for p in params],
+        "params_local": [None if p is None else p[RIGID:] for p in params],
+        "landmarks": [None if row.landmarks is None else row.landmarks.ravel() for row in rows],
+    }
+    arrays |= {name: _list_array(values) for name, values in lists.items()}
+    arrays["windows"] = pa.array([row.windows for row in rows], pa.list_(pa.int32()))
+    return pa.table(arrays)
+
+
+def _list_array(values: Sequence[Floats | None]) -> Any:
+    """Lists of a fixed size where all have the same, as of one model; null where there is none."""
+    import pyarrow as pa
+
+    sizes = {len(value) for value in values if value is not None}
+    if len(sizes) != 1:
+        return pa.array(values, pa.list_(pa.float64()))
+    (size,) = sizes
+    return pa.array(values, pa.list_(pa.float64(), size))
+
+
+def _parquet(table: Any, footer: Mapping[str, Any]) -> bytes:
+    """A Parquet file: texts that repeat as a dictionary, numbers split by bytes, which zstd then packs well."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    split: list[str] = list(NUMBERS)
+    split += [f"{name}.list.element" for name in HEAVY if name != "windows"]
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink,
+        table.schema,
+        compression="zstd",
+        use_dictionary=[name for name in TEXTS if name != "row"],
+        use_byte_stream_split=split,
+    ) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({_KEY: json.dumps(footer).encode()})
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+# --- reading ----------------------------------------------------------------------------------------
+
+
+def scan(results: Path, unreadable: Callable[[Path, str], None] | None = None) -> list[Part]:
+    """All parts of a folder of results, by their names; only footers are read.
+
+    Parameters
+    ----------
+    results : Path
+    unreadable : callable, optional
+        Told of a part that cannot be read, and why; else that is an error.
+
+    Raises
+    ------
+    FileError
+        When a part cannot be read, or pyarrow is missing.
+    """
+    require_pyarrow()
+    parts = []
+    for path in sorted((results / PARTS).glob("*.parquet")):
+        try:
+            parts.append(_part(path))
+        except FileError as error:
+            if unreadable is None:
+                raise
+            unreadable(path, error.problem)
+    return parts
+
+
+def set_aside(results: Path, path: Path) -> Path:
+    """Take a part that cannot be read out of the results; where it is now."""
+    aside = results / ASIDE
+    try:
+        aside.mkdir(exist_ok=True)
+        os.replace(path, aside / path.name)
+    except OSError as error:
+        raise FileError(path, "", f"cannot be moved to {aside} ({reason(error)})") from error
+    return aside / path.name
+
+
+def done_of(parts: Iterable[Part]) -> Done:
+    """What these parts have rows of, for `plan.tasks`; none of another version of the arithmetic."""
+    done = Done()
+    shared: dict[frozenset[Way], frozenset[Way]] = {}
+    for part in parts:
+        if part.footer["arithmetic"] != ARITHMETIC:
+            continue
+        ways = frozenset((v, s) for v in part.footer["variants"].values() for s in part.footer["starts"])
+        for path, image, truth in part.footer["photos"]:
+            both = done.ways.get(image, frozenset()) | ways
+            done.ways[image] = shared.setdefault(both, both)  # one set for all photos that have the same
+            done.truths[image], done.images[path] = truth, image
+    return done
+
+
+def read_columns(parts: Sequence[Part], names: Sequence[str]) -> dict[str, Array]:
+    """Some columns of all rows of some parts.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+    names : sequence of str
+        Of `COLUMNS`.
+
+    Returns
+    -------
+    dict of name to (rows,) array
+        Numbers as float64 and whole numbers as float64, too, NaN where there is none; texts as objects that rows
+        share, None where there is none; ``success`` as bool. And always ``part``, the index in `parts`, and
+        ``position``, the row in it, int32: with these, `read_row` reads the whole row.
+
+    Raises
+    ------
+    FileError
+        When a part cannot be read.
+    """
+    tables = [_read(part.path, names) for part in parts]
+    columns: dict[str, Array] = {
+        "part": np.repeat(np.arange(len(parts), dtype=np.int32), [len(table) for table in tables]),
+        "position": np.concatenate([np.arange(len(t), dtype=np.int32) for t in tables] or [np.zeros(0, np.int32)]),
+    }
+    shared: dict[Any, Any] = {}
+    for name in names:
+        arrays = [_values(name, table[name], shared) for table in tables]
+        columns[name] = np.concatenate(arrays) if arrays else np.zeros(0)
+    return columns
+
+
+def read_arrays(part: Part, name: str) -> Floats:
+    """A column of `HEAVY` (but ``windows``) of one part, (rows, size) float64; NaN where a row has none, or fewer.
+
+    Raises
+    ------
+    FileError
+        When it cannot be read.
+    """
+    values = _read(part.path, [name])[name].to_pylist()
+    size = max((len(value) for value in values if value is not None), default=0)
+    result = np.full((len(values), size), np.nan)
+    for row, value in zip(result, values, strict=True):
+        if value is not None:
+            row[: len(value)] = value
+    return result
+
+
+def read_row(part: Part, position: int) -> Row:
+    """A whole row, with landmarks and start.
+
+    `Row.accuracy` is None: the errors are columns; to compute it anew, use `clnf_engine.accuracy` and the truth.
+
+    Raises
+    ------
+    FileError
+        When it cannot be read.
+    IndexError
+        When there is no such row.
+    """
+    table = _read(part.path, None)
+    (values,) = table.slice(range(len(table))[position], 1).to_pylist()
+    try:
+        initial = None
+        if values["initial"] is not None:
+            start = np.array(values["initial"], np.float64)
+            initial = Initial(start, Source(values["source"]), tuple(values["box"]), values["seed"])
+        fitted = values["landmarks"] is not None
+        names = [*TEXTS[:-1], *WHOLES, "success", "likelihood", "update_norm", "seconds", "start_seconds"]
+        return Row(
+            **{name: values[name] for name in names},
+            initial=initial,
+            windows=None if values["windows"] is None else tuple(values["windows"]),
+            params=np.array([*values["params_global"], *values["params_local"]]) if fitted else None,
+            landmarks=np.array(values["landmarks"], np.float64).reshape(-1, 2) if fitted else None,
+        )
+    except (ValueError, TypeError, InitialError) as error:
+        raise FileError(part.path, f"row {position + 1}", f"not as this program writes it ({error})") from error
+
+
+def require_pyarrow() -> None:
+    """Find out whether results can be read and written.
+
+    Raises
+    ------
+    ClnfError
+        When pyarrow is not installed.
+    """
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise ClnfError(INSTALL) from error
+
+
+def _part(path: Path) -> Part:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            metadata, missing = file.metadata, {*COLUMNS, *HEAVY} - set(file.schema_arrow.names)
+        footer = json.loads((metadata.metadata or {})[_KEY])
+        if missing or footer["version"] != VERSION:
+            raise ValueError("other columns, or another version")
+        photos_good = all(len(photo) == 3 for photo in footer["photos"])
+        if not (photos_good and footer["starts"] and footer["variants"].values() and footer["arithmetic"]):
+            raise ValueError("nothing in the footer")
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError, pa.ArrowException) as error:
+        raise FileError(path, "", f"not a part of a study as this program writes it ({error})") from error
+    return Part(path, metadata.num_rows, footer)
+
+
+def _read(path: Path, names: Sequence[str] | None) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    shared = [name for name in TEXTS if name != "row"]
+    try:
+        with pq.ParquetFile(path, read_dictionary=shared, page_checksum_verification=True) as file:
+            return file.read(columns=None if names is None else list(names))
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise FileError(path, "", f"not a part of a study as this program writes it ({error})") from error
+
+
+def _values(name: str, column: Any, shared: dict[Any, Any]) -> Array:
+    import pyarrow as pa
+
+    chunk = column.combine_chunks()
+    if name == "success":
+        return np.asarray(chunk.to_numpy(zero_copy_only=False), bool)
+    if name not in TEXTS:
+        return np.asarray(chunk.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+    chunk = chunk if isinstance(chunk.type, pa.DictionaryType) else chunk.dictionary_encode()
+    texts = [shared.setdefault(text, text) for text in chunk.dictionary.to_pylist()] if name != "row" else None
+    words = np.array([*(texts or chunk.dictionary.to_pylist()), None], object)
+    result: Array = words[chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+    return result

@@ -1,0 +1,579 @@
+"""Plan of a study: data × variants × starts, in tasks; and the identity of all that makes a fit.
+
+A fit is known by what it depends on, never by its place in a list: the bytes of its image, the numbers of its model, all
+its options, its start, and the version of the engine's arithmetic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+from clnf_engine.errors import OptionsError, StudyError
+from clnf_engine.io.validator_file import validator_bytes
+from clnf_engine.library import find_model, load_model, shipped_models
+from clnf_engine.model import Model
+from clnf_engine.options import DetectionOptions, FitOptions, SearchOptions, TrackOptions, option_defaults
+from clnf_engine.presets import PROGRAMS, preset
+from clnf_engine.studies.data import Photo, photos
+
+ARITHMETIC = 1
+"""Raised whenever the engine gives other numbers for the same fit: rows of before are then made again."""
+
+_KINDS: tuple[type[Any], ...] = (FitOptions, DetectionOptions, SearchOptions, TrackOptions)
+
+AXES = ("model", "preset", *(name for kind in _KINDS for name in option_defaults(kind)))
+"""Everything that a variant can differ in."""
+
+_START = re.compile(
+    r"(?P<kind>detector|box|landmarks)(:(?P<amount>[0-9.]+)(:(?P<degrees>[0-9.]+))?(#(?P<seed>[0-9]{1,9}))?)?"
+)
+
+
+def digest(*values: object) -> str:
+    """A name of plain JSON values, 32 hexadecimal digits."""
+    return hashlib.blake2b(canonical(values).encode(), digest_size=16).hexdigest()
+
+
+def canonical(value: object) -> str:
+    """JSON that is the same text for the same value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+# --- variants ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StudyModel:
+    """A model, and where every process finds it.
+
+    Attributes
+    ----------
+    name : str
+    path : str
+        Its main file; of a shipped model its name, which is found wherever this program is installed.
+    fingerprint : str
+        `Model.fingerprint`: of all numbers that a fit depends on.
+    around : str
+        A digest of its parts and its validator, on which `detect` depends; "" when it has none.
+    """
+
+    name: str
+    path: str
+    fingerprint: str
+    around: str = ""
+
+    @classmethod
+    def of(cls, path_or_name: str | None = None) -> Self:
+        """The model that `load_model` would load.
+
+        Raises
+        ------
+        ModelFileError
+            When there is none.
+        """
+        main = find_model(path_or_name).resolve()
+        shipped = [name for name, folder in shipped_models().items() if folder.resolve() == main.parent]
+        path = shipped[0] if shipped else str(main)
+        model = _loaded(path)
+        return cls(shipped[0] if shipped else model.name, path, model.fingerprint, _around(model))
+
+    def load(self) -> Model:
+        """The model itself, which a process reads once.
+
+        Raises
+        ------
+        StudyError
+            When what is found there is another model.
+        ModelFileError
+            When nothing is.
+        """
+        model = _loaded(self.path)
+        if (model.fingerprint, _around(model)) != (self.fingerprint, self.around):
+            raise StudyError(
+                f"{self.path}: a model of fingerprint {model.fingerprint}; expected {self.fingerprint}, or other parts"
+            )
+        return model
+
+
+@lru_cache(maxsize=8)
+def _loaded(path: str) -> Model:
+    return load_model(path)
+
+
+@lru_cache(maxsize=8)
+def _around(model: Model) -> str:
+    if not model.parts and model.validator is None:
+        return ""
+    parts = [[part.name, part.landmark_pairs.tolist(), part.model.fingerprint] for part in model.parts]
+    return digest(
+        parts, "" if model.validator is None else hashlib.sha256(validator_bytes(model.validator)).hexdigest()
+    )
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to fit.
+
+    Attributes
+    ----------
+    name : str
+    model : StudyModel
+    fit : FitOptions
+    detection : DetectionOptions or None
+        What is done around a fit; None where nothing is.
+    search : SearchOptions
+        How the detector looks for faces.
+    tracking : TrackOptions
+        How a face is followed through a video.
+    """
+
+    name: str
+    model: StudyModel
+    fit: FitOptions = field(default_factory=FitOptions)
+    detection: DetectionOptions | None = None
+    search: SearchOptions = field(default_factory=SearchOptions)
+    tracking: TrackOptions = field(default_factory=TrackOptions)
+
+    @classmethod
+    def of(cls, texts: Iterable[str] = (), name: str = "", model: str | None = None) -> Self:
+        """A variant from texts such as ``sigma=2``, ``preset=openface-wild``, ``model=portrait68`` or ``parts=on``.
+
+        Parameters
+        ----------
+        texts : iterable of str
+            Later ones win; a preset comes before all options.
+        name : str
+            The texts by default; "baseline" where there are none.
+        model : str, optional
+            Main file, folder or name of a shipped model, where no text names one.
+
+        Raises
+        ------
+        OptionsError
+            For an unknown name or an impossible value.
+        ModelFileError
+            When the model cannot be used.
+        """
+        chosen: dict[str, str] = {}
+        for text in texts:
+            key, equals, value = (part.strip() for part in text.partition("="))
+            if not equals:
+                raise OptionsError(f"option {text!r}: expected key=value")
+            if key not in AXES:
+                raise OptionsError(f"there is no option {key!r}; expected one of {', '.join(AXES)}")
+            chosen.pop(key, None)
+            chosen[key] = value
+        name = name or " ".join(f"{key}={value}" for key, value in chosen.items()) or "baseline"
+        path, start = chosen.pop("model", model), chosen.pop("preset", "openface")
+
+        def changed(kind: type[Any]) -> list[str]:
+            return [f"{key}={value}" for key, value in chosen.items() if key in option_defaults(kind)]
+
+        program = PROGRAMS.get(start)
+        detection = DetectionOptions(parts=False, validate=False) if program is None else program.detection
+        detection = detection.with_text(changed(DetectionOptions))
+        around = detection.parts or detection.hypotheses or detection.validate
+        return cls(
+            name,
+            StudyModel.of(path),
+            preset(start).with_text(changed(FitOptions)),
+            detection if around else None,
+            (SearchOptions() if program is None else program.search).with_text(changed(SearchOptions)),
+            (TrackOptions() if program is None else program.tracking).with_text(changed(TrackOptions)),
+        )
+
+    @cached_property
+    def id(self) -> str:
+        """The same for variants that fit the same way, whatever they are called."""
+        model = [self.model.fingerprint, "" if self.detection is None else self.model.around]
+        return digest(model, *(None if options is None else options.to_json() for options in self._options))
+
+    @property
+    def _options(self) -> tuple[FitOptions, DetectionOptions | None, SearchOptions, TrackOptions]:
+        return self.fit, self.detection, self.search, self.tracking
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain JSON values, every option named; `from_json` reads them back."""
+        return {
+            "name": self.name,
+            "id": self.id,
+            "model": self.model.fingerprint,
+            "fit": self.fit.to_json(),
+            "detection": None if self.detection is None else self.detection.to_json(),
+            "search": self.search.to_json(),
+            "tracking": self.tracking.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], models: Mapping[str, StudyModel]) -> Self:
+        """A variant from `to_json`'s form, of one of these models by their fingerprints.
+
+        Raises
+        ------
+        OptionsError
+            For an option that is none.
+        KeyError, TypeError
+            When something is missing or of another kind.
+        """
+        detection = values["detection"]
+        return cls(
+            str(values["name"]),
+            models[values["model"]],
+            FitOptions.from_json(values["fit"]),
+            None if detection is None else DetectionOptions.from_json(detection),
+            SearchOptions.from_json(values["search"]),
+            TrackOptions.from_json(values["tracking"]),
+        )
+
+
+def grid(axes: Iterable[str], common: Sequence[str] = (), model: str | None = None) -> tuple[Variant, ...]:
+    """All combinations of some values of some options.
+
+    Parameters
+    ----------
+    axes : iterable of str
+        ``sigma=1,1.5,2``: an option and its values; those of a list option are parted by slashes:
+        ``windows=11,9,7,5/9,7,5``. The first axis changes most slowly.
+    common : sequence of str
+        What all have in common, as for `Variant.of`.
+    model : str, optional
+        Of all that name none.
+
+    Returns
+    -------
+    tuple of Variant
+        Named by their values on the axes; just one, called "baseline", without axes.
+
+    Raises
+    ------
+    OptionsError, ModelFileError
+        As `Variant.of`.
+    """
+    lists: list[list[str]] = []
+    for text in axes:
+        key, equals, values = (part.strip() for part in text.partition("="))
+        if not equals or not values:
+            raise OptionsError(f"axis {text!r}: expected an option and its values, key=value,value,…")
+        if key in [axis[0].partition("=")[0] for axis in lists]:
+            raise OptionsError(f"axis {text!r}: there is one of {key} already; expected all its values in one")
+        apart = "/" if any(isinstance(option_defaults(kind).get(key), tuple) for kind in _KINDS) else ","
+        lists.append([f"{key}={value.strip()}" for value in values.split(apart)])
+    return tuple(
+        Variant.of([*common, *texts], " ".join(texts) or "baseline", model) for texts in itertools.product(*lists)
+    )
+
+
+# --- starts -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where fits start.
+
+    Attributes
+    ----------
+    kind : str
+        ``detector``: every face that is found, with true landmarks the one that overlaps them most; ``box``: the box
+        around the true landmarks; ``landmarks``: the true landmarks.
+    amount : float
+        Perturbation, as of `clnf_engine.initial.perturbed`: a share of the face; 0 for none.
+    degrees : float
+        The same, of each Euler angle.
+    seed : int
+        Of the perturbation. What is drawn depends on it, the study's seed and the image, never on the order of files.
+    """
+
+    kind: str = "detector"
+    amount: float = 0.0
+    degrees: float = 0.0
+    seed: int = 0
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """A start from its name: ``detector``, ``box``, ``landmarks``, or perturbed: ``box:0.1``, ``box:0.1:10#3``.
+
+        Raises
+        ------
+        OptionsError
+            For another text.
+        """
+        match = _START.fullmatch(text.strip())
+        try:
+            values = {key: value for key, value in (match.groupdict() if match else {}).items() if value is not None}
+            start = cls(
+                values["kind"],
+                float(values.get("amount", 0)),
+                float(values.get("degrees", 0)),
+                int(values.get("seed", 0)),
+            )
+        except (KeyError, ValueError):
+            start = None
+        if start is None or not (start.amount < 1 and start.degrees <= 180):
+            raise OptionsError(
+                f"start {text!r}: expected detector, box or landmarks, perturbed as box:SHARE:DEGREES#SEED, with a "
+                "share below 1 and at most 180 degrees"
+            )
+        return start
+
+    @property
+    def perturbed(self) -> bool:
+        """Whether anything is drawn at random."""
+        return bool(self.amount or self.degrees)
+
+    @property
+    def name(self) -> str:
+        """As `of` reads it."""
+        if not self.perturbed:
+            return self.kind
+        turned = f":{self.degrees:g}" if self.degrees else ""
+        return f"{self.kind}:{self.amount:g}{turned}#{self.seed}"
+
+    def seed_for(self, image: str, seed: int) -> int | None:
+        """What `perturbed` is seeded with at an image, 0 to 2³² − 1, in a study of this seed; None if not perturbed."""
+        return int(digest("start", image, seed, self.seed)[:8], 16) if self.perturbed else None
+
+
+# --- the study --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Study:
+    """Data, and all ways to fit it.
+
+    Attributes
+    ----------
+    data : str
+        A folder of photos and videos, with all folders in it; a glob; a text file of paths, one per line; one photo or
+        video. A ``.pts`` file of the same name beside a photo is its truth.
+    variants : tuple of Variant
+        Ways to fit; `grid` makes many. Those that are the same count once.
+    starts : tuple of Start
+        Where each begins.
+    seed : int
+        Of all that is drawn at random.
+    baseline : str
+        Name of the variant that the others are compared with; by default one that has the engine's default options, or
+        else the first.
+
+    Raises
+    ------
+    StudyError
+        When there is no variant or no start, two have the same name, or none has that of the baseline.
+
+    Examples
+    --------
+    >>> study = Study("faces", grid(["sigma=1,1.5,2", "normalization=none,peak"]), (Start("box", 0.1),))
+    >>> run_study(study, "results")
+    """
+
+    data: str
+    variants: tuple[Variant, ...]
+    starts: tuple[Start, ...] = (Start(),)
+    seed: int = 0
+    baseline: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data", str(Path(self.data).absolute()))
+        object.__setattr__(
+            self, "variants", tuple({variant.id: variant for variant in self.variants[::-1]}.values())[::-1]
+        )
+        object.__setattr__(self, "starts", tuple(dict.fromkeys(self.starts)))
+        names = [variant.name for variant in self.variants]
+        if not names or not self.starts:
+            raise StudyError("a study has no variant or no start; expected at least one of each")
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise StudyError(f"two different variants are called {twice[0]!r}; expected another name for one")
+        if not 0 <= self.seed < 1 << 31:
+            raise StudyError(f"the seed is {self.seed}; expected 0 to {(1 << 31) - 1}")
+        if not self.baseline:
+            plain = [v.name for v in self.variants if v.fit == FitOptions() and v.detection is None]
+            object.__setattr__(self, "baseline", [*plain, names[0]][0])
+        if self.baseline not in names:
+            raise StudyError(f"there is no variant {self.baseline!r}; expected one of {', '.join(names)}")
+
+    def variant(self, name: str) -> Variant:
+        """The variant of this name.
+
+        Raises
+        ------
+        StudyError
+            When there is none.
+        """
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        raise StudyError(f"there is no variant {name!r}; expected one of {', '.join(v.name for v in self.variants)}")
+
+    def extended(self, other: Study) -> Study:
+        """This study with the variants and starts of another of the same data, under the names they have here.
+
+        Raises
+        ------
+        StudyError
+            When the other is of other data or has another seed.
+        """
+        for what in ("data", "seed"):
+            if getattr(self, what) != getattr(other, what):
+                raise StudyError(
+                    f"there is a study of {what} {getattr(self, what)}; expected the same, found {getattr(other, what)}"
+                )
+        here = {variant.id: variant for variant in self.variants}
+        baseline = next((v for v in other.variants if v.name == other.baseline), other.variants[0])
+        variants = here | {variant.id: variant for variant in other.variants if variant.id not in here}
+        return replace(
+            self,
+            variants=tuple(variants.values()),
+            starts=(*self.starts, *other.starts),
+            baseline=variants[baseline.id].name,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values; `from_json` reads them back."""
+        models = {variant.model.fingerprint: variant.model for variant in self.variants}
+        return {
+            "data": self.data,
+            "models": [vars(model) for model in models.values()],
+            "variants": [variant.to_json() for variant in self.variants],
+            "starts": [start.name for start in self.starts],
+            "seed": self.seed,
+            "baseline": self.baseline,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """A study from `to_json`'s form.
+
+        Raises
+        ------
+        ClnfError, KeyError, TypeError, AttributeError
+            When it is not of that form.
+        """
+        models = {
+            model["fingerprint"]: StudyModel(**{k: str(v) for k, v in model.items()}) for model in values["models"]
+        }
+        return cls(
+            str(values["data"]),
+            tuple(Variant.from_json(variant, models) for variant in values["variants"]),
+            tuple(Start.of(name) for name in values["starts"]),
+            int(values["seed"]),
+            str(values["baseline"]),
+        )
+
+
+# --- tasks ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Task:
+    """Some photos, all to be fitted in the same ways.
+
+    Attributes
+    ----------
+    photos : tuple of Photo
+    variants : tuple of Variant
+    starts : tuple of Start
+    seed : int
+        Of the study.
+    """
+
+    photos: tuple[Photo, ...]
+    variants: tuple[Variant, ...]
+    starts: tuple[Start, ...]
+    seed: int
+
+    @property
+    def ways(self) -> int:
+        """Fits per face."""
+        return len(self.variants) * len(self.starts)
+
+    @property
+    def count(self) -> int:
+        """Fits, where every photo has one face."""
+        return len(self.photos) * self.ways
+
+    def split(self) -> tuple[Task, ...]:
+        """A task per photo."""
+        return tuple(replace(self, photos=(photo,)) for photo in self.photos)
+
+
+Way = tuple[str, str]
+"""Id of a variant, name of a start."""
+
+
+@dataclass
+class Done:
+    """What a study has rows of.
+
+    Attributes
+    ----------
+    ways : dict of image to set of Way
+    truths : dict of image to str
+        `Photo.truth_digest` of when it was fitted.
+    images : dict of path to image
+    """
+
+    ways: dict[str, frozenset[Way]] = field(default_factory=dict)
+    truths: dict[str, str] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
+
+
+def tasks(study: Study, done: Done, size: Callable[[Task], int], stale: Callable[[str], None]) -> Iterator[Task]:
+    """What is to be done, found while it is done: no more of the data is looked at than the tasks so far need.
+
+    Parameters
+    ----------
+    study : Study
+    done : Done
+    size : callable
+        How many photos a task such as this one shall have.
+    stale : callable
+        Told of an image whose rows are out of date, as its photo or the truth has changed, before it is fitted anew.
+
+    Yields
+    ------
+    Task
+        Photos with bytes that an earlier one had are left out.
+    """
+    seen: set[str] = set()
+    open_tasks: dict[tuple[tuple[Variant, ...], tuple[Start, ...]], Task] = {}
+    for photo in photos(study.data):
+        if photo.image in seen:
+            continue
+        seen.add(photo.image)
+        old = done.images.get(photo.path, photo.image)
+        if old != photo.image:
+            stale(old)
+        ways = done.ways.get(photo.image, frozenset())
+        if ways and done.truths[photo.image] != photo.truth_digest:
+            stale(photo.image)
+            ways = frozenset()
+        for variants, starts in _missing(study, ways):
+            if photo.video:  # hours, perhaps
+                yield from (Task((photo,), (v,), (s,), study.seed) for v in variants for s in starts)
+                continue
+            task = open_tasks.pop((variants, starts), Task((), variants, starts, study.seed))
+            task = replace(task, photos=(*task.photos, photo))
+            if len(task.photos) >= size(task):
+                yield task
+            else:
+                open_tasks[variants, starts] = task
+    yield from open_tasks.values()
+
+
+def _missing(study: Study, ways: frozenset[Way]) -> list[tuple[tuple[Variant, ...], tuple[Start, ...]]]:
+    """The ways that are missing, as products of variants and starts."""
+    starts_of: dict[tuple[Variant, ...], list[Start]] = {}
+    for start in study.starts:
+        missing = tuple(variant for variant in study.variants if (variant.id, start.name) not in ways)
+        if missing:
+            starts_of.setdefault(missing, []).append(start)
+    return [(variants, tuple(starts)) for variants, starts in starts_of.items()]
