@@ -181,7 +181,8 @@ def _coded(texts: Array) -> tuple[Indices, tuple[str, ...]]:
 
 
 def _codes(texts: Array, names: Mapping[str, int]) -> Indices:
-    codes: Mapping[str | None, int] = {**names, None: -1}
+    codes: dict[str | None, int] = {None: -1}
+    codes.update(names)
     return np.fromiter(map(codes.__getitem__, texts), np.intp, len(texts))
 
 
@@ -224,7 +225,7 @@ def _note(parts: Sequence[Part], others: int) -> str:
     told = []
     if len(kernels) > 1:
         told.append(
-            f"The rows were made with {len(kernels)} different kernels ({', '.join(kernels)}): their last bits may differ."
+            f"The rows were made with {len(kernels)} different kernels ({', '.join(kernels)}); their last bits differ."
         )
     if others:
         told.append(f"{others} parts of another version of the engine's arithmetic are left out.")

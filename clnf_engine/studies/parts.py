@@ -12,6 +12,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ TIMES = ("seconds", "start_seconds")
 _MAX_STUDY_BYTES = 1 << 28
 _MAX_PART_BYTES = 1 << 31
 _KEY = b"clnf-study"
+_READERS = 4
+"""Threads that read files side by side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,15 +261,22 @@ def scan(results: Path, unreadable: Callable[[Path, str], None] | None = None) -
         When a part cannot be read, or pyarrow is missing.
     """
     require_pyarrow()
-    parts = []
-    for path in sorted((results / PARTS).glob("*.parquet")):
-        try:
-            parts.append(_part(path))
-        except FileError as error:
+    paths = sorted((results / PARTS).glob("*.parquet"))
+    with ThreadPoolExecutor(_READERS) as readers:
+        found = list(readers.map(_part_or_error, paths))
+    for path, part in zip(paths, found, strict=True):
+        if isinstance(part, FileError):
             if unreadable is None:
-                raise
-            unreadable(path, error.problem)
-    return parts
+                raise part
+            unreadable(path, part.problem)
+    return [part for part in found if isinstance(part, Part)]
+
+
+def _part_or_error(path: Path) -> Part | FileError:
+    try:
+        return _part(path)
+    except FileError as error:
+        return error
 
 
 def set_aside(results: Path, path: Path) -> Path:
@@ -316,16 +326,21 @@ def read_columns(parts: Sequence[Part], names: Sequence[str]) -> dict[str, Array
     FileError
         When a part cannot be read.
     """
-    tables = [_read(part.path, names) for part in parts]
+    import pyarrow as pa
+
+    paths = [part.path for part in parts]
+    with ThreadPoolExecutor(_READERS) as readers:
+        tables = list(readers.map(lambda path: _read(path, names), paths))
+    sizes = [len(table) for table in tables]
     columns: dict[str, Array] = {
-        "part": np.repeat(np.arange(len(parts), dtype=np.int32), [len(table) for table in tables]),
-        "position": np.concatenate([np.arange(len(t), dtype=np.int32) for t in tables] or [np.zeros(0, np.int32)]),
+        "part": np.repeat(np.arange(len(parts), dtype=np.int32), sizes),
+        "position": np.concatenate([np.arange(size, dtype=np.int32) for size in sizes] or [np.zeros(0, np.int32)]),
     }
-    shared: dict[Any, Any] = {}
-    for name in names:
-        arrays = [_values(name, table[name], shared) for table in tables]
-        columns[name] = np.concatenate(arrays) if arrays else np.zeros(0)
-    return columns
+    if not tables:
+        return columns | {name: np.zeros(0, object if name in TEXTS else np.float64) for name in names}
+    whole = pa.concat_tables(tables)
+    del tables
+    return columns | {name: _values(name, whole[name]) for name in names}
 
 
 def read_arrays(part: Part, name: str) -> Floats:
@@ -336,12 +351,19 @@ def read_arrays(part: Part, name: str) -> Floats:
     FileError
         When it cannot be read.
     """
-    values = _read(part.path, [name])[name].to_pylist()
-    size = max((len(value) for value in values if value is not None), default=0)
-    result = np.full((len(values), size), np.nan)
-    for row, value in zip(result, values, strict=True):
-        if value is not None:
-            row[: len(value)] = value
+    import pyarrow as pa
+
+    column = _read(part.path, [name])[name].combine_chunks()
+    if isinstance(column.type, pa.FixedSizeListType):
+        values = column.flatten() if not column.null_count else column.drop_null().flatten()
+        found = np.full((len(column), column.type.list_size), np.nan)
+        found[column.is_valid().to_numpy(zero_copy_only=False)] = values.to_numpy().reshape(-1, column.type.list_size)
+        return found
+    lists = column.to_pylist()
+    result = np.full((len(lists), max((len(row) for row in lists if row is not None), default=0)), np.nan)
+    for row, known in zip(result, lists, strict=True):
+        if known is not None:
+            row[: len(known)] = known
     return result
 
 
@@ -416,21 +438,21 @@ def _read(path: Path, names: Sequence[str] | None) -> Any:
     shared = [name for name in TEXTS if name != "row"]
     try:
         with pq.ParquetFile(path, read_dictionary=shared, page_checksum_verification=True) as file:
-            return file.read(columns=None if names is None else list(names))
+            return file.read(columns=None if names is None else list(names), use_threads=False)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise FileError(path, "", f"not a part of a study as this program writes it ({error})") from error
 
 
-def _values(name: str, column: Any, shared: dict[Any, Any]) -> Array:
+def _values(name: str, column: Any) -> Array:
     import pyarrow as pa
 
-    chunk = column.combine_chunks()
     if name == "success":
-        return np.asarray(chunk.to_numpy(zero_copy_only=False), bool)
+        return np.asarray(column.to_numpy(), bool)
     if name not in TEXTS:
-        return np.asarray(chunk.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
-    chunk = chunk if isinstance(chunk.type, pa.DictionaryType) else chunk.dictionary_encode()
-    texts = [shared.setdefault(text, text) for text in chunk.dictionary.to_pylist()] if name != "row" else None
-    words = np.array([*(texts or chunk.dictionary.to_pylist()), None], object)
-    result: Array = words[chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+        return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
+    if not isinstance(column.type, pa.DictionaryType):
+        column = column.dictionary_encode()
+    chunk = column.unify_dictionaries().combine_chunks()
+    words = np.array([*chunk.dictionary.to_pylist(), None], object)
+    result: Array = words[chunk.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)]
     return result

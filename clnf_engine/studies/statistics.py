@@ -255,17 +255,13 @@ def _bca(values: Floats, means: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def cumulative(
-    errors: Mapping[str, Floats], count: Mapping[str, int], points: int = 400
-) -> tuple[Floats, dict[str, Floats]]:
+def cumulative(errors: Mapping[str, Floats], points: int = 400) -> tuple[Floats, dict[str, Floats]]:
     """Cumulative error curves: which share of the fits has an error below x, of several variants.
 
     Parameters
     ----------
     errors : mapping of str to (n,) float64
-        By variant, % of the outer-eye distance; what is not finite counts as no fit.
-    count : mapping of str to int
-        Of all fits of a variant, failed ones among them.
+        By variant, % of the outer-eye distance; infinite where there is no fit.
     points : int
 
     Returns
@@ -275,7 +271,7 @@ def cumulative(
     shares : dict of str to (points,) float64
         %.
     """
-    fitted = {name: np.sort(values[np.isfinite(values)]) for name, values in errors.items()}
-    ends = [np.quantile(values, 0.98) for values in fitted.values() if values.size]
+    ordered = {name: np.sort(values) for name, values in errors.items()}
+    ends = [np.quantile(values[np.isfinite(values)], 0.98) for values in ordered.values() if np.isfinite(values).any()]
     x = np.linspace(0.0, 1.1 * max(ends, default=10.0), points)
-    return x, {name: 100 * np.searchsorted(values, x) / max(count[name], 1) for name, values in fitted.items()}
+    return x, {name: 100 * np.searchsorted(values, x) / max(len(values), 1) for name, values in ordered.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -25,6 +25,8 @@ _CURVES = 8
 _MOST_CHANGED = 5
 """Faces listed of a variant, as many that it improves and that it worsens."""
 _LISTED_VARIANTS = 6
+_TOLD = 3
+"""The verdict speaks of each of so many variants."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,8 @@ class Summary(Finding):
         Whose errors are compared; "" for all landmarks.
     error : (variants, pairs) float64
         % of the outer-eye distance; NaN where there is none.
+    lost : (variants, pairs) bool
+        Where there is no fit that has an error, though the truth is known.
     statistics : tuple of ErrorStatistics
         By variant.
     failures : tuple of int
@@ -62,6 +66,7 @@ class Summary(Finding):
     baseline: int
     region: str
     error: Floats
+    lost: NDArray[np.bool_]
     statistics: tuple[ErrorStatistics, ...]
     failures: tuple[int, ...]
     differences: tuple[Difference, ...]
@@ -86,6 +91,7 @@ class Summary(Finding):
 
     @property
     def answer(self) -> bool | None:
+        """Whether one is, beyond chance; None where no truth is known, or there is but one variant."""
         if not self.has_truth or len(self.names) < 2:
             return None
         return any(self._sure(k) and self.differences[k].mean < 0 for k in self._others)
@@ -99,6 +105,7 @@ class Summary(Finding):
 
     @property
     def verdict(self) -> str:
+        """The best variant and what changes nothing, in one sentence."""
         if not len(self.columns):
             return "The study has no fits yet."
         if not self.has_truth:
@@ -108,29 +115,29 @@ class Summary(Finding):
             return f"Only {self.names[0]} has been fitted: mean error {found.mean:.2f} %, median {found.median:.2f} %."
         unimportant = unimportant_options(self.columns.options, self.agreements)
         settled = {k for members in unimportant.values() for k in members}
-        told = [self._sentence_of_best(settled), *(self._unimportant(name, unimportant[name]) for name in unimportant)]
-        text = "; ".join(filter(None, told))
-        return f"{text[0].upper()}{text[1:]}." if text[0] == "n" else f"{text}."
-
-    def _sentence_of_best(self, settled: set[int]) -> str:
-        """Of the best variant there is, or that none is better; nothing where no variant is left to speak of."""
         others = [k for k in self._others if k not in settled]
-        if not others:
-            return ""
-        baseline = self.names[self.baseline]
-        if len(others) == 1:
-            return self.sentence(others[0], baseline)
-        sure = sorted((k for k in others if self._sure(k)), key=lambda k: self.differences[k].mean)
+        names = [_without(name, unimportant) for name in self.names]
+        told = self._told(others, names) + [self._unimportant(name, unimportant[name]) for name in unimportant]
+        return f"{'; '.join(told)}."
+
+    def _told(self, others: list[int], names: list[str]) -> list[str]:
+        """Of each variant where they are few, else of the best one and how many are like it."""
+        if len(others) <= _TOLD:
+            return [self.sentence(k, names[self.baseline] if k == others[0] else "", names[k]) for k in others]
+        baseline = names[self.baseline]
+        sure = [k for k in others if self._sure(k)]
         better = [k for k in sure if self.differences[k].mean < 0]
-        worse = [k for k in sure if self.differences[k].mean > 0]
+        best = min(better or others, key=lambda k: _or_infinite(self.differences[k].mean))
+        text = self.sentence(best, baseline, names[best])
+        worse = f"{len(sure) - len(better)} of {len(others)} other variants are worse"
         if better:
-            more = f", the best of {len(better)} variants that are better" if len(better) > 1 else ""
-            return f"{self.sentence(better[0], baseline)}{more}"
-        if len(worse) == len(others):
-            return f"no variant is better than {baseline}: all {len(others)} are worse"
-        closest = max((k for k in others if k not in worse), key=lambda k: -self.differences[k].mean)
-        count = f"; {len(worse)} of {len(others)} are worse" if worse else ""
-        return f"no variant is told to be better than {baseline}: {self.sentence(closest, baseline)}{count}"
+            return [
+                text,
+                f"{len(better)} of {len(others)} other variants are better",
+                *([worse] if better != sure else []),
+            ]
+        none = f"No variant is told to be better than {baseline}"
+        return [none, worse] if len(sure) == len(others) else [none, text, *([worse] if sure else [])]
 
     def _unimportant(self, name: str, members: tuple[int, ...]) -> str:
         found = [self.agreements[k] for k in members]
@@ -139,8 +146,8 @@ class Summary(Finding):
         whole = Agreement(0, **sums, farthest=max(farthest), farthest_of_all=max(farthest), typical=max(farthest))
         return f"{name} makes no difference: {agreement_text(whole)}"
 
-    def sentence(self, k: int, baseline: str = "") -> str:
-        """What there is to say of a variant."""
+    def sentence(self, k: int, baseline: str = "", name: str = "") -> str:
+        """What there is to say of a variant, by other names where such are given."""
         if k == self.baseline:
             return "the baseline"
         agreement = self.agreements.get(k)
@@ -150,7 +157,7 @@ class Summary(Finding):
             agreement = None
         if not self.has_truth:
             return self._without_truth(k, agreement)
-        return difference_text(self.names[k], self.differences[k], agreement, baseline)
+        return difference_text(name or self.names[k], self.differences[k], agreement, baseline)
 
     def _verdict_without_truth(self) -> str:
         told = [self.sentence(k) for k in self._others]
@@ -169,6 +176,7 @@ class Summary(Finding):
     # --- the evidence -------------------------------------------------------------------------
 
     def tables(self) -> tuple[Table, ...]:
+        """Statistics of the variants, and the faces that changed most."""
         shown = [self._variants(), self._changed()]
         return tuple(table for table in shown if table.rows)
 
@@ -215,13 +223,10 @@ class Summary(Finding):
 
     def curves(self) -> tuple[Floats, dict[str, Floats]]:
         """Cumulative error curves of all variants: x, and the shares of fits, %, by name."""
-        errors = {name: self.error[k] for k, name in enumerate(self.names)}
-        return cumulative(errors, dict(zip(self.names, map(self._fits_with_truth, range(len(self.names))), strict=True)))
-
-    def _fits_with_truth(self, k: int) -> int:
-        return int(np.isfinite(self.error[k]).sum()) + self.failures[k]
+        return cumulative({name: with_lost(self.error[k], self.lost[k]) for k, name in enumerate(self.names)})
 
     def plots(self) -> tuple[Plot, ...]:
+        """Cumulative error curves."""
         if not self.has_truth:
             return ()
         x, shares = self.curves()
@@ -233,6 +238,15 @@ class Summary(Finding):
             title += f"; the baseline and the {_CURVES - 1} best variants"
         series = {self.names[k]: shares[self.names[k]] for k in shown}
         return (Plot(title, "mean error, % of the outer-eye distance", "fits, %", x, series),)
+
+
+def _without(name: str, options: Collection[str]) -> str:
+    """The name of a variant without the values of some options."""
+    return " ".join(text for text in name.split(" ") if text.partition("=")[0] not in options) or name
+
+
+def _or_infinite(mean: float) -> float:
+    return float("inf") if np.isnan(mean) else mean
 
 
 def summarize(columns: Columns, measure: Measure, baseline: str = "", region: str = "") -> Summary:
@@ -259,8 +273,8 @@ def summarize(columns: Columns, measure: Measure, baseline: str = "", region: st
     whole = pairs.values(columns.error_px)
     failed = pairs.values(columns.failed.astype(np.float64))
     rounding = np.abs(whole - whole[base]) <= SAME_PX
-    known = _known_faces(columns)
-    statistics = tuple(_statistics(row, lost, known[pairs.face]) for row, lost in zip(error, failed, strict=True))
+    lost = (failed == 1) & ~np.isfinite(error) & _known_faces(columns)[pairs.face]
+    statistics = tuple(error_statistics(with_lost(*row)) for row in zip(error, lost, strict=True))
     references = _references(whole, failed, base)
     return Summary(
         columns,
@@ -268,6 +282,7 @@ def summarize(columns: Columns, measure: Measure, baseline: str = "", region: st
         base,
         region,
         error,
+        lost,
         statistics,
         tuple(int(np.nansum(row)) for row in failed),
         tuple(differences(pairs, error, rounding, failed, base)),
@@ -283,9 +298,9 @@ def _known_faces(columns: Columns) -> NDArray[np.bool_]:
     return known[np.unique(columns.face)]
 
 
-def _statistics(error: Floats, failed: Floats, known: NDArray[np.bool_]) -> ErrorStatistics:
-    """Of a variant; failed fits of faces whose truth is known count as errors beyond every limit."""
-    return error_statistics(np.concatenate([error[np.isfinite(error)], np.full(int((failed[known] == 1).sum()), np.inf)]))
+def with_lost(error: Floats, lost: NDArray[np.bool_]) -> Floats:
+    """The errors of a variant that are known, (k,) of (pairs,); infinite where there is no fit to have one."""
+    return np.concatenate([error[np.isfinite(error)], np.full(int(lost.sum()), np.inf)])
 
 
 def _references(error_px: Floats, failed: Floats, baseline: int) -> dict[int, int]:

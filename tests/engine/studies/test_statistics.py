@@ -153,7 +153,7 @@ def test_too_few_faces_have_no_bounds(faces: int) -> None:
 
 def test_a_cumulative_curve_is_the_share_below_and_failed_fits_never_are() -> None:
     values = np.array([1.0, 2.0, 3.0, np.inf])
-    x, shares = cumulative({"a": values}, {"a": 4})
+    x, shares = cumulative({"a": values})
     for limit, share in zip(x, shares["a"], strict=True):
         assert share == 100 * (values < limit).mean()
     assert shares["a"][-1] == 75
