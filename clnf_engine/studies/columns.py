@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from clnf_engine.arrays import Array, Floats
 from clnf_engine.errors import FileError, StudyError
 from clnf_engine.ibug68 import REGIONS
-from clnf_engine.studies.parts import Part, read_columns, read_study, scan
+from clnf_engine.studies.parts import Part, read_coded, read_study, scan
 from clnf_engine.studies.plan import ARITHMETIC, Study, Variant
-from clnf_engine.studies.statistics import Indices
+
+Whole = NDArray[np.int32]
 
 _READ = (
     *("image", "photo", "variant", "start", "failure", "frame", "face", "iterations", "success"),
@@ -39,15 +40,15 @@ class Columns:
         Name of the variant that the others are compared with.
     part, position : (n,) int32
         Which part holds the row, in the order in which they were listed, and its number in that part.
-    variant, start, photo : (n,) intp
+    variant, start, photo : (n,) int32
         Indices of the names above.
-    face : (n,) intp
+    face : (n,) int32
         0, 1, …: rows of one face of one image or frame share it.
     number : (n,) int32
         Number of the face in its image, from 0.
     frame : (n,) int32
         Of a video, from 1; 0 of a photo.
-    failure : (n,) intp
+    failure : (n,) int32
         Index of the sentence; −1 where nothing failed.
     success : (n,) bool
     likelihood, iterations, seconds : (n,) float64
@@ -65,15 +66,15 @@ class Columns:
     photos: tuple[str, ...]
     failures: tuple[str, ...]
     baseline: str
-    part: NDArray[np.int32]
-    position: NDArray[np.int32]
-    variant: Indices
-    start: Indices
-    photo: Indices
-    face: Indices
-    number: NDArray[np.int32]
-    frame: NDArray[np.int32]
-    failure: Indices
+    part: Whole
+    position: Whole
+    variant: Whole
+    start: Whole
+    photo: Whole
+    face: Whole
+    number: Whole
+    frame: Whole
+    failure: Whole
     success: NDArray[np.bool_]
     likelihood: Floats
     iterations: Floats
@@ -137,16 +138,14 @@ def read_results(results: Path) -> tuple[Study, list[Part], Columns]:
     study = read_study(results)
     found = scan(results)
     parts = [part for part in found if part.footer["arithmetic"] == ARITHMETIC]
-    raw = read_columns(parts, _READ)
+    raw, texts = read_coded(parts, _READ)
     names = {variant.name: k for k, variant in enumerate(study.variants)}
-    unknown = set(raw["variant"]) - names.keys()
+    unknown = set(texts["variant"]) - names.keys()
     if unknown:
         raise FileError(results, "", f"has rows of a variant {min(unknown)!r}, which its study does not name")
-    photo, photos = _coded(raw.pop("photo"))
-    start, starts = _coded(raw.pop("start"))
-    failure, failures = _coded(raw.pop("failure"))
-    image, _ = _coded(raw.pop("image"))
-    variant = _codes(raw.pop("variant"), names)
+    known = np.array([names[name] for name in texts["variant"]], np.int32)
+    variant = known[raw.pop("variant")] if known.size else raw.pop("variant")
+    image, start = raw.pop("image"), raw["start"]
     frame, number = (_whole(raw.pop(name)) for name in ("frame", "face"))
     return (
         study,
@@ -154,17 +153,14 @@ def read_results(results: Path) -> tuple[Study, list[Part], Columns]:
         Columns(
             variants=tuple(names),
             options=tuple(map(_options, study.variants)),
-            starts=starts,
-            photos=photos,
-            failures=failures,
+            starts=texts["start"],
+            photos=texts["photo"],
+            failures=texts["failure"],
             baseline=study.baseline,
             variant=variant,
-            start=start,
-            photo=photo,
             face=_faces(image, frame, number, variant, start),
             number=number,
             frame=frame,
-            failure=failure,
             regions={name: raw.pop(f"error_{name}") for name in REGIONS},
             note=_note(parts, len(found) - len(parts)),
             **raw,
@@ -172,27 +168,11 @@ def read_results(results: Path) -> tuple[Study, list[Part], Columns]:
     )
 
 
-def _coded(texts: Array) -> tuple[Indices, tuple[str, ...]]:
-    """Texts as indices of those that there are; −1 for none."""
-    found = dict.fromkeys(texts)
-    found.pop(None, None)
-    names = {name: k for k, name in enumerate(found)}
-    return _codes(texts, names), tuple(names)
-
-
-def _codes(texts: Array, names: Mapping[str, int]) -> Indices:
-    codes: dict[str | None, int] = {None: -1}
-    codes.update(names)
-    return np.fromiter(map(codes.__getitem__, texts), np.intp, len(texts))
-
-
-def _whole(numbers: Floats) -> NDArray[np.int32]:
+def _whole(numbers: Floats) -> Whole:
     return np.nan_to_num(numbers).astype(np.int32)
 
 
-def _faces(
-    image: Indices, frame: NDArray[np.int32], number: NDArray[np.int32], variant: Indices, start: Indices
-) -> Indices:
+def _faces(image: Whole, frame: Whole, number: Whole, variant: Whole, start: Whole) -> Whole:
     """Which rows are of one face: of one image and frame, and where that has several, of one number.
 
     With true landmarks there is one face to an image, whichever number the detector gives it with whatever options.
@@ -204,13 +184,13 @@ def _faces(
     return _ranks(place, np.where(several[place], number, 0))
 
 
-def _ranks(*keys: Array) -> Indices:
+def _ranks(*keys: Array) -> Whole:
     """Numbers 0, 1, … for the rows of several keys that are not negative; the same for equal ones."""
     ranks: Array = np.zeros(len(keys[0]), dtype=np.int64)
     for key in keys:
         ranks = ranks * (int(key.max(initial=0)) + 1) + key
         ranks = np.unique(ranks, return_inverse=True)[1]
-    return ranks.astype(np.intp)
+    return ranks.astype(np.int32)
 
 
 def _options(variant: Variant) -> dict[str, Any]:

@@ -59,6 +59,8 @@ _MAX_PART_BYTES = 1 << 31
 _KEY = b"clnf-study"
 _READERS = 4
 """Threads that read files side by side."""
+_AHEAD = 64
+"""So many files are read before their rows are copied: a million rows need not be in memory twice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -326,21 +328,49 @@ def read_columns(parts: Sequence[Part], names: Sequence[str]) -> dict[str, Array
     FileError
         When a part cannot be read.
     """
-    import pyarrow as pa
+    columns, texts = read_coded(parts, names)
+    for name, words in texts.items():
+        columns[name] = np.array([*words, None], object)[columns[name]]
+    return columns
 
-    paths = [part.path for part in parts]
-    with ThreadPoolExecutor(_READERS) as readers:
-        tables = list(readers.map(lambda path: _read(path, names), paths))
-    sizes = [len(table) for table in tables]
+
+def read_coded(parts: Sequence[Part], names: Sequence[str]) -> tuple[dict[str, Array], dict[str, tuple[str, ...]]]:
+    """As `read_columns`, but for texts: int32 indices, −1 where there is none; and by column the texts they index."""
+    sizes = [part.n_rows for part in parts]
     columns: dict[str, Array] = {
         "part": np.repeat(np.arange(len(parts), dtype=np.int32), sizes),
         "position": np.concatenate([np.arange(size, dtype=np.int32) for size in sizes] or [np.zeros(0, np.int32)]),
     }
-    if not tables:
-        return columns | {name: np.zeros(0, object if name in TEXTS else np.float64) for name in names}
-    whole = pa.concat_tables(tables)
-    del tables
-    return columns | {name: _values(name, whole[name]) for name in names}
+    columns |= {name: np.zeros(sum(sizes), _kind(name)) for name in names}
+    codes: dict[str, dict[str, int]] = {name: {} for name in names if name in TEXTS}
+    end = 0
+    with ThreadPoolExecutor(_READERS) as readers:
+        for at in range(0, len(parts), _AHEAD):
+            paths = [part.path for part in parts[at : at + _AHEAD]]
+            for path, table in zip(paths, readers.map(lambda path: _read(path, names), paths), strict=True):
+                begin, end = end, end + len(table)
+                if end > len(columns["part"]):
+                    raise FileError(path, "", "changed while it was read")
+                for name in names:
+                    columns[name][begin:end] = _numbers(table[name].combine_chunks(), codes.get(name))
+    return columns, {name: tuple(known) for name, known in codes.items()}
+
+
+def _kind(name: str) -> type:
+    """Of the numbers that `read_coded` gives for a column."""
+    return np.int32 if name in TEXTS else bool if name == "success" else np.float64
+
+
+def _numbers(column: Any, codes: dict[str, int] | None) -> Array:
+    """A column of a part as numbers; texts as those that they have in `codes`, which grows."""
+    import pyarrow as pa
+
+    if codes is None:
+        floats = column.cast(pa.float64()) if pa.types.is_integer(column.type) else column
+        return np.asarray(floats.to_numpy(zero_copy_only=False))
+    known = np.array([*(codes.setdefault(text, len(codes)) for text in column.dictionary.to_pylist()), -1], np.int32)
+    found: Array = known[column.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+    return found
 
 
 def read_arrays(part: Part, name: str) -> Floats:
@@ -435,24 +465,8 @@ def _read(path: Path, names: Sequence[str] | None) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    shared = [name for name in TEXTS if name != "row"]
     try:
-        with pq.ParquetFile(path, read_dictionary=shared, page_checksum_verification=True) as file:
+        with pq.ParquetFile(path, read_dictionary=TEXTS, page_checksum_verification=True) as file:
             return file.read(columns=None if names is None else list(names), use_threads=False)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise FileError(path, "", f"not a part of a study as this program writes it ({error})") from error
-
-
-def _values(name: str, column: Any) -> Array:
-    import pyarrow as pa
-
-    if name == "success":
-        return np.asarray(column.to_numpy(), bool)
-    if name not in TEXTS:
-        return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
-    if not isinstance(column.type, pa.DictionaryType):
-        column = column.dictionary_encode()
-    chunk = column.unify_dictionaries().combine_chunks()
-    words = np.array([*chunk.dictionary.to_pylist(), None], object)
-    result: Array = words[chunk.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)]
-    return result

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from scipy.stats import wilcoxon
 from clnf_engine.arrays import Floats
 
 Indices = NDArray[np.intp]
+Whole = NDArray[np.signedinteger[Any]]
 
 SAME_PX = 1e-9
 """Fits that end closer together than this, px, are the same but for rounding."""
@@ -73,12 +75,12 @@ class Pairs:
         return means
 
 
-def paired(variant: Indices, face: Indices, start: Indices, n_variants: int) -> Pairs:
+def paired(variant: Whole, face: Whole, start: Whole, n_variants: int) -> Pairs:
     """Find what is to be compared with what.
 
     Parameters
     ----------
-    variant, face, start : (n,) intp
+    variant, face, start : (n,) of whole numbers
         Of every fit, counted from 0.
     n_variants : int
 

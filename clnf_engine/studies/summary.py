@@ -14,7 +14,7 @@ from clnf_engine.accuracy import LIMITS, ErrorStatistics, error_statistics
 from clnf_engine.arrays import Floats
 from clnf_engine.diagnostics.finding import Cell, Finding, Plot, Table
 from clnf_engine.studies.columns import Columns
-from clnf_engine.studies.statistics import SAME_PX, Difference, Indices, Pairs, cumulative, differences, paired
+from clnf_engine.studies.statistics import SAME_PX, Difference, Pairs, cumulative, differences, paired
 from clnf_engine.studies.words import Agreement, agreement_text, difference_text, p_text, percent, unimportant_options
 
 Measure = Callable[[Mapping[int, int], Pairs], dict[int, Agreement]]
@@ -292,7 +292,7 @@ def summarize(columns: Columns, measure: Measure, baseline: str = "", region: st
 
 def _known_faces(columns: Columns) -> NDArray[np.bool_]:
     """Whether the truth of each face is known, as far as its fits tell."""
-    unknown: Indices = columns.face[~columns.failed & ~np.isfinite(columns.error)]
+    unknown = columns.face[~columns.failed & ~np.isfinite(columns.error)]
     known = np.ones(int(columns.face.max(initial=-1)) + 1, dtype=bool)
     known[unknown] = False
     return known[np.unique(columns.face)]
