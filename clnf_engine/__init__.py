@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from clnf_engine.studies.plan import Study as Study
     from clnf_engine.studies.plan import Variant as Variant
     from clnf_engine.studies.plan import grid as grid
+    from clnf_engine.studies.run import run_study as run_study
     from clnf_engine.trace import Trace as Trace
     from clnf_engine.trace import first_divergence as first_divergence
     from clnf_engine.tracking.past import State as State
@@ -104,6 +105,7 @@ _HOMES = {
     "Study": "studies.plan",
     "Variant": "studies.plan",
     "grid": "studies.plan",
+    "run_study": "studies.run",
     "Trace": "trace",
     "first_divergence": "trace",
     "FrameResult": "tracking.track",

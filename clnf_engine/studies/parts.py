@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import cv2
@@ -31,7 +32,7 @@ from clnf_engine.options import Source
 from clnf_engine.pdm import RIGID
 from clnf_engine.studies.data import STUDY_FILE
 from clnf_engine.studies.plan import ARITHMETIC, Done, Study, Task, Way, digest
-from clnf_engine.studies.rows import Row, arithmetic_kernel, fit_batch
+from clnf_engine.studies.rows import Row, arithmetic_kernel, failed_rows, fit_batch
 
 VERSION = 1
 """Of the format of the results."""
@@ -131,15 +132,45 @@ def versions() -> dict[str, str]:
 # --- writing ----------------------------------------------------------------------------------------
 
 
-def fit_part(task: Task) -> tuple[str, bytes]:
-    """The part of a task: its name, and the whole file. Errors as of `fit_batch`."""
-    rows = fit_batch(task.photos, task.variants, task.starts, task.seed)
-    return part_bytes(task, rows)
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A part that is not written yet.
+
+    Attributes
+    ----------
+    name : str
+    content : bytes
+        The whole file.
+    n_rows, n_failures : int
+        Rows, and those with a `Row.failure`.
+    seconds : float
+        Making it took.
+    kernel : str
+        `arithmetic_kernel` of where it was made.
+    """
+
+    name: str
+    content: bytes
+    n_rows: int
+    n_failures: int
+    seconds: float
+    kernel: str
 
 
-def part_bytes(task: Task, rows: Sequence[Row]) -> tuple[str, bytes]:
-    """Name and content of the part with these rows of a task."""
-    footer = {
+def fit_part(task: Task) -> Made:
+    """The part of a task. Errors as of `fit_batch`."""
+    begun = perf_counter()
+    return part_of(task, fit_batch(task.photos, task.variants, task.starts, task.seed), begun)
+
+
+def failed_part(task: Task, failure: str) -> Made:
+    """The part of a task that could not be done at all."""
+    return part_of(task, failed_rows(task.photos, task.variants, task.starts, task.seed, failure), perf_counter())
+
+
+def part_of(task: Task, rows: Sequence[Row], begun: float) -> Made:
+    """The part with these rows of a task, which was begun at this time of `perf_counter`."""
+    footer: dict[str, Any] = {
         "version": VERSION,
         "photos": [[photo.path, photo.image, photo.truth_digest] for photo in task.photos],
         "variants": {variant.name: variant.id for variant in task.variants},
@@ -148,22 +179,31 @@ def part_bytes(task: Task, rows: Sequence[Row]) -> tuple[str, bytes]:
         "kernel": arithmetic_kernel(),
         "versions": versions(),
     }
-    return _name(row.row for row in rows), _parquet(_table(rows), footer)
+    name, content = digest(*(row.row for row in rows)), _parquet(_table(rows), footer)
+    failures = sum(row.failure is not None for row in rows)
+    return Made(name, content, len(rows), failures, perf_counter() - begun, footer["kernel"])
 
 
-def write_part(results: Path, name: str, content: bytes) -> None:
-    """Write a part whole or not at all.
+def write_part(results: Path, name: str, content: bytes) -> Path:
+    """Write a part whole or not at all; its file.
 
     Raises
     ------
     FileError
         When it cannot be written.
     """
-    write_file(results / PARTS / f"{name}.parquet", content)
+    path = results / PARTS / f"{name}.parquet"
+    write_file(path, content)
+    return path
 
 
-def drop_photos(results: Path, part: Part, images: set[str]) -> None:
-    """Take the rows of some images out of a part, so that they are fitted anew; an empty part goes.
+def drop_photos(results: Path, part: Part, images: set[str]) -> Part | None:
+    """Take the rows of some images out of a part; a kill may take the others, too, which are then fitted anew.
+
+    Returns
+    -------
+    Part or None
+        The one in its place; None when no row is left.
 
     Raises
     ------
@@ -174,17 +214,16 @@ def drop_photos(results: Path, part: Part, images: set[str]) -> None:
     import pyarrow.compute as pc
 
     photos = [photo for photo in part.footer["photos"] if photo[1] not in images]
-    if len(photos) < len(part.footer["photos"]):
-        if photos:
-            table = _read(part.path, None)
-            table = table.filter(pc.invert(pc.is_in(table["image"].cast(pa.string()), pa.array(sorted(images)))))
-            content = _parquet(table.replace_schema_metadata(None), {**part.footer, "photos": photos})
-            write_part(results, _name(table["row"].to_pylist()), content)
-        part.path.unlink()
-
-
-def _name(ids: Iterable[str]) -> str:
-    return digest(*ids)
+    if len(photos) == len(part.footer["photos"]):
+        return part
+    table = _read(part.path, None)
+    part.path.unlink()  # first, so that no row is ever there twice
+    if not photos:
+        return None
+    table = table.filter(pc.invert(pc.is_in(table["image"].cast(pa.string()), pa.array(sorted(images)))))
+    footer = {**part.footer, "photos": photos}
+    path = write_part(results, digest(*table["row"].to_pylist()), _parquet(table.replace_schema_metadata(None), footer))
+    return Part(path, len(table), footer)
 
 
 def _table(rows: Sequence[Row]) -> Any:
@@ -292,19 +331,48 @@ def set_aside(results: Path, path: Path) -> Path:
     return aside / path.name
 
 
-def done_of(parts: Iterable[Part]) -> Done:
-    """What these parts have rows of, for `plan.tasks`; none of another version of the arithmetic."""
-    done = Done()
+def done_of(results: Path, parts: Iterable[Part]) -> tuple[list[Part], Done]:
+    """What these parts have rows of, for `plan.tasks`.
+
+    Rows that another part has, too, as where results of two runs were put together, are taken out; so are those of
+    another version of the arithmetic, and of a photo whose truth was another in an earlier part.
+
+    Returns
+    -------
+    list of Part, Done
+        The parts that are there then, and their rows.
+    """
+    done, there = Done(), []
     shared: dict[frozenset[Way], frozenset[Way]] = {}
     for part in parts:
-        if part.footer["arithmetic"] != ARITHMETIC:
-            continue
         ways = frozenset((v, s) for v in part.footer["variants"].values() for s in part.footer["starts"])
+        twice: set[str] = set()
         for path, image, truth in part.footer["photos"]:
-            both = done.ways.get(image, frozenset()) | ways
+            before = done.ways.get(image, frozenset())
+            other = part.footer["arithmetic"] != ARITHMETIC or done.truths.get(image, truth) != truth
+            if other or before & ways:
+                twice.add(image)
+                continue
+            both = before | ways
             done.ways[image] = shared.setdefault(both, both)  # one set for all photos that have the same
             done.truths[image], done.images[path] = truth, image
-    return done
+        left = drop_photos(results, part, twice)
+        if left is not None:
+            there.append(left)
+    return there, done
+
+
+def without_fit(part: Part) -> set[str]:
+    """Images of which some row has no fit.
+
+    Raises
+    ------
+    FileError
+        When the part cannot be read.
+    """
+    columns = read_columns([part], ["image", "failure", "iterations"])
+    failed = np.array([text is not None for text in columns["failure"]], bool) & (columns["iterations"] == 0)
+    return set(columns["image"][failed].tolist())
 
 
 def read_columns(parts: Sequence[Part], names: Sequence[str]) -> dict[str, Array]:

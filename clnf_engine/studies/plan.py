@@ -1,7 +1,7 @@
 """Plan of a study: data × variants × starts, in tasks; and the identity of all that makes a fit.
 
-A fit is known by what it depends on, never by its place in a list: the bytes of its image, the numbers of its model, all
-its options, its start, and the version of the engine's arithmetic.
+A fit is known by what it depends on, never by its place in a list: the bytes of its image, the numbers of its model,
+all its options, its start, and the version of the engine's arithmetic.
 """
 
 from __future__ import annotations
@@ -70,6 +70,11 @@ class StudyModel:
     fingerprint: str
     around: str = ""
 
+    @property
+    def key(self) -> str:
+        """What tells it from other models."""
+        return f"{self.fingerprint}-{self.around[:8]}" if self.around else self.fingerprint
+
     @classmethod
     def of(cls, path_or_name: str | None = None) -> Self:
         """The model that `load_model` would load.
@@ -113,9 +118,8 @@ def _around(model: Model) -> str:
     if not model.parts and model.validator is None:
         return ""
     parts = [[part.name, part.landmark_pairs.tolist(), part.model.fingerprint] for part in model.parts]
-    return digest(
-        parts, "" if model.validator is None else hashlib.sha256(validator_bytes(model.validator)).hexdigest()
-    )
+    validator = b"" if model.validator is None else validator_bytes(model.validator)
+    return digest(parts, hashlib.sha256(validator).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -205,7 +209,7 @@ class Variant:
         return {
             "name": self.name,
             "id": self.id,
-            "model": self.model.fingerprint,
+            "model": self.model.key,
             "fit": self.fit.to_json(),
             "detection": None if self.detection is None else self.detection.to_json(),
             "search": self.search.to_json(),
@@ -214,7 +218,7 @@ class Variant:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], models: Mapping[str, StudyModel]) -> Self:
-        """A variant from `to_json`'s form, of one of these models by their fingerprints.
+        """A variant from `to_json`'s form, of one of these models by their keys.
 
         Raises
         ------
@@ -250,7 +254,7 @@ def grid(axes: Iterable[str], common: Sequence[str] = (), model: str | None = No
     Returns
     -------
     tuple of Variant
-        Named by their values on the axes; just one, called "baseline", without axes.
+        Named by their values on the axes and what they have in common; just one without axes.
 
     Raises
     ------
@@ -267,7 +271,7 @@ def grid(axes: Iterable[str], common: Sequence[str] = (), model: str | None = No
         apart = "/" if any(isinstance(option_defaults(kind).get(key), tuple) for kind in _KINDS) else ","
         lists.append([f"{key}={value.strip()}" for value in values.split(apart)])
     return tuple(
-        Variant.of([*common, *texts], " ".join(texts) or "baseline", model) for texts in itertools.product(*lists)
+        Variant.of([*common, *texts], " ".join([*texts, *common]), model) for texts in itertools.product(*lists)
     )
 
 
@@ -382,9 +386,10 @@ class Study:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", str(Path(self.data).absolute()))
-        object.__setattr__(
-            self, "variants", tuple({variant.id: variant for variant in self.variants[::-1]}.values())[::-1]
-        )
+        firsts: dict[str, Variant] = {}
+        for variant in self.variants:
+            firsts.setdefault(variant.id, variant)
+        object.__setattr__(self, "variants", tuple(firsts.values()))
         object.__setattr__(self, "starts", tuple(dict.fromkeys(self.starts)))
         names = [variant.name for variant in self.variants]
         if not names or not self.starts:
@@ -413,8 +418,14 @@ class Study:
                 return variant
         raise StudyError(f"there is no variant {name!r}; expected one of {', '.join(v.name for v in self.variants)}")
 
+    def named_as(self, other: Study) -> Study:
+        """The same study, with the names that another has for the same variants."""
+        names = {variant.id: variant.name for variant in other.variants}
+        variants = tuple(replace(variant, name=names.get(variant.id, variant.name)) for variant in self.variants)
+        return replace(self, variants=variants, baseline=names.get(self.variant(self.baseline).id, self.baseline))
+
     def extended(self, other: Study) -> Study:
-        """This study with the variants and starts of another of the same data, under the names they have here.
+        """The study with the variants and starts of another of the same data, under the names they have here.
 
         Raises
         ------
@@ -426,19 +437,13 @@ class Study:
                 raise StudyError(
                     f"there is a study of {what} {getattr(self, what)}; expected the same, found {getattr(other, what)}"
                 )
-        here = {variant.id: variant for variant in self.variants}
-        baseline = next((v for v in other.variants if v.name == other.baseline), other.variants[0])
-        variants = here | {variant.id: variant for variant in other.variants if variant.id not in here}
-        return replace(
-            self,
-            variants=tuple(variants.values()),
-            starts=(*self.starts, *other.starts),
-            baseline=variants[baseline.id].name,
-        )
+        other = other.named_as(self)
+        variants, starts = (*self.variants, *other.variants), (*self.starts, *other.starts)
+        return replace(self, variants=variants, starts=starts)
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values; `from_json` reads them back."""
-        models = {variant.model.fingerprint: variant.model for variant in self.variants}
+        models = {variant.model.key: variant.model for variant in self.variants}
         return {
             "data": self.data,
             "models": [vars(model) for model in models.values()],
@@ -457,12 +462,10 @@ class Study:
         ClnfError, KeyError, TypeError, AttributeError
             When it is not of that form.
         """
-        models = {
-            model["fingerprint"]: StudyModel(**{k: str(v) for k, v in model.items()}) for model in values["models"]
-        }
+        models = [StudyModel(**{key: str(value) for key, value in model.items()}) for model in values["models"]]
         return cls(
             str(values["data"]),
-            tuple(Variant.from_json(variant, models) for variant in values["variants"]),
+            tuple(Variant.from_json(variant, {model.key: model for model in models}) for variant in values["variants"]),
             tuple(Start.of(name) for name in values["starts"]),
             int(values["seed"]),
             str(values["baseline"]),
@@ -499,6 +502,10 @@ class Task:
     def count(self) -> int:
         """Fits, where every photo has one face."""
         return len(self.photos) * self.ways
+
+    def with_data(self) -> Task:
+        """The same with the bytes of its photos, for a process that does not see them."""
+        return replace(self, photos=tuple(photo.with_data() for photo in self.photos))
 
     def split(self) -> tuple[Task, ...]:
         """A task per photo."""

@@ -1,5 +1,6 @@
-"""Rows of a study: `fit_batch`, a pure function of photos, variants and starts. Fits are made by `fit_many`, `detect`
-and `track` alone.
+"""Rows of a study: `fit_batch`, a pure function of photos, variants and starts.
+
+Fits are made by `fit_many`, `detect` and `track` alone.
 """
 
 from __future__ import annotations
@@ -136,12 +137,8 @@ def failed_rows(
     photos: Sequence[Photo], variants: Sequence[Variant], starts: Sequence[Start], seed: int, failure: str
 ) -> list[Row]:
     """The rows of `fit_batch` where nothing could be fitted, for the same reason."""
-    return [
-        _row(photo, variant, start, seed, failure=failure)
-        for photo in photos
-        for start in starts
-        for variant in variants
-    ]
+    ways = [(variant, start) for start in starts for variant in variants]
+    return [_row(photo, *way, seed, failure=failure) for photo in photos for way in ways]
 
 
 @contextmanager
@@ -210,7 +207,8 @@ class _Found:
 
 
 def _found(photo: Photo, gray: NDArray[np.uint8], model: Model, kind: str, variant: Variant) -> _Found:
-    begun, faces, failure = perf_counter(), (), ""
+    begun, failure = perf_counter(), ""
+    faces: tuple[tuple[int, Initial], ...] = ()
     try:
         faces = tuple(_faces(photo, gray, model, kind, variant))
         if not faces:
@@ -313,11 +311,12 @@ def _video_rows(photo: Photo, variants: Sequence[Variant], starts: Sequence[Star
 def _tracked(photo: Photo, variant: Variant, start: Start) -> Iterator[Row]:
     """A row per frame; one without a number where the video cannot be decoded to its end, which says why."""
     model = variant.model.load()
-    chosen = {"detection": variant.detection, "search": variant.search}
     begun = perf_counter()
     try:
         with open_video(photo.file) as source:
-            for result in track(source, model, variant.fit, variant.tracking, **chosen):
+            for result in track(
+                source, model, variant.fit, variant.tracking, detection=variant.detection, search=variant.search
+            ):
                 now = perf_counter()
                 yield replace(
                     _row(photo, variant, start, 0, frame=result.index + 1),
