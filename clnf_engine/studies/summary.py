@@ -15,7 +15,14 @@ from clnf_engine.arrays import Floats
 from clnf_engine.diagnostics.finding import Cell, Finding, Plot, Table
 from clnf_engine.studies.columns import Columns
 from clnf_engine.studies.statistics import SAME_PX, Difference, Pairs, cumulative, differences, paired
-from clnf_engine.studies.words import Agreement, agreement_text, difference_text, p_text, percent, unimportant_options
+from clnf_engine.studies.words import (
+    Agreement,
+    agreement_text,
+    bounds_text,
+    difference_text,
+    p_text,
+    unimportant_options,
+)
 
 Measure = Callable[[Mapping[int, int], Pairs], dict[int, Agreement]]
 """Compares the landmarks of variants with those of others: {variant: the other} → its agreement with it."""
@@ -41,8 +48,10 @@ class Summary(Finding):
         The variant that the others are compared with.
     region : str
         Whose errors are compared; "" for all landmarks.
+    unit : str
+        Of the errors: "%" of the outer-eye distance; "px" where that is not known, as with other landmarks.
     error : (variants, pairs) float64
-        % of the outer-eye distance; NaN where there is none.
+        NaN where there is none.
     lost : (variants, pairs) bool
         Where there is no fit that has an error, though the truth is known.
     statistics : tuple of ErrorStatistics
@@ -57,14 +66,16 @@ class Summary(Finding):
 
     question: ClassVar[str] = "Is any variant better than the baseline?"
     provenance: ClassVar[str] = (
-        "Errors are means over the landmarks, in % of the outer-eye distance. A difference is the mean over the faces "
-        "that both variants have fitted, with its 95 % interval by a BCa bootstrap over faces; p is of Wilcoxon's "
-        "signed-rank test, corrected for the number of variants by Holm's method. Several starts of a face count once."
+        "Errors are means over landmarks, in % of the outer-eye distance. A difference (below 0: better) is the mean "
+        "over the faces that both variants have fitted, with its 95 % interval by a BCa bootstrap over faces; p is of "
+        "Wilcoxon's signed-rank test, corrected for the number of variants by Holm's method. Several starts of a face "
+        "count once."
     )
     columns: Columns
     pairs: Pairs
     baseline: int
     region: str
+    unit: str
     error: Floats
     lost: NDArray[np.bool_]
     statistics: tuple[ErrorStatistics, ...]
@@ -84,8 +95,14 @@ class Summary(Finding):
 
     @cached_property
     def apart(self) -> Floats:
-        """Errors minus those of the baseline by variant and face, %; NaN where one has none."""
+        """Errors minus those of the baseline by variant and face; NaN where one has none."""
         return self.pairs.by_face(self.error - self.error[self.baseline])
+
+    @property
+    def error_title(self) -> str:
+        """What the errors are, for an axis."""
+        unit = "% of the outer-eye distance" if self.unit == "%" else "px"
+        return f"mean error{f' ({self.region})' if self.region else ''}, {unit}"
 
     # --- the verdict --------------------------------------------------------------------------
 
@@ -100,6 +117,10 @@ class Summary(Finding):
     def _others(self) -> list[int]:
         return [k for k in range(len(self.names)) if k != self.baseline]
 
+    def _is_another(self, k: int) -> bool:
+        """Whether a variant is the same as an earlier one."""
+        return k in self.agreements and self.agreements[k].whole
+
     def _sure(self, k: int) -> bool:
         return self.differences[k].sure_of_mean and self.differences[k].sure_of_most
 
@@ -111,8 +132,9 @@ class Summary(Finding):
         if not self.has_truth:
             return self._verdict_without_truth()
         if len(self.names) < 2:
-            found = self.statistics[0]
-            return f"Only {self.names[0]} has been fitted: mean error {found.mean:.2f} %, median {found.median:.2f} %."
+            found, unit = self.statistics[0], self.unit
+            errors = f"mean error {found.mean:.2f} {unit}, median {found.median:.2f} {unit}"
+            return f"Only {self.names[0]} was fitted: {errors}."
         unimportant = unimportant_options(self.columns.options, self.agreements)
         settled = {k for members in unimportant.values() for k in members}
         others = [k for k in self._others if k not in settled]
@@ -157,7 +179,7 @@ class Summary(Finding):
             agreement = None
         if not self.has_truth:
             return self._without_truth(k, agreement)
-        return difference_text(name or self.names[k], self.differences[k], agreement, baseline)
+        return difference_text(name or self.names[k], self.differences[k], agreement, self.unit, baseline)
 
     def _verdict_without_truth(self) -> str:
         told = [self.sentence(k) for k in self._others]
@@ -181,37 +203,37 @@ class Summary(Finding):
         return tuple(table for table in shown if table.rows)
 
     def _variants(self) -> Table:
-        below = tuple(f"< {limit:g} %" for limit in LIMITS)
-        columns = ("variant", "fits", "failed", "mean %", "median %", "p90 %", *below, "difference %", "p", "same as")
+        unit = self.unit
+        below = tuple(f"< {limit:g} {unit}" for limit in LIMITS)
+        errors = (f"mean {unit}", f"median {unit}", f"p90 {unit}", *below, f"difference {unit}")
+        columns = ("variant", "fits", "failed", *errors, "p", "same as")
         rows = []
         fits = (self.pairs.rows >= 0).sum(axis=1)
         for k, name in enumerate(self.names):
             found, difference = self.statistics[k], self.differences[k]
-            apart, p = "baseline", "-"
-            if k != self.baseline:
-                apart = percent(difference.mean, difference.low, difference.high).replace(" %", "")
-                p = p_text(difference.p)
+            apart, p = "baseline" if self.has_truth else "-", "-"
+            if k != self.baseline and difference.faces:
+                apart, p = bounds_text(difference.mean, difference.low, difference.high, ""), p_text(difference.p)
             numbers: tuple[Cell, ...] = (found.mean, found.median, found.p90, *found.below)
             agreement = self.agreements.get(k)
             same = ""
             if agreement is not None and agreement.same:
                 bits = f", {agreement.identical} bit for bit" if agreement.identical else ""
                 same = f"{self.names[agreement.reference]}: {agreement.same} of {agreement.fits} fits{bits}"
-            apart, p = (apart, p) if self.has_truth else ("-", "-")
             rows.append((name, int(fits[k]), self.failures[k], *numbers, apart, p, same))
         return Table(f"Variants, compared with {self.names[self.baseline]}", columns, tuple(rows))
 
     def _changed(self) -> Table:
-        by_mean = sorted(
-            (k for k in self._others if self.differences[k].faces), key=lambda k: -abs(self.differences[k].mean)
-        )
+        alone = [k for k in self._others if self.differences[k].faces and not self._is_another(k)]
+        by_mean = sorted(alone, key=lambda k: -abs(self.differences[k].mean))
         rows: list[tuple[Cell, ...]] = []
         for k in sorted(by_mean[:_LISTED_VARIANTS]):
             apart = self.apart[k]
             order = np.argsort(np.where(np.isfinite(apart), apart, 0.0), kind="stable")
             chosen = [*order[:_MOST_CHANGED], *order[::-1][:_MOST_CHANGED][::-1]]
             rows += [self._changed_row(k, int(face)) for face in dict.fromkeys(chosen) if abs(apart[face]) > 1e-9]
-        columns = ("variant", "photo", "face", "baseline %", "variant %", "difference %")
+        unit = self.unit
+        columns = ("variant", "photo", "face", f"baseline {unit}", f"variant {unit}", f"difference {unit}")
         return Table("The faces that changed most", columns, tuple(rows))
 
     def _changed_row(self, k: int, face: int) -> tuple[Cell, ...]:
@@ -230,14 +252,14 @@ class Summary(Finding):
         if not self.has_truth:
             return ()
         x, shares = self.curves()
-        alone = [k for k in self._others if not (k in self.agreements and self.agreements[k].whole)]
+        alone = [k for k in self._others if not self._is_another(k)]
         best = sorted(alone, key=lambda k: (np.isnan(self.statistics[k].mean), self.statistics[k].mean))
         shown = [self.baseline, *best[: _CURVES - 1]]
         title = "Cumulative error: share of the fits with a smaller error"
         if len(best) >= _CURVES:
             title += f"; the baseline and the {_CURVES - 1} best variants"
         series = {self.names[k]: shares[self.names[k]] for k in shown}
-        return (Plot(title, "mean error, % of the outer-eye distance", "fits, %", x, series),)
+        return (Plot(title, self.error_title, "fits, %", x, series),)
 
 
 def _without(name: str, options: Collection[str]) -> str:
@@ -269,7 +291,8 @@ def summarize(columns: Columns, measure: Measure, baseline: str = "", region: st
     """
     base = columns.variant_named(baseline or columns.baseline)
     pairs = paired(columns.variant, columns.face, columns.start, len(columns.variants))
-    error = pairs.values(columns.error if not region else columns.regions[region])
+    unit = "%" if region or np.isfinite(columns.error).any() or not np.isfinite(columns.error_px).any() else "px"
+    error = pairs.values(columns.errors(region) if unit == "%" else columns.error_px)
     whole = pairs.values(columns.error_px)
     failed = pairs.values(columns.failed.astype(np.float64))
     rounding = np.abs(whole - whole[base]) <= SAME_PX
@@ -281,6 +304,7 @@ def summarize(columns: Columns, measure: Measure, baseline: str = "", region: st
         pairs,
         base,
         region,
+        unit,
         error,
         lost,
         statistics,

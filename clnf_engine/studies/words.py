@@ -47,13 +47,14 @@ class Agreement:
         return 0 < self.fits == self.same
 
 
-def percent(mean: float, low: float, high: float) -> str:
+def bounds_text(mean: float, low: float, high: float, unit: str) -> str:
     """A mean and its bounds, with two digits of what is uncertain."""
+    unit = f" {unit}" if unit else ""
     if not math.isfinite(high - low):
-        return f"{mean:.2f} %"
+        return f"{mean:.2f}{unit}"
     width = high - low
-    digits = min(max(1 - math.floor(math.log10(width)), 0), 6) if width > 0 else 2
-    return f"{mean:.{digits}f} % ({low:.{digits}f}…{high:.{digits}f})"
+    digits = min(max(1 - math.floor(math.log10(width)), 0), 6) if width > 0 else 2 if mean else 0
+    return f"{mean:.{digits}f}{unit} ({low:.{digits}f}…{high:.{digits}f})"
 
 
 def agreement_text(agreement: Agreement) -> str:
@@ -65,7 +66,7 @@ def agreement_text(agreement: Agreement) -> str:
     return f"{count} end within {agreement.farthest:.0e} px of each other{bits}"
 
 
-def difference_text(name: str, found: Difference, agreement: Agreement | None, baseline: str = "") -> str:
+def difference_text(name: str, found: Difference, agreement: Agreement | None, unit: str, baseline: str = "") -> str:
     """What there is to say of a variant, compared with the baseline, which is named where a name is given."""
     than = f" than {baseline}" if baseline else ""
     fails = _failures(found)
@@ -78,7 +79,7 @@ def difference_text(name: str, found: Difference, agreement: Agreement | None, b
     better = found.mean < 0
     sign = -1.0 if better else 1.0
     low, high = sorted((sign * found.low, sign * found.high))
-    amount = percent(sign * found.mean, low, high)
+    amount = bounds_text(sign * found.mean, low, high, unit)
     word = "better" if better else "worse"
     if found.sure_of_mean and found.sure_of_most:
         return f"{name} is {word}{than} by {amount} {on}{fails}"
