@@ -92,6 +92,13 @@ class WindowDialogs:
         if path:
             self.open_file(path)
 
+    def ask_study(self) -> None:
+        path = QFileDialog.getExistingDirectory(self._window, "Open study", settings.folder())
+        if path:
+            settings.remember_file(path)
+            settings.remember_folder(str(Path(path).parent))
+            self._session.studies.open(path)
+
     def ask_model(self) -> None:
         self._ask("Open model", _MODELS, self.open_model)
 
@@ -141,6 +148,13 @@ class WindowDialogs:
             path = self._ask_path("Export tracking", ".csv", "CSV (*.csv)")
             if path is not None:
                 session.lab.write(path, tracking_csv(results, video, model, session.lane))
+
+    def ask_faces_path(self) -> None:
+        results = self._session.studies.results
+        if results is not None:
+            path = self._ask_path("Export faces of the study", ".csv", "CSV (*.csv)")
+            if path is not None:
+                self._session.studies.export(path)
 
     def ask_picture_path(self) -> None:
         views: dict[str, QWidget] = {"The whole window": self._window}

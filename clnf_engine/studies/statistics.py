@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
-from scipy.stats import wilcoxon
 
 from clnf_engine.arrays import Floats
 
@@ -182,6 +181,8 @@ def _mean(values: Floats) -> float:
 
 def _wilcoxon(values: Floats) -> float:
     """The p-value of differences; those of 0 tell nothing."""
+    from scipy.stats import wilcoxon
+
     told = values[np.isfinite(values) & (values != 0)]
     return float(wilcoxon(told).pvalue) if told.size else 1.0
 

@@ -199,10 +199,11 @@ class Summary(Finding):
 
     def tables(self) -> tuple[Table, ...]:
         """Statistics of the variants, and the faces that changed most."""
-        shown = [self._variants(), self._changed()]
+        shown = [self.variant_table(), self._changed()]
         return tuple(table for table in shown if table.rows)
 
-    def _variants(self) -> Table:
+    def variant_table(self) -> Table:
+        """Statistics of every variant, in their order."""
         unit = self.unit
         below = tuple(f"< {limit:g} {unit}" for limit in LIMITS)
         errors = (f"mean {unit}", f"median {unit}", f"p90 {unit}", *below, f"difference {unit}")
