@@ -361,7 +361,7 @@ class Panes(QObject):
             self.study.show_faces(faces, studies.listed, studies.filter, what)
         elif self._changed("listed", studies.filter):
             self.study.list_faces(faces, studies.listed, studies.filter)
-        self.study.show_pair(studies.pair)
+        self.study.show_pair(studies.pair, studies.note)
 
     def _paint_lab(self, session: Session) -> None:
         lab, now = session.lab, session.subject()

@@ -58,17 +58,25 @@ class Beside:
     change: Floats
 
     def __len__(self) -> int:
-        return self.rows.shape[1]
+        return len(self.change)
 
     @property
     def has_truth(self) -> bool:
         """Whether the values are errors."""
         return bool(self.unit)
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """Of A and B, as far as they differ."""
+        full = self.columns.variants[self.a], self.columns.variants[self.b]
+        a, b = (name.split(" ") for name in full)
+        short = " ".join(text for text in a if text not in b), " ".join(text for text in b if text not in a)
+        return short if all(short) else full
+
     def row(self, pair: int) -> int:
         """A row of a pair: that of A, if it has one."""
-        a, b = self.rows[:, pair].tolist()
-        return int(b if a < 0 else a)
+        a, b = map(int, self.rows[:, pair])
+        return b if a < 0 else a
 
     def failures(self, pair: int) -> tuple[str, str]:
         """What failed in A and in B; "" where nothing did."""
@@ -98,8 +106,9 @@ class Beside:
     @property
     def failed(self) -> NDArray[np.bool_]:
         """Where either says that something failed, (pairs,)."""
-        failed: NDArray[np.bool_] = ((self.rows >= 0) & self.columns.failed[self.rows]).any(axis=0)
-        return failed
+        failed: NDArray[np.bool_] = self.columns.failed[self.rows] & (self.rows >= 0)
+        either: NDArray[np.bool_] = failed[0] | failed[1]
+        return either
 
 
 _Choose = Callable[[Beside], NDArray[np.bool_]]

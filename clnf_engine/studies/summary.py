@@ -206,8 +206,8 @@ class Summary(Finding):
         """Statistics of every variant, in their order."""
         unit = self.unit
         below = tuple(f"< {limit:g} {unit}" for limit in LIMITS)
-        errors = (f"mean {unit}", f"median {unit}", f"p90 {unit}", *below, f"difference {unit}")
-        columns = ("variant", "fits", "failed", *errors, "p", "same as")
+        errors = (f"median {unit}", f"p90 {unit}", *below)
+        columns = ("variant", f"mean {unit}", f"difference {unit}", "p", *errors, "fits", "failed", "same as")
         rows = []
         fits = (self.pairs.rows >= 0).sum(axis=1)
         for k, name in enumerate(self.names):
@@ -215,13 +215,13 @@ class Summary(Finding):
             apart, p = "baseline" if self.has_truth else "-", "-"
             if k != self.baseline and difference.faces:
                 apart, p = bounds_text(difference.mean, difference.low, difference.high, ""), p_text(difference.p)
-            numbers: tuple[Cell, ...] = (found.mean, found.median, found.p90, *found.below)
+            numbers: tuple[Cell, ...] = (found.median, found.p90, *found.below)
             agreement = self.agreements.get(k)
             same = ""
             if agreement is not None and agreement.same:
                 bits = f", {agreement.identical} bit for bit" if agreement.identical else ""
                 same = f"{self.names[agreement.reference]}: {agreement.same} of {agreement.fits} fits{bits}"
-            rows.append((name, int(fits[k]), self.failures[k], *numbers, apart, p, same))
+            rows.append((name, found.mean, apart, p, *numbers, int(fits[k]), self.failures[k], same))
         return Table(f"Variants, compared with {self.names[self.baseline]}", columns, tuple(rows))
 
     def _changed(self) -> Table:

@@ -87,9 +87,7 @@ class StudyBar(QWidget):
         for widget in (self.a, self.b, self.region, self.filter, self.export):
             widget.setEnabled(bool(names))
         count = "" if studies.faces is None else f"{len(studies.listed)} of {len(studies.faces)}"
-        note = f"{studies.reading}…" if studies.reading else studies.note
-        self.note.setText(" · ".join(filter(None, [count, note])))
-        self.note.setToolTip(note)
+        self.note.setText(f"{studies.reading}…" if studies.reading else count)
 
 
 def _combo(name: str) -> QComboBox:

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 from PySide6.QtCore import QObject, Signal, Slot
 
-from clnf_engine import Initial, Model
+from clnf_engine import Initial, Model, Phase
 from clnf_engine.arrays import FLOAT64
 from clnf_engine.errors import FileError
 from clnf_engine.io.files import write_file
 from clnf_engine.io.images import image_bytes
 from clnf_engine.kernels.ready import make_ready
 from clnf_engine.library import find_model
+from clnf_engine.steps import Place
 from clnf_engine.studies.agreements import Landmarks
 from clnf_engine.studies.columns import Columns, read_results
 from clnf_engine.studies.data import is_video, root_of
@@ -228,7 +229,8 @@ class Studies(QObject):
         self.pair, self.note, self._shown = pair, "", fresh
         rows = {name: int(row) for name, row in zip(LANES, faces.rows[:, pair], strict=True) if row >= 0}
         now, model = self._lanes.choices, self._scene.model
-        place, stops = self._cursor.place, tuple(stop.text for stop in self._cursor.stops)
+        stops = tuple(stop.text for stop in self._cursor.stops)
+        place = _END if self._scene.image is None else self._cursor.place
 
         def make() -> tuple[SessionDocument, Model]:
             shown = {name: _shown(results, row) for name, row in rows.items()}
@@ -259,7 +261,7 @@ class Studies(QObject):
     def _compare(self, name: str) -> None:
         """Say whether the fit that a lane shows is that of the study."""
         shown, lane = self._shown.get(name), self._lanes[name]
-        if shown is None or lane.initial is not shown.row.initial or lane.fit_options != shown.variant.fit:
+        if shown is None or lane.fit_options != shown.variant.fit or not _same(lane.initial, shown.row.initial):
             return
         self._shown = {other: one for other, one in self._shown.items() if other != name}
         text = f"{name}: {_compared(shown, lane.numbers[-1].landmarks)}"
@@ -305,6 +307,7 @@ class Studies(QObject):
             self.failed.emit(message, details)
 
 
+_END: Place = (None, Phase.END, None)
 _ALIKE = "the fit of the study, bit for bit"
 
 
@@ -362,7 +365,14 @@ def _choices(shown: Mapping[str, _Shown], now: Choices) -> Choices:
     if "A" not in shown:  # what there is
         lanes["A"] = lanes["B"]
     comparing = len(shown) == 2 and len({one.variant.model for one in shown.values()}) == 1
+    if comparing and _same(*(one.row.initial for one in shown.values())):
+        lanes["B"] = replace(lanes["B"], start=None)  # it starts where A does
     return Choices(lanes["A"], lanes["B"], comparing, "A", now.look)
+
+
+def _same(a: Initial | None, b: Initial | None) -> bool:
+    """Whether two starts are the same, bit for bit."""
+    return a is not None and b is not None and np.array_equal(a.params, b.params)
 
 
 def _start(initial: Initial | None) -> Start | None:

@@ -84,8 +84,7 @@ class FaceScatter(pg.PlotWidget):
         if many:
             self._count()
         if faces is not None:
-            names = [faces.columns.variants[k] for k in (faces.a, faces.b)]
-            for side, lane, name in (("bottom", "A", names[0]), ("left", "B", names[1])):
+            for side, lane, name in zip(("bottom", "left"), "AB", faces.names, strict=True):
                 self.plotItem.setLabel(side, f"{lane}: {name}")
         self.setToolTip(f"{what}. Below the line B is better. Click: open the face in lanes A and B. Wheel: zoom.")
         self.hint.show_text("" if len(self._known) or faces is None else "No face has a value in both variants")

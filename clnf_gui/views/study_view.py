@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QSplitter, QTextEdit
+from PySide6.QtWidgets import QFrame, QLabel, QSplitter, QTextEdit, QVBoxLayout, QWidget
 
 from clnf_engine.studies.faces import Beside, Filter
 from clnf_engine.studies.statistics import Indices
@@ -20,7 +20,7 @@ from clnf_gui.views.pages import Pages
 _LISTED = 2000
 """More faces are not looked through by hand; an export has them all."""
 _WIDEST_TEXT_PX = 190
-_SHARES = (38, 32, 30)
+_SHARES = (42, 30, 28)
 _NONE = (
     "No study is open. Open study… or a folder of results dropped here shows one; <tt>clnf study run FACES -o RESULTS "
     "-G sigma=1,1.5,2</tt> makes one."
@@ -54,7 +54,15 @@ class StudyView(QSplitter):
         self.faces = NumberTable("Faces of the study", _WIDEST_TEXT_PX)
         self.faces.row_clicked.connect(lambda row: self.pair_clicked.emit(self._listed[row]))
         self.faces.viewport().setCursor(Qt.CursorShape.PointingHandCursor)
-        for k, (part, share) in enumerate(zip((left, self.figures, self.faces), _SHARES, strict=True)):
+        self.note = QLabel(wordWrap=True)
+        self.note.setContentsMargins(4, 2, 4, 2)
+        right = QWidget()
+        layout = QVBoxLayout(right)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.note)
+        layout.addWidget(self.faces, 1)
+        for k, (part, share) in enumerate(zip((left, self.figures, right), _SHARES, strict=True)):
             part.setMinimumWidth(150)
             self.addWidget(part)
             self.setStretchFactor(k, share)
@@ -73,8 +81,9 @@ class StudyView(QSplitter):
         note = summary.columns.note
         words = f'<p style="font-weight: bold">{escape(summary.verdict)}</p>'
         words += f'<p style="color: {VERMILION}">{escape(note)}</p>' if note else ""
-        self.words.setHtml(f'{words}<p style="font-size: small">{escape(summary.provenance)}</p>')
+        self.words.setHtml(words)
         table = summary.variant_table()
+        self.words.setToolTip(summary.provenance)
         self.variants.show_columns({title: [row[k] for row in table.rows] for k, title in enumerate(table.columns)})
         self.variants.show_row(b)
         self.curves.show_summary(summary, b)
@@ -90,8 +99,10 @@ class StudyView(QSplitter):
         self.faces.show_columns({} if faces is None else _columns(faces, self._listed, wanted))
         self.faces.scrollToTop()
 
-    def show_pair(self, pair: int | None) -> None:
-        """Mark the face that the lanes show."""
+    def show_pair(self, pair: int | None, note: str) -> None:
+        """Mark the face that the lanes show, of whose fits there is a note."""
+        self.note.setText(note)
+        self.note.setVisible(bool(note))
         self.scatter.show_pair(pair)
         self.faces.show_row(self._listed.index(pair) if pair in self._listed else None)
 
@@ -101,9 +112,9 @@ def _columns(faces: Beside, listed: list[int], wanted: Filter) -> dict[str, list
     unit = faces.unit or "log-likelihood"
     texts = {"face": [faces.face_text(pair) for pair in listed]}
     columns: dict[str, list[Any]] = dict(texts)
+    columns[f"B − A, {unit}" if faces.has_truth else "apart, px"] = faces.change[listed].tolist()
     for k, lane in enumerate("AB"):
         columns[f"{lane}, {unit}"] = faces.values[k, listed].tolist()
-    columns[f"B − A, {unit}" if faces.has_truth else "apart, px"] = faces.change[listed].tolist()
     if wanted is Filter.FAILED:
         for k, lane in enumerate("AB"):
             columns[f"{lane} failed"] = [faces.failures(pair)[k] for pair in listed]
