@@ -118,12 +118,6 @@ class Docks:
         wanted = max(dock.height(), round(self._window.height() * share))
         self._window.resizeDocks([dock], [wanted], Qt.Orientation.Vertical)
 
-    def widen(self, name: str, share: float) -> None:
-        """Give a dock at least a share of the window's width, where others stand beside it."""
-        dock = self._by_name[name]
-        wanted = max(dock.width(), round(self._window.width() * share))
-        self._window.resizeDocks([dock], [wanted], Qt.Orientation.Horizontal)
-
     def reset(self) -> None:
         """Put the docks back as they were made, and all of them in sight."""
         self._window.restoreState(self._made)

@@ -40,8 +40,6 @@ _LAB_SHARE = 0.42
 """Of the window's height, for the Lab when it has checked a foreign run: there are as many rows as operations."""
 _STUDY_SHARE = 0.4
 """The same of a study that has been opened."""
-_STUDY_WIDTH = 0.56
-"""Of the window's width, for a study beside the Lab."""
 _EDGE_PX = 8
 _SEPARATOR = "   ·   "
 _OF_RUN = Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LANES
@@ -352,7 +350,6 @@ class MainWindow(QMainWindow):
         """Bring the study that has been opened to the front."""
         self.docks.raise_("Studies")
         self.docks.heighten("Studies", _STUDY_SHARE)
-        self.docks.widen("Studies", _STUDY_WIDTH)
 
     @Slot()
     def _focus_image(self) -> None:

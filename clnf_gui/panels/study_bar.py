@@ -47,9 +47,8 @@ class StudyBar(QWidget):
             self.region.addItem(name or "all landmarks", name)
         self.region.activated.connect(lambda: self.region_chosen.emit(self.region.currentData()))
         self.filter = _combo("Faces that are listed")
-        for value, text in _FILTERS.items():
-            self.filter.addItem(text, value)
-        self.filter.activated.connect(lambda: self.filter_chosen.emit(self.filter.currentData()))
+        self.filter.addItems(list(_FILTERS.values()))
+        self.filter.activated.connect(lambda index: self.filter_chosen.emit(list(_FILTERS)[index]))
         self.note = QLabel()
         self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.open, self.export = self._button("open_study", "Open…"), self._button("export_faces", "Export…")

@@ -268,7 +268,7 @@ class Studies(QObject):
         self.note = "; ".join(filter(None, [self.note, text]))
         if not any(other in self._shown for other in self._lanes.shown):
             alike = f"A: {_ALIKE}; B: {_ALIKE}"
-            self.note = f"lanes A and B are {_ALIKE}" if self.note == alike else self.note
+            self.note = "Lanes A and B are the study's fits, bit for bit" if self.note == alike else self.note
             self.told.emit(self.note)
         self.changed.emit(Aspect.STUDY)
 
@@ -308,7 +308,7 @@ class Studies(QObject):
 
 
 _END: Place = (None, Phase.END, None)
-_ALIKE = "the fit of the study, bit for bit"
+_ALIKE = "the study's fit, bit for bit"
 
 
 def _found(results: Results, a: int, b: int, region: str) -> Iterator[_Found]:
@@ -393,4 +393,4 @@ def _compared(shown: _Shown, landmarks: np.ndarray) -> str:
         why = f"it was computed with {shown.kernel}, this with {arithmetic_kernel()}"
     else:
         why = "the engine gives other numbers now"
-    return f"within {far:.0e} px of the fit of the study: {why}"
+    return f"ends {far:.2g} px from the study's fit: {why}"

@@ -20,7 +20,7 @@ from clnf_gui.views.pages import Pages
 _LISTED = 2000
 """More faces are not looked through by hand; an export has them all."""
 _WIDEST_TEXT_PX = 190
-_SHARES = (42, 30, 28)
+_SHARES = (38, 29, 33)
 _NONE = (
     "No study is open. Open study… or a folder of results dropped here shows one; <tt>clnf study run FACES -o RESULTS "
     "-G sigma=1,1.5,2</tt> makes one."
