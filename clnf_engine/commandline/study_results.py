@@ -40,13 +40,14 @@ def _report(args: argparse.Namespace) -> int:
     from clnf_engine.documents import json_text
     from clnf_engine.io.files import write_file
     from clnf_engine.studies.agreements import Landmarks
-    from clnf_engine.studies.columns import read_results
+    from clnf_engine.studies.columns import read_results, with_region
     from clnf_engine.studies.summary import summarize
 
     results = Path(args.results)
     if args.report is not None:
         prepare_file(args.report, [])
     study, parts, columns = read_results(results)
+    columns = with_region(columns, parts, args.region)
     summary = summarize(columns, Landmarks(parts, columns).measure, args.baseline, args.region)
     if args.report is not None:
         from clnf_engine.reports.study import study_html

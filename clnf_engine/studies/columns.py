@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 from clnf_engine.arrays import Array, Floats
 from clnf_engine.errors import FileError, StudyError
-from clnf_engine.ibug68 import REGIONS
 from clnf_engine.studies.parts import Part, read_coded, read_study, scan
 from clnf_engine.studies.plan import ARITHMETIC, Study, Variant
 
 Whole = NDArray[np.int32]
 
 _READ = (
-    *("image", "photo", "variant", "start", "failure", "frame", "face", "iterations", "success"),
-    *("likelihood", "seconds", "error", "error_px", *(f"error_{name}" for name in REGIONS)),
+    *("image", "photo", "variant", "start", "failure", "frame", "face"),
+    *("likelihood", "seconds", "error", "error_px"),
 )
+"""Every column of a file takes time, however short it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +50,11 @@ class Columns:
         Of a video, from 1; 0 of a photo.
     failure : (n,) int32
         Index of the sentence; −1 where nothing failed.
-    success : (n,) bool
-    likelihood, iterations, seconds : (n,) float64
+    likelihood, seconds : (n,) float64
     error, error_px : (n,) float64
         Mean over the landmarks, % of the outer-eye distance and px; NaN where there is no truth or no fit.
     regions : mapping of str to (n,) float64
-        Mean over those of a region, %.
+        Mean over those of a region, %; of the regions that were asked for.
     note : str
         What is to be known of how the rows were made, a sentence; "" when nothing is.
     """
@@ -75,9 +74,7 @@ class Columns:
     number: Whole
     frame: Whole
     failure: Whole
-    success: NDArray[np.bool_]
     likelihood: Floats
-    iterations: Floats
     seconds: Floats
     error: Floats
     error_px: Floats
@@ -145,7 +142,7 @@ def read_results(results: Path) -> tuple[Study, list[Part], Columns]:
         raise FileError(results, "", f"has rows of a variant {min(unknown)!r}, which its study does not name")
     known = np.array([names[name] for name in texts["variant"]], np.int32)
     variant = known[raw.pop("variant")] if known.size else raw.pop("variant")
-    image, start = raw.pop("image"), raw["start"]
+    image, start = raw.pop("image"), raw.pop("start")
     frame, number = (_whole(raw.pop(name)) for name in ("frame", "face"))
     return (
         study,
@@ -157,19 +154,41 @@ def read_results(results: Path) -> tuple[Study, list[Part], Columns]:
             photos=texts["photo"],
             failures=texts["failure"],
             baseline=study.baseline,
+            part=raw.pop("part"),
+            position=raw.pop("position"),
             variant=variant,
+            start=start,
+            photo=raw.pop("photo"),
             face=_faces(image, frame, number, variant, start),
             number=number,
             frame=frame,
-            regions={name: raw.pop(f"error_{name}") for name in REGIONS},
+            failure=raw.pop("failure"),
+            likelihood=raw.pop("likelihood"),
+            seconds=raw.pop("seconds"),
+            error=raw.pop("error"),
+            error_px=raw.pop("error_px"),
             note=_note(parts, len(found) - len(parts)),
-            **raw,
         ),
     )
 
 
 def _whole(numbers: Floats) -> Whole:
     return np.nan_to_num(numbers).astype(np.int32)
+
+
+def with_region(columns: Columns, parts: Sequence[Part], region: str) -> Columns:
+    """Columns with the errors of a region, too; of the parts that they were read from.
+
+    Raises
+    ------
+    FileError
+        When a part cannot be read.
+    """
+    if not region or region in columns.regions:
+        return columns
+    name = f"error_{region}"
+    raw, _ = read_coded(parts, [name])
+    return replace(columns, regions={**columns.regions, region: raw[name]})
 
 
 def _faces(image: Whole, frame: Whole, number: Whole, variant: Whole, start: Whole) -> Whole:

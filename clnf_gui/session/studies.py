@@ -19,7 +19,7 @@ from clnf_engine.kernels.ready import make_ready
 from clnf_engine.library import find_model
 from clnf_engine.steps import Place
 from clnf_engine.studies.agreements import Landmarks
-from clnf_engine.studies.columns import Columns, read_results
+from clnf_engine.studies.columns import Columns, read_results, with_region
 from clnf_engine.studies.data import is_video, root_of
 from clnf_engine.studies.faces import Beside, Filter, beside, faces_csv
 from clnf_engine.studies.parts import Part, read_row
@@ -313,7 +313,7 @@ _ALIKE = "the study's fit, bit for bit"
 
 def _found(results: Results, a: int, b: int, region: str) -> Iterator[_Found]:
     """What a study has found, without landmarks and then with them."""
-    columns, baseline = results.columns, results.columns.variants[a]
+    columns, baseline = with_region(results.columns, results.parts, region), results.columns.variants[a]
     quick = summarize(columns, lambda *_: {}, baseline, region)
     yield _Found(results, quick, beside(quick, b))
     summary = summarize(columns, results.landmarks.measure, baseline, region)
