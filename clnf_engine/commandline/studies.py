@@ -13,8 +13,9 @@ from clnf_engine.options import DetectionOptions, FitOptions, SearchOptions, Tra
 from clnf_engine.presets import PRESETS, PROGRAMS
 
 if TYPE_CHECKING:
-    from clnf_engine.studies.plan import Start, Study
+    from clnf_engine.studies.plan import Study
     from clnf_engine.studies.run import Outcome
+    from clnf_engine.studies.variants import Start
 
 _KINDS = (FitOptions, DetectionOptions, SearchOptions, TrackOptions)
 """What -O, -G and -V take, beside model and preset."""
@@ -40,7 +41,7 @@ def add_cluster(command: argparse.ArgumentParser) -> None:
         "--workers",
         metavar="N",
         type=_count,
-        help="processes on this machine (all cores); 0: in this one, without Dask",
+        help="processes on this machine (all cores); 0: only this one, no Dask",
     )
     where.add_argument("--scheduler", metavar="ADDRESS", help="run on this Dask cluster, such as tcp://host:8786")
 
@@ -80,7 +81,8 @@ def _add_run(parts: Any) -> None:
         "--start",
         metavar="START",
         action="append",
-        help="detector (default), box or landmarks (of the truth); perturbed: box:SHARE or box:SHARE:DEGREES; repeatable",
+        help="detector (default), box or landmarks (of the truth), perturbed as box:SHARE or box:SHARE:DEGREES; "
+        "repeatable",
     )
     command.add_argument("--seeds", metavar="N", type=_positive, default=1, help="perturbations of each such start (1)")
     command.add_argument("--seed", type=int, default=0, help="of everything that is drawn at random (0)")
@@ -129,7 +131,8 @@ def _told(results: str, outcome: Outcome) -> str:
 
 def _study(args: argparse.Namespace) -> Study:
     from clnf_engine.deviations import DEVIATIONS
-    from clnf_engine.studies.plan import Study, Variant, grid
+    from clnf_engine.studies.plan import Study
+    from clnf_engine.studies.variants import Variant, grid
 
     common = [f"preset={args.preset}"] if args.preset else []
     flags = {"parts": args.parts or args.eyes, "eye_parts": args.eyes}
@@ -146,7 +149,7 @@ def _study(args: argparse.Namespace) -> Study:
 def _starts(args: argparse.Namespace) -> tuple[Start, ...]:
     from dataclasses import replace
 
-    from clnf_engine.studies.plan import Start
+    from clnf_engine.studies.variants import Start
 
     starts: list[Start] = []
     for text in args.start or ["detector"]:

@@ -31,8 +31,9 @@ from clnf_engine.io.files import read_file, reason, write_file
 from clnf_engine.options import Source
 from clnf_engine.pdm import RIGID
 from clnf_engine.studies.data import STUDY_FILE
-from clnf_engine.studies.plan import ARITHMETIC, Done, Study, Task, Way, digest
+from clnf_engine.studies.plan import Done, Study, Task, Way
 from clnf_engine.studies.rows import Row, arithmetic_kernel, failed_rows, fit_batch
+from clnf_engine.studies.variants import ARITHMETIC, digest
 
 VERSION = 1
 """Of the format of the results."""

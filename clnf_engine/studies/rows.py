@@ -30,7 +30,7 @@ from clnf_engine.io.images import decode_image
 from clnf_engine.io.video import open_video
 from clnf_engine.model import Model
 from clnf_engine.studies.data import Photo
-from clnf_engine.studies.plan import ARITHMETIC, Start, Variant, digest
+from clnf_engine.studies.variants import ARITHMETIC, Start, Variant, digest
 from clnf_engine.tracking.track import track
 
 _NUMBERS_ONLY = 1

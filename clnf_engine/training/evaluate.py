@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from clnf_engine.accuracy import LIMITS, Accuracy, ErrorStatistics, accuracy, error_statistics
 from clnf_engine.detection.search import detected_at
@@ -27,6 +28,7 @@ from clnf_engine.io.files import atomic_write
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
 from clnf_engine.training.annotations import Face, expect_same_landmarks
+from clnf_engine.training.processes import Begin
 
 PERTURBATION = 0.1
 """Of a true box: shift per axis and change of size, as a share of the box."""
@@ -96,6 +98,7 @@ def evaluate(
     options: FitOptions | None = None,
     start: Start = Start.DETECTOR,
     seed: int = 0,
+    begin: Begin | None = None,
 ) -> Evaluation:
     """Fit a model to annotated faces and compare.
 
@@ -111,6 +114,8 @@ def evaluate(
         `PERTURBATION`; ``detector``: the detected face that overlaps it most.
     seed : int
         Of the perturbation; each face has its own, from this and its name.
+    begin : callable, optional
+        Where the faces are fitted, such as `clnf_engine.training.processes.worker_processes`; here by default.
 
     Returns
     -------
@@ -122,10 +127,19 @@ def evaluate(
         When the model has another number of landmarks or an image cannot be read.
     """
     expect_same_landmarks(model)
-    return Evaluation(tuple(_face_error(face, model, options, start, seed) for face in faces))
+    common = model, options, start, seed
+    if begin is None:
+        return Evaluation(tuple(_face_error(common, face) for face in faces))
+    every = [(face,) for face in faces]
+    with (
+        tqdm(total=len(every), desc="evaluating", unit="face", disable=None, leave=False) as bar,
+        begin(_face_error, common, None, bar) as run,
+    ):
+        return Evaluation(tuple(run(every)))
 
 
-def _face_error(face: Face, model: Model, options: FitOptions | None, start: Start, seed: int) -> FaceError:
+def _face_error(common: tuple[Model, FitOptions | None, Start, int], face: Face) -> FaceError:
+    model, options, start, seed = common
     image = face.gray()
     initial = _initial(face, image, model, start, seed)
     if initial is None:

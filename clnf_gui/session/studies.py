@@ -23,10 +23,11 @@ from clnf_engine.studies.columns import Columns, read_results, with_region
 from clnf_engine.studies.data import is_video, root_of
 from clnf_engine.studies.faces import Beside, Filter, beside, faces_csv
 from clnf_engine.studies.parts import Part, read_row
-from clnf_engine.studies.plan import Study, Variant
+from clnf_engine.studies.plan import Study
 from clnf_engine.studies.rows import Row, arithmetic_kernel
 from clnf_engine.studies.statistics import Indices
 from clnf_engine.studies.summary import Summary, summarize
+from clnf_engine.studies.variants import Variant
 from clnf_gui.session.aspect import Aspect
 from clnf_gui.session.choices import LANES, Choices, LaneChoices, Start
 from clnf_gui.session.cursor import Cursor

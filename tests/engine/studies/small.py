@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 
 from clnf_engine.io.landmarks import pts_text
-from clnf_engine.studies.plan import Start, Study, grid
+from clnf_engine.studies.plan import Study
 from clnf_engine.studies.run import run_study
+from clnf_engine.studies.variants import Start, grid
 
 from ..tiny_model import tiny_image, true_landmarks
 

@@ -13,9 +13,10 @@ from clnf_engine.io.openface import write_model
 from clnf_engine.studies.agreements import Landmarks
 from clnf_engine.studies.columns import read_results
 from clnf_engine.studies.parts import read_row
-from clnf_engine.studies.plan import Start, Study, grid
+from clnf_engine.studies.plan import Study
 from clnf_engine.studies.run import run_study
 from clnf_engine.studies.summary import summarize
+from clnf_engine.studies.variants import Start, grid
 
 from ..cli_tools import Output, run
 from ..html_tools import Page
