@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clnf_engine.commandline.arguments import DONE, prepare_file, print_text
-from clnf_engine.ibug68 import REGIONS
+from clnf_engine.errors import ClnfError
 
 
 def add_commands(commands: Any) -> None:
@@ -21,7 +21,7 @@ def add_commands(commands: Any) -> None:
     command.set_defaults(run=_report)
     _add_results(command)
     command.add_argument("--baseline", metavar="NAME", default="", help="compare with this variant (the study's own)")
-    command.add_argument("--region", choices=tuple(REGIONS), default="", help="errors of these landmarks (of all)")
+    command.add_argument("--region", metavar="R", default="", help="errors of jaw, brows, nose, eyes or mouth (of all)")
     command.add_argument("--report", metavar="OUT.html", help="also write a report with figures, one HTML file")
 
     command = commands.add_parser("show", help="what a study is made of, and what failed", allow_abbrev=False)
@@ -38,12 +38,15 @@ def _report(args: argparse.Namespace) -> int:
     from clnf_engine.commandline.text import table_text
     from clnf_engine.diagnostics.finding import finding_document
     from clnf_engine.documents import json_text
+    from clnf_engine.ibug68 import REGIONS
     from clnf_engine.io.files import write_file
     from clnf_engine.studies.agreements import Landmarks
     from clnf_engine.studies.columns import read_results, with_region
     from clnf_engine.studies.summary import summarize
 
     results = Path(args.results)
+    if args.region and args.region not in REGIONS:
+        raise ClnfError(f"--region {args.region}: expected one of {', '.join(REGIONS)}")
     if args.report is not None:
         prepare_file(args.report, [])
     study, parts, columns = read_results(results)

@@ -127,7 +127,15 @@ def test_show_tells_what_was_fitted_and_what_failed(results: Path, capsys: Outpu
     assert json.loads(out)["baseline"] == NAMES[0]
 
 
-@pytest.mark.parametrize("words", [("report", "{}/none"), ("report", "{}", "--baseline", "x"), ("show", "{}/parts")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report", "{}/none"),
+        ("report", "{}", "--baseline", "x"),
+        ("report", "{}", "--region", "x"),
+        ("show", "{}/parts"),
+    ],
+)
 def test_what_is_no_study_is_told_in_one_sentence(results: Path, capsys: Output, words: tuple[str, ...]) -> None:
     code, out, err = run(capsys, "study", *(word.format(results) for word in words))
     assert (code, out) == (2, "")
