@@ -452,6 +452,22 @@ COMMANDS: tuple[Command, ...] = (
         needs_steps=True,
         can=lambda s: s.can_diagnose,
     ),
+    Command(
+        "run_study",
+        "Lab",
+        "Run a study…",
+        lambda _, d: d.ask_study_run(),
+        can=lambda s: s.studies.run.results is None,
+        about="fits all photos of a folder in many ways, and compares them",
+    ),
+    Command(
+        "stop_study",
+        "Lab",
+        "Stop the study",
+        lambda s, _: s.studies.run.stop(),
+        can=lambda s: s.studies.run.results is not None,
+        about="what is done is kept; the same study goes on from there",
+    ),
     Command("cancel_tools", "Lab", "Cancel tools", lambda s, _: s.lab.cancel(), "Ctrl+.", can=lambda s: s.lab.busy),
     Command("maps_raw", "View", "Raw responses", _show_maps(MapKind.RAW), "1", checked=_shows_maps(MapKind.RAW)),
     Command(

@@ -20,6 +20,7 @@ from clnf_gui.panels.follow_dialog import FollowDialog
 from clnf_gui.panels.palette import Palette
 from clnf_gui.panels.shortcuts import ShortcutsDialog
 from clnf_gui.panels.stop_dialog import StopDialog
+from clnf_gui.panels.study_dialog import StudyDialog
 from clnf_gui.panes import Panes, in_sight
 from clnf_gui.qt_setup import set_theme
 from clnf_gui.session import Session
@@ -148,6 +149,15 @@ class WindowDialogs:
             path = self._ask_path("Export tracking", ".csv", "CSV (*.csv)")
             if path is not None:
                 session.lab.write(path, tracking_csv(results, video, model, session.lane))
+
+    def ask_study_run(self) -> None:
+        image, model = self._session.image, self._session.model
+        folder = settings.folder() if image is None else str(image.path.resolve().parent)
+        dialog = StudyDialog(folder, None if model is None else model.path, self._window)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.wanted.connect(self._session.studies.run.start)
+        dialog.wanted.connect(lambda *_: self._docks.raise_("Studies"))
+        dialog.show()
 
     def ask_faces_path(self) -> None:
         results = self._session.studies.results

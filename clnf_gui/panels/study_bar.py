@@ -52,12 +52,13 @@ class StudyBar(QWidget):
         self.note = QLabel()
         self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.open, self.export = self._button("open_study", "Open…"), self._button("export_faces", "Export…")
+        self.run, self.stop = self._button("run_study", "Run…"), self._button("stop_study", "Stop")
         for label, widget in (("A", self.a), ("B", self.b), ("Errors of", self.region), ("Faces", self.filter)):
             row.addWidget(QLabel(label))
             row.addWidget(widget)
         row.addWidget(self.note, 1)
-        row.addWidget(self.export)
-        row.addWidget(self.open)
+        for button in (self.export, self.open, self.run, self.stop):
+            row.addWidget(button)
 
     def _variant(self, lane: str) -> QComboBox:
         combo = _combo(f"Variant of lane {lane}")
@@ -85,8 +86,12 @@ class StudyBar(QWidget):
         self.filter.setCurrentIndex(list(_FILTERS).index(studies.filter))
         for widget in (self.a, self.b, self.region, self.filter, self.export):
             widget.setEnabled(bool(names))
+        running = studies.run.results is not None
+        self.run.setVisible(not running)
+        self.stop.setVisible(running)
         count = "" if studies.faces is None else f"{len(studies.listed)} of {len(studies.faces)}"
-        self.note.setText(f"{studies.reading}…" if studies.reading else count)
+        doing = f"{studies.reading}…" if studies.reading else studies.run.progress
+        self.note.setText(doing or count)
 
 
 def _combo(name: str) -> QComboBox:

@@ -36,6 +36,7 @@ from clnf_gui.session.fits import Fits
 from clnf_gui.session.lanes import Lanes
 from clnf_gui.session.opener import Opener
 from clnf_gui.session.scene import Scene
+from clnf_gui.session.study_run import StudyRun
 from clnf_gui.worker import Worker
 
 _STUDY, _FILE = "study", "file"
@@ -107,6 +108,8 @@ class Studies(QObject):
         What there is to say about the fits in the lanes: whether they are those of the study.
     reading : str
         What is being read, in words; "" when nothing is.
+    run : StudyRun
+        A study that is being made.
     """
 
     changed = Signal(Aspect)
@@ -134,9 +137,15 @@ class Studies(QObject):
         self._worker.finished.connect(self._on_finished)
         self._worker.failed.connect(self._on_failed)
         fits.ended.connect(self._compare)
+        self.run = StudyRun(self)
+        self.run.told.connect(self.told)
+        self.run.failed.connect(self.failed)
+        self.run.changed.connect(lambda: self.changed.emit(Aspect.STUDY))
+        self.run.ended.connect(self.open)
 
     def shut_down(self) -> None:
-        """End the thread; nothing can be read afterwards."""
+        """End the thread and the study that is being made; nothing can be read afterwards."""
+        self.run.shut_down()
         self._worker.shut_down()
 
     # --- what is looked at --------------------------------------------------------------------
@@ -255,6 +264,9 @@ class Studies(QObject):
             )
             return document, found
 
+        row = faces.row(pair)
+        if faces.columns.frame[row]:
+            self.note = f"Tracking the video (F8) gives the study's fit of frame {int(faces.columns.frame[row])}"
         self._opener.open_document(f"opening {faces.face_text(pair)}", make)
         self.changed.emit(Aspect.STUDY)
 

@@ -22,8 +22,8 @@ _LISTED = 2000
 _WIDEST_TEXT_PX = 190
 _SHARES = (38, 29, 33)
 _NONE = (
-    "No study is open. Open study… or a folder of results dropped here shows one; <tt>clnf study run FACES -o RESULTS "
-    "-G sigma=1,1.5,2</tt> makes one."
+    "No study is open. <i>Open…</i> or a folder of results dropped here shows one; <i>Run…</i> fits a folder of photos "
+    "in many ways, as <tt>clnf study run FACES -o RESULTS -G sigma=1,1.5,2</tt> does."
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from engine.studies.small import N_PHOTOS, small_study
 from engine.tiny_model import true_landmarks
 from PySide6.QtCore import QPointF, Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QFileDialog
+from PySide6.QtWidgets import QApplication, QDialogButtonBox, QFileDialog
 from pytestqt.qtbot import QtBot
 
 from clnf_engine.accuracy import accuracy
@@ -20,7 +21,9 @@ from clnf_engine.studies.faces import Filter
 from clnf_engine.studies.parts import read_row
 from clnf_engine.studies.rows import Row
 from clnf_gui.opening import open_file
+from clnf_gui.panels.study_dialog import StudyDialog
 from clnf_gui.session import Session
+from clnf_gui.session.study_run import StudyRun
 from clnf_gui.window import MainWindow
 
 from .conftest import TIMEOUT_MS, wait_for_fit
@@ -307,3 +310,63 @@ def test_many_faces_are_counted_in_cells_and_still_found(
     assert np.nansum(np.expm1(scatter.cells.image)) == pytest.approx(2 * N_PHOTOS, abs=1)
     with qtbot.waitSignal(scatter.pair_clicked, timeout=TIMEOUT_MS):
         click_dot(study, photo_pair(study))
+
+
+# --- making one -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Studies run in one process, which takes less time to start than a cluster."""
+    start = StudyRun.start
+    monkeypatch.setattr(StudyRun, "start", lambda run, words, path: start(run, [*words, "--workers", "0"], path))
+
+
+def ask_for_study(window: MainWindow, results: Path, folder: Path) -> StudyDialog:
+    window.menus.update()
+    window.actions_by_id["run_study"].trigger()
+    dialog = next(dialog for dialog in window.findChildren(StudyDialog) if dialog.isVisible())
+    dialog.data.setText(str(results.parent / "faces"))
+    dialog.results.setText(str(folder))
+    dialog.axes.setPlainText("sigma=1,1.25")
+    dialog.start.setCurrentIndex(dialog.start.findData("box"))
+    dialog.start.activated.emit(dialog.start.currentIndex())
+    return dialog
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_study_is_run_from_the_window_and_opened(
+    qtbot: QtBot, window: MainWindow, results: Path, model_file: Path, tmp_path: Path
+) -> None:
+    session, dialog = window.session, ask_for_study(window, results, tmp_path / "new")
+    words = ["clnf", "study", "run", str(results.parent / "faces"), "-o", str(tmp_path / "new")]
+    words += ["--model", str(model_file), "--start", "box", "-G", "sigma=1,1.25"]
+    assert shlex.split(dialog.command.text()) == words
+    dialog.buttons.button(QDialogButtonBox.StandardButton.Ok).click()
+    window.repaint_now()
+    assert "studying" in window.panes.study_bar.note.text()
+    assert not window.actions_by_id["run_study"].isEnabled()
+    qtbot.waitUntil(lambda: session.studies.run.results is None, timeout=3 * TIMEOUT_MS)
+    wait_for_study(qtbot, session)
+    assert session.studies.summary.names == ("sigma=1", "sigma=1.25")
+    assert len(session.studies.results.columns) == 2 * (N_PHOTOS + 1)
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_study_that_cannot_be_run_says_why_and_one_that_is_stopped_is_no_failure(
+    qtbot: QtBot, window: MainWindow, results: Path, tmp_path: Path
+) -> None:
+    run = window.session.studies.run
+    with qtbot.waitSignal(window.session.failed, timeout=TIMEOUT_MS) as failed:
+        run.start(["study", "run", str(tmp_path / "none"), "-o", str(tmp_path / "r")], tmp_path / "r")
+    assert (
+        failed.args[0] == f"{tmp_path / 'none'}: no photo or video there; expected a folder of some, a glob, or a "
+        "list of paths"
+    )
+    dialog = ask_for_study(window, results, tmp_path / "new")
+    dialog.accept()
+    with qtbot.waitSignal(window.session.told, timeout=TIMEOUT_MS) as told:
+        window.menus.update()
+        window.actions_by_id["stop_study"].trigger()
+    assert "stopped" in told.args[0]
+    assert run.results is None
