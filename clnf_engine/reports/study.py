@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from clnf_engine.diagnostics.finding import Cell, Table
@@ -34,9 +35,10 @@ def study_html(results: Path, study: Study, summary: Summary, parts: list[Part],
         That makes this report again.
     """
     paragraphs = [_INTRODUCTION, *filter(None, [summary.columns.note])]
+    about, *others = study_tables(study, summary.columns, parts)
     sections = [
-        Section("The study", tables=study_tables(study, summary.columns, parts)),
         finding_section("Variants", "variants", summary),
+        Section(about.title, tables=(replace(about, title=""), *others)),
         Section("To make this report again", code=command),
     ]
     return page_html(f"Study {results.resolve().name}", paragraphs, sections)

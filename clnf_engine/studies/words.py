@@ -96,7 +96,7 @@ def difference_text(name: str, found: Difference, agreement: Agreement | None, u
 
 def p_text(p: float) -> str:
     """A p-value: two digits, and no more zeros than anyone counts."""
-    return f"{p:.2g}" if p >= 1e-4 else "< 0.0001"
+    return f"{p:.2g}" if p >= 1e-4 else "<0.0001"
 
 
 def _failures(found: Difference) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pyqtgraph as pg
 from pyqtgraph.GraphicsScene.mouseEvents import MouseClickEvent
 from PySide6.QtCore import QEvent, QPointF, Qt, Signal
+from PySide6.QtWidgets import QGraphicsItem
 
 from clnf_engine.arrays import Floats
 from clnf_engine.studies.faces import Beside
@@ -52,6 +53,8 @@ class FaceScatter(pg.PlotWidget):
         self.cells = pg.ImageItem(axisOrder="row-major")
         self.cells.setColorMap(pg.colormap.get("viridis"))
         self.dots = pg.ScatterPlotItem(size=_DOT_PX, pen=None)
+        # A mark on one of them moves; kept as a picture the others need not be drawn again.
+        self.dots.setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
         self.pens.fill(self._fill, BLUE)
         self.ring = pg.ScatterPlotItem(size=_RING_PX, brush=None)
         self.pens.give(self.ring.setPen, SELECTION, 2.0)
