@@ -149,7 +149,7 @@ class Panes(QObject):
             Pane("Convergence", curves, lower, curves_show, self._paint_convergence),
             Pane("Lab", lab, lower, selected | _OF_LAB, self._paint_lab),
             Pane("Frames", frames, lower, _OF_VIDEO, self._paint_frames),
-            Pane("Studies", Room(self._make_study), lower, Aspect.STUDY, self._paint_study),
+            Pane("Studies", Room(self._make_study), lower, Aspect.STUDY | Aspect.SOURCE, self._paint_study),
             Pane("Magnitudes", self.magnitudes, lower, selected | Aspect.OPTIONS, self._paint_magnitudes),
             Pane("Statistics", Room(lambda: self.statistics), lower, _OF_RUN, self._paint_statistics),
             Pane("Parameters", Room(lambda: self.parameters), lower, _AT_CURSOR, self._paint_parameters),
@@ -356,12 +356,13 @@ class Panes(QObject):
         summary, faces = studies.summary, studies.faces
         if self._changed("study", _ref(summary), studies.b):
             self.study.show_summary(summary, studies.b)
+        relisted = self._changed("listed", studies.filter)
         if self._changed("faces", _ref(faces)):
             what = "" if summary is None else summary.error_title if summary.has_truth else "log-likelihood"
             self.study.show_faces(faces, studies.listed, studies.filter, what)
-        elif self._changed("listed", studies.filter):
+        elif relisted:
             self.study.list_faces(faces, studies.listed, studies.filter)
-        self.study.show_pair(studies.pair, studies.note)
+        self.study.show_pair(*((studies.pair, studies.note) if studies.here else (None, "")))
 
     def _paint_lab(self, session: Session) -> None:
         lab, now = session.lab, session.subject()

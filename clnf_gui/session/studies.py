@@ -131,7 +131,9 @@ class Studies(QObject):
         self.listed: Indices = np.zeros(0, dtype=np.intp)
         self.pair: int | None = None
         self.note, self.reading = "", ""
+        self._photo: Path | None = None
         self._shown: Mapping[str, _Shown] = {}
+        self._verdicts: dict[str, str] = {}
         self._worker = Worker("clnf-studies")
         self._worker.produced.connect(self._on_produced)
         self._worker.finished.connect(self._on_finished)
@@ -183,6 +185,11 @@ class Studies(QObject):
         else:
             self._take_faces(beside(summary, self.b))
         self.changed.emit(Aspect.STUDY)
+
+    @property
+    def here(self) -> bool:
+        """Whether the photo in the lanes is that of the face that was opened."""
+        return self._scene.image is not None and self._scene.image.path == self._photo
 
     def pair_text(self, pair: int | None) -> str:
         """A face in words: where it is, and how well A and B fit it."""
@@ -236,7 +243,9 @@ class Studies(QObject):
         if results is None or faces is None or not 0 <= pair < len(faces):
             return
         fresh: dict[str, _Shown] = {}
-        self.pair, self.note, self._shown = pair, "", fresh
+        self.pair, self.note, self._shown, self._verdicts = pair, "", fresh, {}
+        row = faces.row(pair)
+        self._photo = root_of(results.study.data) / faces.columns.photos[faces.columns.photo[row]]
         rows = {name: int(row) for name, row in zip(LANES, faces.rows[:, pair], strict=True) if row >= 0}
         now, model = self._lanes.choices, self._scene.model
         stops = tuple(stop.text for stop in self._cursor.stops)
@@ -264,7 +273,6 @@ class Studies(QObject):
             )
             return document, found
 
-        row = faces.row(pair)
         if faces.columns.frame[row]:
             self.note = f"Tracking the video (F8) gives the study's fit of frame {int(faces.columns.frame[row])}"
         self._opener.open_document(f"opening {faces.face_text(pair)}", make)
@@ -272,16 +280,21 @@ class Studies(QObject):
 
     @Slot(str)
     def _compare(self, name: str) -> None:
-        """Say whether the fit that a lane shows is that of the study."""
+        """Say whether the fits that the lanes show are those of the study."""
         shown, lane = self._shown.get(name), self._lanes[name]
-        if shown is None or lane.fit_options != shown.variant.fit or not _same(lane.initial, shown.row.initial):
+        if shown is None:
             return
-        self._shown = {other: one for other, one in self._shown.items() if other != name}
-        text = f"{name}: {_compared(shown, lane.numbers[-1].landmarks)}"
-        self.note = "; ".join(filter(None, [self.note, text]))
-        if not any(other in self._shown for other in self._lanes.shown):
-            alike = f"A: {_ALIKE}; B: {_ALIKE}"
-            self.note = "Lanes A and B are the study's fits, bit for bit" if self.note == alike else self.note
+        self._verdicts.pop(name, None)
+        if lane.fit_options == shown.variant.fit and _same(lane.initial, shown.row.initial):
+            self._verdicts[name] = _compared(shown, lane.numbers[-1].landmarks)
+        wanted = [other for other in self._lanes.shown if other in self._shown]
+        found = {other: self._verdicts[other] for other in wanted if other in self._verdicts}
+        before, self.note = self.note, ""
+        if len(found) == len(wanted):
+            self.note = "; ".join(f"{other}: {text}" for other, text in found.items())
+            if len(found) > 1 and set(found.values()) == {_ALIKE}:
+                self.note = "Lanes A and B are the study's fits, bit for bit"
+        if self.note and self.note != before:
             self.told.emit(self.note)
         self.changed.emit(Aspect.STUDY)
 
@@ -297,6 +310,7 @@ class Studies(QObject):
         fresh = item.results is not self.results
         if fresh:
             self.pair, self.note, self._shown, self.filter = None, "", {}, Filter.CHANGED
+            self._photo, self._verdicts = None, {}
         self.results, self.summary = item.results, item.summary
         self.a, self.b, self.region = item.summary.baseline, item.faces.b, item.summary.region
         self._take_faces(item.faces)

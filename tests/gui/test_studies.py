@@ -215,12 +215,29 @@ def test_the_lanes_go_on_like_any_others(qtbot: QtBot, study: MainWindow) -> Non
     qtbot.waitUntil(lambda: bool(session.studies.note), timeout=TIMEOUT_MS)
     wait_for_fit(qtbot, session)
     options = session.lanes["A"].options
+    note = session.studies.note
     session.set_options(replace(options, sigma=1.25))
     wait_for_fit(qtbot, session)
+    assert session.studies.note == ""  # lane A is another fit now
     session.undo()
     wait_for_fit(qtbot, session)
     assert session.lanes["A"].options == options
+    assert session.studies.note == note
     assert not session.history.can_undo  # opening a face begins anew, as opening a photo does
+
+
+def test_another_photo_is_no_face_of_the_study(qtbot: QtBot, study: MainWindow, photo: Path) -> None:
+    session = study.session
+    session.studies.show(photo_pair(study))
+    qtbot.waitUntil(lambda: bool(session.studies.note), timeout=TIMEOUT_MS)
+    wait_for_fit(qtbot, session)
+    paint(study)
+    assert study.panes.study.note.text() == session.studies.note
+    session.open_image(photo)
+    wait_for_fit(qtbot, session)
+    paint(study)
+    assert study.panes.study.note.text() == ""
+    assert len(study.panes.study.scatter.ring.getData()[0]) == 0
 
 
 def test_a_fit_that_is_another_now_is_told(qtbot: QtBot, study: MainWindow, monkeypatch: pytest.MonkeyPatch) -> None:
