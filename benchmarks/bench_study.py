@@ -5,7 +5,8 @@
     python benchmarks/bench_study.py speed   FACES   # against a pool of processes, at 1, 2, … workers
     python benchmarks/bench_study.py memory  FACES   # of client, scheduler and workers over many rows
 
-FACES is a folder of photos with .pts files. Workers are processes of this machine; a busy machine spoils `speed` alone.
+FACES is a folder of photos with .pts files, or a glob. Workers are processes of this machine; a busy machine spoils
+`speed` alone, which is what is done, with some of the reference data, when nothing is asked for.
 """
 
 from __future__ import annotations
@@ -238,12 +239,17 @@ def watch(pid: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("same", "kill", "speed", "memory", "watch"))
-    parser.add_argument("faces")
+    shared = Path(os.environ.get("CLNF_SHARED") or Path(__file__).resolve().parents[2] / "shared") / "faces"
+    some = str(shared / "B00[0-4]*.jpg") if shared.is_dir() else ""
+    parser.add_argument("what", nargs="?", choices=("same", "kill", "speed", "memory", "watch"), default="speed")
+    parser.add_argument("faces", nargs="?", default=some)
     parser.add_argument("--rows", type=int, default=100_000, help="of memory (100000)")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between kills (5)")
     parser.add_argument("--most", type=int, default=os.cpu_count() or 1, help="workers of speed")
     args = parser.parse_args()
+    if not args.faces:
+        print("no faces: name a folder of some")
+        return
     if args.what == "watch":
         watch(int(args.faces))
     with tempfile.TemporaryDirectory() as folder:

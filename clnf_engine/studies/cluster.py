@@ -5,6 +5,8 @@ The only module that knows Dask, which takes a second to import, and so is impor
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import hashlib
 import logging
 import signal
@@ -115,13 +117,14 @@ def embedded(workers: int) -> Iterator[Cluster]:
     config = {
         "distributed.nanny.pre-spawn-environ": environment,
         "distributed.admin.large-graph-warning-threshold": "1GiB",
+        "distributed.worker.profile.enabled": False,  # it takes time, and 200 kB of every second's stacks are kept
     }
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         stack.enter_context(dask.config.set(config))
         with starting_deaf_processes():  # its threads start workers again
             cluster = LocalCluster(
-                n_workers=workers,
+                n_workers=0,  # a worker that dies while a cluster starts would be the end of that
                 threads_per_worker=1,
                 processes=True,
                 host="127.0.0.1",
@@ -129,6 +132,7 @@ def embedded(workers: int) -> Iterator[Cluster]:
                 silence_logs=logging.CRITICAL,
             )
             try:
+                cluster.scale(workers)
                 client = Client(cluster, set_as_default=False)
             except BaseException:
                 cluster.close()
@@ -144,7 +148,8 @@ def embedded(workers: int) -> Iterator[Cluster]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep what Dask logs to itself: what a person should know, our own errors say in a sentence."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
+    loggers = [logging.getLogger(name) for name in (*names, "tornado", "asyncio")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)
@@ -263,11 +268,12 @@ class Watch:
         if now - self._asked < POLL_SECONDS:
             return self._slots
         self._asked, gone = now, "its scheduler is gone"
-        if self._client.status == "running":
-            self._slots, gone = sum(self._client.nthreads().values()), "it has no worker left"
-            self._mend()
-            if self._slots:
-                self._seen = now
+        with suppress(OSError):  # while the connection breaks
+            if self._client.status == "running":
+                self._slots, gone = sum(self._client.nthreads().values()), "it has no worker left"
+                self._mend()
+                if self._slots:
+                    self._seen = now
         if now - self._seen > _WORKERS_SECONDS:
             raise StudyError(
                 f"the cluster has done nothing for {_WORKERS_SECONDS:g} s: {gone}; the same command goes on from here"
@@ -293,7 +299,9 @@ def result_of(future: Any, fatal: bool = False) -> Any:
         return None
     except ClnfError as error:
         raise StudyError(str(error)) from error
-    except Exception as error:  # also Dask's own, such as of a task that is lost
+    except (asyncio.CancelledError, concurrent.futures.CancelledError):
+        raise StudyError("the cluster is gone, or forgot what it was asked for; the same command goes on") from None
+    except Exception as error:
         raise StudyError(f"a worker failed at something that is no fit ({_last(error)})") from error
 
 

@@ -14,6 +14,7 @@ import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -41,8 +42,8 @@ VERSION = 1
 INSTALL = "a study needs dask's distributed and pyarrow; pip install 'clnf-studio[studies]'"
 
 PARTS = "parts"
-ASIDE = "unreadable"
-"""Where parts go that cannot be read."""
+ASIDE = "aside"
+"""Where parts go that cannot be read, or are of another version of the arithmetic."""
 
 REGION_COLUMNS = tuple(f"error_{name}" for name in REGIONS)
 
@@ -58,6 +59,7 @@ TIMES = ("seconds", "start_seconds")
 
 _MAX_STUDY_BYTES = 1 << 28
 _MAX_PART_BYTES = 1 << 31
+_MAX_PART_ROWS = 10_000_000
 _KEY = b"clnf-study"
 _READERS = 4
 """Threads that read files side by side."""
@@ -115,7 +117,7 @@ def read_study(results: Path) -> Study:
         return Study.from_json(document)
     except FileError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, ClnfError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, ClnfError) as error:
         raise FileError(path, "", f"not a study as this program writes it ({error})") from error
 
 
@@ -221,9 +223,11 @@ def drop_photos(results: Path, part: Part, images: set[str]) -> Part | None:
     part.path.unlink()  # first, so that no row is ever there twice
     if not photos:
         return None
-    table = table.filter(pc.invert(pc.is_in(table["image"].cast(pa.string()), pa.array(sorted(images)))))
+    types = _types()
+    table = table.cast(pa.schema([(column.name, types.get(column.name, column.type)) for column in table.schema]))
+    table = table.filter(pc.invert(pc.is_in(table["image"], pa.array(sorted(images)))))
     footer = {**part.footer, "photos": photos}
-    path = write_part(results, digest(*table["row"].to_pylist()), _parquet(table.replace_schema_metadata(None), footer))
+    path = write_part(results, digest(*table["row"].to_pylist()), _parquet(table, footer))
     return Part(path, len(table), footer)
 
 
@@ -238,8 +242,8 @@ def _table(rows: Sequence[Row]) -> Any:
     columns["error_px"] = [None if found is None else found.mean for found in accuracies]
     regions = [{} if found is None else found.regions for found in accuracies]
     columns |= {f"error_{name}": [found.get(name) for found in regions] for name in REGIONS}
-    types = dict.fromkeys(TEXTS, pa.string()) | dict.fromkeys(WHOLES, pa.int64()) | dict.fromkeys(NUMBERS, pa.float64())
-    arrays = {name: pa.array(columns[name], types.get(name, pa.bool_())) for name in COLUMNS}
+    types = _types()
+    arrays = {name: pa.array(columns[name], types[name]) for name in COLUMNS}
     params = [row.params for row in rows]
     lists: dict[str, list[Floats | None]] = {
         "initial": [None if initial is None else initial.params for initial in initials],
@@ -251,6 +255,14 @@ def _table(rows: Sequence[Row]) -> Any:
     arrays |= {name: _list_array(values) for name, values in lists.items()}
     arrays["windows"] = pa.array([row.windows for row in rows], pa.list_(pa.int32()))
     return pa.table(arrays)
+
+
+def _types() -> dict[str, Any]:
+    """The types of `COLUMNS`."""
+    import pyarrow as pa
+
+    types = dict.fromkeys(TEXTS, pa.string()) | dict.fromkeys(WHOLES, pa.int64()) | dict.fromkeys(NUMBERS, pa.float64())
+    return types | {"success": pa.bool_()}
 
 
 def _list_array(values: Sequence[Floats | None]) -> Any:
@@ -278,6 +290,7 @@ def _parquet(table: Any, footer: Mapping[str, Any]) -> bytes:
         compression="zstd",
         use_dictionary=[name for name in TEXTS if name != "row"],
         use_byte_stream_split=split,
+        write_page_checksum=True,
     ) as writer:
         writer.write_table(table)
         writer.add_key_value_metadata({_KEY: json.dumps(footer).encode()})
@@ -322,7 +335,7 @@ def _part_or_error(path: Path) -> Part | FileError:
 
 
 def set_aside(results: Path, path: Path) -> Path:
-    """Take a part that cannot be read out of the results; where it is now."""
+    """Take a part out of the results; where it is now."""
     aside = results / ASIDE
     try:
         aside.mkdir(exist_ok=True)
@@ -335,8 +348,8 @@ def set_aside(results: Path, path: Path) -> Path:
 def done_of(results: Path, parts: Iterable[Part]) -> tuple[list[Part], Done]:
     """What these parts have rows of, for `plan.tasks`.
 
-    Rows that another part has, too, as where results of two runs were put together, are taken out; so are those of
-    another version of the arithmetic, and of a photo whose truth was another in an earlier part.
+    Rows that another part has, too, as where results of two runs were put together, are taken out; so are those of a
+    photo whose truth was another in an earlier part.
 
     Returns
     -------
@@ -350,8 +363,7 @@ def done_of(results: Path, parts: Iterable[Part]) -> tuple[list[Part], Done]:
         twice: set[str] = set()
         for path, image, truth in part.footer["photos"]:
             before = done.ways.get(image, frozenset())
-            other = part.footer["arithmetic"] != ARITHMETIC or done.truths.get(image, truth) != truth
-            if other or before & ways:
+            if done.truths.get(image, truth) != truth or before & ways:
                 twice.add(image)
                 continue
             both = before | ways
@@ -518,13 +530,23 @@ def _part(path: Path) -> Part:
 
     try:
         with pq.ParquetFile(path) as file:
-            metadata, missing = file.metadata, {*COLUMNS, *HEAVY} - set(file.schema_arrow.names)
+            metadata, schema = file.metadata, file.schema_arrow
+        taken = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+        if taken > _MAX_PART_BYTES or metadata.num_rows > _MAX_PART_ROWS:
+            raise ValueError(f"{metadata.num_rows} rows of {taken} bytes")
         footer = json.loads((metadata.metadata or {})[_KEY])
-        if missing or footer["version"] != VERSION:
-            raise ValueError("other columns, or another version")
-        photos_good = all(len(photo) == 3 for photo in footer["photos"])
-        if not (photos_good and footer["starts"] and footer["variants"].values() and footer["arithmetic"]):
-            raise ValueError("nothing in the footer")
+        if footer["version"] != VERSION:
+            raise ValueError("another version")
+        types = _types()
+        if any(schema.field(name).type != types[name] for name in COLUMNS):
+            raise ValueError("other columns")
+        if not all(pa.types.is_nested(schema.field(name).type) for name in HEAVY):
+            raise ValueError("other columns")
+        texts = [*chain(*footer["photos"]), *footer["variants"], *footer["variants"].values(), *footer["starts"]]
+        if not all(isinstance(text, str) for text in [*texts, footer["kernel"]]):
+            raise ValueError("another footer")
+        if any(len(photo) != 3 for photo in footer["photos"]) or not isinstance(footer["arithmetic"], int):
+            raise ValueError("another footer")
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError, pa.ArrowException) as error:
         raise FileError(path, "", f"not a part of a study as this program writes it ({error})") from error
     return Part(path, metadata.num_rows, footer)
@@ -536,6 +558,8 @@ def _read(path: Path, names: Sequence[str] | None) -> Any:
 
     try:
         with pq.ParquetFile(path, read_dictionary=TEXTS, page_checksum_verification=True) as file:
-            return file.read(columns=None if names is None else list(names), use_threads=False)
+            table = file.read(columns=None if names is None else list(names), use_threads=False)
+        table.validate(full=True)
+        return table
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise FileError(path, "", f"not a part of a study as this program writes it ({error})") from error

@@ -55,6 +55,7 @@ from clnf_engine.studies.parts import (
     write_study,
 )
 from clnf_engine.studies.plan import Done, Study, Task, tasks
+from clnf_engine.studies.variants import ARITHMETIC
 
 _PER_WORKER = 3
 """Tasks that are submitted per worker: one at work, the others there when it ends."""
@@ -192,7 +193,12 @@ def _what_is_there(results: Path, outcome: Outcome, retry_failed: bool) -> tuple
     def unreadable(path: Path, problem: str) -> None:
         outcome.notes.append(f"{path}: {problem}; it is now {set_aside(results, path)}, and its rows are made again")
 
-    parts = scan(results, unreadable)
+    parts = []
+    for part in scan(results, unreadable):
+        if part.footer["arithmetic"] == ARITHMETIC:
+            parts.append(part)
+        else:
+            unreadable(part.path, "made by another version of the arithmetic")
     if retry_failed:
         parts = [left for part in parts if (left := drop_photos(results, part, without_fit(part))) is not None]
     return done_of(results, parts)
@@ -228,7 +234,7 @@ class _Size:
 
     def learn(self, task: Task, made: Made) -> None:
         """Take note of how long a task took."""
-        if made.seconds > 0:
+        if made.seconds > 0 and not task.photos[0].video:
             self._per_fit = max(0.8 * self._per_fit + 0.2 * made.seconds / task.count, 1e-5)
 
 

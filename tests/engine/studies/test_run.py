@@ -23,10 +23,13 @@ from tqdm import tqdm
 
 from clnf_engine import Study, __version__, run_study
 from clnf_engine.commandline.main import main
+from clnf_engine.deviations import DEVIATIONS, active
 from clnf_engine.errors import ClnfError, StudyError
 from clnf_engine.io.files import exclusive
 from clnf_engine.processes import starting_deaf_processes
 from clnf_engine.studies import cluster as cluster_module
+from clnf_engine.studies import parts as parts_module
+from clnf_engine.studies import rows as rows_module
 from clnf_engine.studies import run as module
 from clnf_engine.studies.data import STUDY_FILE
 from clnf_engine.studies.parts import PARTS, fit_part, read_study, scan
@@ -107,7 +110,22 @@ def test_a_damaged_part_is_set_aside_and_made_again(
     assert outcome.rows == 6
     (note,) = outcome.notes
     assert note.startswith(f"{part.path}: not a part of a study")
-    assert (results / "unreadable" / part.path.name).stat().st_size == 100
+    assert (results / "aside" / part.path.name).stat().st_size == 100
+    assert rows_of(results) == reference
+
+
+def test_rows_of_another_arithmetic_are_set_aside_and_made_again(
+    study: Study, tmp_path: Path, reference: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results"
+    with monkeypatch.context() as patch:
+        for home in (parts_module, rows_module):
+            patch.setattr(home, "ARITHMETIC", 0)
+        run_study(study, results, workers=0)
+    assert not {row["row"] for row in rows_of(results)} & {row["row"] for row in reference}
+    outcome = run_study(study, results, workers=0)
+    assert outcome.rows == 6
+    assert "made by another version of the arithmetic; it is now" in outcome.notes[0]
     assert rows_of(results) == reference
 
 
@@ -138,6 +156,16 @@ def test_two_runs_on_one_folder_are_refused(study: Study, tmp_path: Path) -> Non
     with exclusive(results / STUDY_FILE), pytest.raises(ClnfError, match="another process is writing it"):
         run_study(study, results, workers=0)
     assert rows_of(results) == before
+
+
+@pytest.mark.parametrize("missing", ["distributed", "pyarrow.parquet"])
+def test_without_the_extra_a_sentence_tells_what_to_install(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ClnfError, match=r"pip install 'clnf-studio\[studies\]'"):
+        run_study(study, tmp_path / "results", workers=1)
+    assert not (tmp_path / "results").exists()
 
 
 def test_an_error_that_is_no_fit_stops_the_study_and_writes_nothing(
@@ -350,3 +378,47 @@ def _shout(common: str, text: str) -> str:
 
 def _fail(common: None, number: int) -> None:
     raise ClnfError("a face of no use")
+
+
+# --- the command ------------------------------------------------------------------------------------
+
+
+def test_the_command_takes_variants_deviations_and_seeds(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "results"
+    words = ["study", "run", str(Path(study.data) / "face0.png"), "-o", str(results), "--workers", "0"]
+    words += ["--model", study.variants[0].model.path, "-O", "max_iterations=1", "-O", "windows=7,7", "--deviations"]
+    words += ["-V", "sigma=2 kernel=exact", "--start", "landmarks", "--start", "box:0.1", "--seeds", "2", "--seed", "5"]
+    assert main(words) == 0
+    capsys.readouterr()
+    made = read_study(results)
+    names = [variant.name for variant in made.variants]
+    assert names == ["max_iterations=1 windows=7,7", *DEVIATIONS, "sigma=2 kernel=exact"]
+    assert [active(variant.fit) for variant in made.variants] == [[], *([name] for name in DEVIATIONS), []]
+    assert [start.name for start in made.starts] == ["landmarks", "box:0.1#0", "box:0.1#1"]
+    assert (made.seed, made.variants[-1].fit.sigma) == (5, 2)
+    assert len(rows_of(results)) == 3 * len(names)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["-G", "sigma=0"], "sigma is 0; expected 0.001 to 1000"),
+        (["-V", "sgma=1"], "there is no option 'sgma'"),
+        (["--start", "nose"], "start 'nose': expected detector, box or landmarks"),
+        (["--baseline", "x"], "there is no variant 'x'; expected one of baseline"),
+        (["--seed", "-1"], "the seed is -1; expected 0 to"),
+        (["--seeds", "0"], "argument --seeds: found '0'"),
+        (["--workers", "x"], "argument --workers: found 'x'; expected a whole number from 0 to 1024"),
+        (["--model", "nowhere"], "nowhere: no such file, folder or shipped model"),
+    ],
+)
+def test_a_study_that_cannot_be_is_refused_in_a_sentence(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    assert main(["study", "run", study.data, "-o", str(tmp_path / "results"), *words]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert told in err
+    assert not (tmp_path / "results").exists()
