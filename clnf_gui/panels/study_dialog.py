@@ -55,7 +55,8 @@ class StudyDialog(QDialog):
         self.setWindowTitle("Run a study")
         self.resize(760, 0)
         self._model = model
-        self.data, self.results = QLineEdit(folder), QLineEdit(str(Path(folder).with_name("results")) if folder else "")
+        beside = Path(folder).with_name(f"{Path(folder).name}-study") if Path(folder).name else ""
+        self.data, self.results = QLineEdit(folder), QLineEdit(str(beside))
         self.axes = QPlainTextEdit("sigma=1,1.5,2\nnormalization=none,peak")
         self.axes.setFixedHeight(4 * self.fontMetrics().lineSpacing() + 12)
         self.axes.setTabChangesFocus(True)
