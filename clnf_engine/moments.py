@@ -15,6 +15,7 @@ from clnf_engine.mean_shift import TABLE_STEP, kernel_table
 from clnf_engine.model import Model
 from clnf_engine.nu_rlms import prior
 from clnf_engine.operations import Functions, Values, run
+from clnf_engine.options import FitOptions
 from clnf_engine.pdm import RIGID, mode_bounds, transposed_modes
 from clnf_engine.steps import MeanShift, Phase, ResponseMaps, Stage, Step
 
@@ -75,9 +76,12 @@ def computes_maps(fresh_maps: bool, before: Step, phase: Phase) -> bool:
 
 
 @cached_with_owner(maxsize=8)
-def stage_values(model: Model, functions: Functions, stage: Stage) -> Values:
-    """What the operations of a stage read that no operation gives: options, numbers, parts of the model."""
-    options, scale = functions.options, model.scales[stage.patch_scale]
+def stage_values(model: Model, options: FitOptions, stage: Stage) -> Values:
+    """What the operations of a stage read that no operation gives: options, numbers, parts of the model.
+
+    The cache would keep a caller's functions, and what they know: the model, perhaps, which keeps the cache.
+    """
+    scale = model.scales[stage.patch_scale]
     experts = scale.views[stage.view or 0]
     return {
         "pdm": model.pdm,
@@ -119,7 +123,7 @@ def response_maps(
     -------
     ResponseMaps
     """
-    values = stage_values(model, functions, stage) | {"image": image, "params_before": params}
+    values = stage_values(model, functions.options, stage) | {"image": image, "params_before": params}
     run(functions.maps, values)
     return read_only_fields(ResponseMaps(**{name: values[name] for name in ResponseMaps.__dataclass_fields__}))
 
@@ -159,7 +163,7 @@ def iterate(
         When the normal equations have no unique solution: `delta` None, parameters as they were, and a message.
     """
     options = functions.options
-    values = stage_values(model, functions, stage) | vars(responses)
+    values = stage_values(model, functions.options, stage) | vars(responses)
     values["rigid"], values["dtype"] = phase is Phase.RIGID, responses.final.dtype
     if functions.own_steps:
         together = 1 if path is None or fresh_maps else options.max_iterations - iteration + 1

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from clnf_engine import fit, load_model
+from clnf_engine import Model, fit, load_model
 from clnf_engine.caches import cached_with_owner, remembered
 from clnf_engine.io.openface import write_model
+from clnf_engine.operations import OPERATIONS
 
 from .tiny_model import start, tiny_image, tiny_model
 
@@ -84,6 +85,22 @@ def test_a_model_that_has_fitted_is_freed(tmp_path: Path) -> None:
     del model, trace, parts
     gc.collect()
     assert [part() for part in gone if part() is not None] == []
+
+
+def test_a_model_is_freed_that_a_function_of_the_fit_knows(tmp_path: Path) -> None:
+    def knowing(model: Model) -> Callable[..., object]:
+        def update(*arguments: object) -> object:
+            assert model.n_landmarks
+            return OPERATIONS["update"].function(*arguments)
+
+        return update
+
+    model = load_model(write_model(tiny_model(), tmp_path))
+    assert fit(tiny_image(), model, start(), replace={"update": knowing(model)}).complete
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
 
 
 def test_what_is_remembered_goes_with_its_argument() -> None:
