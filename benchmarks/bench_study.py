@@ -20,17 +20,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from clnf_engine.processes import end_with_parent
-from clnf_engine.studies.parts import TIMES, fit_part, scan, write_part
-from clnf_engine.studies.plan import Done, Study, tasks
+from clnf_engine.studies.cluster import Cluster
+from clnf_engine.studies.parts import TIMES, Made, fit_part, scan, write_part
+from clnf_engine.studies.plan import Done, Study, Task, tasks
 from clnf_engine.studies.variants import Start, grid
 
 AXES = ("sigma=1,1.5,2", "normalization=none,peak", "reg_factor=15,25", "max_iterations=5,10")
@@ -139,13 +141,13 @@ def workers_of(pid: int) -> list[psutil.Process]:
 # --- speed ------------------------------------------------------------------------------------------
 
 
-def speed(faces: str, folder: Path, most: int) -> None:
-    """CPU and wall per row of a pool of processes and of a study, one after the other in one run; minima of three."""
+def speed(faces: str, folder: Path, most: int, turns: int) -> None:
+    """CPU and wall per row of a pool of processes and of a study, one after the other in one run; minima."""
     study = Study(faces, grid(AXES))
     counts = [count for count in (1, 2, 4, 8, 16) if count <= most]
     best: dict[tuple[str, int], tuple[float, float]] = {}
     shares: list[float] = []
-    for turn in range(3):
+    for turn in range(turns):
         for count in counts:
             results = folder / f"{turn}-{count}"
             for what in ("pool", "study"):
@@ -181,24 +183,30 @@ def in_pool(study: Study, folder: Path, count: int) -> tuple[float, float, int, 
 
 
 def in_study(study: Study, results: Path, count: int) -> tuple[float, float, int, float]:
-    """The same of a study, without its start and end; and the share of the CPU of client and scheduler."""
+    """The same of a study once its workers are there; and the share of the CPU of client and scheduler."""
     from clnf_engine.studies import run
 
-    marks: list[tuple[float, float, float]] = []
-    loop = run._run_on
+    marks: list[tuple[float, float, float, int]] = []
+    loop, n_rows, n_tasks = run._run_on, 0, 0
 
-    def measured(*arguments: object) -> None:
-        marks.append((cpu_below(), time.process_time(), time.perf_counter()))
-        loop(*arguments)  # type: ignore[arg-type]
-        marks.append((cpu_below(), time.process_time(), time.perf_counter()))
+    def measured(cluster: Cluster, todo: Iterator[Task], keep: Callable[[Task, Made], None], size: Any) -> None:
+        def counting(task: Task, made: Made) -> None:
+            nonlocal n_rows, n_tasks
+            keep(task, made)
+            n_rows, n_tasks = n_rows + made.n_rows, n_tasks + 1
+            if n_tasks == 3 * count:  # all workers are there, with their kernels
+                marks.append((cpu_below(), time.process_time(), time.perf_counter(), n_rows))
+
+        loop(cluster, todo, counting, size)
+        marks.append((cpu_below(), time.process_time(), time.perf_counter(), n_rows))
 
     run._run_on = measured
     try:
-        outcome = run.run_study(study, results, workers=count)
+        run.run_study(study, results, workers=count)
     finally:
         run._run_on = loop
-    below, own, wall = (after - before for before, after in zip(*marks, strict=True))
-    return below, wall, outcome.rows, own / (below + own)
+    below, own, wall, rows_between = (after - before for before, after in zip(*marks, strict=True))
+    return below, wall, rows_between, own / (below + own)
 
 
 def cpu_below() -> float:
@@ -240,11 +248,12 @@ def watch(pid: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     shared = Path(os.environ.get("CLNF_SHARED") or Path(__file__).resolve().parents[2] / "shared") / "faces"
-    some = str(shared / "B00[0-4]*.jpg") if shared.is_dir() else ""
+    some = str(shared / "*[05].jpg") if shared.is_dir() else ""
     parser.add_argument("what", nargs="?", choices=("same", "kill", "speed", "memory", "watch"), default="speed")
     parser.add_argument("faces", nargs="?", default=some)
     parser.add_argument("--rows", type=int, default=100_000, help="of memory (100000)")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between kills (5)")
+    parser.add_argument("--turns", type=int, default=3, help="of speed (3)")
     parser.add_argument("--most", type=int, default=os.cpu_count() or 1, help="workers of speed")
     args = parser.parse_args()
     if not args.faces:
@@ -256,7 +265,7 @@ def main() -> None:
         if args.what == "memory":
             memory(args.faces, Path(folder), args.rows)
         elif args.what == "speed":
-            speed(args.faces, Path(folder), args.most)
+            speed(args.faces, Path(folder), args.most, args.turns)
         else:
             kill(args.faces, Path(folder), args.every) if args.what == "kill" else same(args.faces, Path(folder))
 

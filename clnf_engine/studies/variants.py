@@ -30,6 +30,9 @@ _KINDS: tuple[type[Any], ...] = (FitOptions, DetectionOptions, SearchOptions, Tr
 AXES = ("model", "preset", *(name for kind in _KINDS for name in option_defaults(kind)))
 """Everything that a variant can differ in."""
 
+_MAX_MODELS = 64
+"""That a process keeps; a study of more reads them again and again."""
+
 _START = re.compile(
     r"(?P<kind>detector|box|landmarks)(:(?P<amount>[0-9.]+)(:(?P<degrees>[0-9.]+))?(#(?P<seed>[0-9]{1,9}))?)?"
 )
@@ -106,12 +109,12 @@ class StudyModel:
         return model
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=_MAX_MODELS)
 def _loaded(path: str) -> Model:
     return load_model(path)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=_MAX_MODELS)
 def _around(model: Model) -> str:
     if not model.parts and model.validator is None:
         return ""
