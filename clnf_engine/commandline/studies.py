@@ -6,6 +6,7 @@ import argparse
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from clnf_engine.commandline import study_results
 from clnf_engine.commandline.arguments import DONE, INTERRUPTED, complain, fit_texts, print_text
 from clnf_engine.commandline.detecting import add_detection_choices
 from clnf_engine.options import DetectionOptions, FitOptions, SearchOptions, TrackOptions
@@ -30,6 +31,7 @@ def add_commands(commands: Any) -> None:
     study = commands.add_parser("study", help="fit many faces in many ways, and compare", allow_abbrev=False)
     parts = study.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(parts)
+    study_results.add_commands(parts)
 
 
 def add_cluster(command: argparse.ArgumentParser) -> None:
