@@ -36,6 +36,11 @@ def model_and_photo(description: str) -> tuple[argparse.Namespace, Model, np.nda
     return arguments, model, image, initials_from_detector(model, image)[0]
 
 
+def as_installed() -> dict[str, str]:
+    """The environment of a program whose modules are compiled once, as after an installation, not at every start."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def median_cpu_ms(work: Callable[[], object], repeats: int = 50) -> float:
     """Median CPU time of a call, milliseconds, after one call that does not count."""
     work()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine.arrays import Array, Floats
+from clnf_engine.arrays import Array, Floats, all_of
 from clnf_engine.experts import sample_areas
 from clnf_engine.kernels import responses as kernels
 from clnf_engine.options import Normalization
@@ -46,7 +44,7 @@ def unrounded_areas(
     """The same around the landmarks as they are."""
     size = (window + support[0] - 1, window + support[1] - 1)
     area = sample_areas(image, base_shape, reference_to_image, size)
-    if not visible.all():
+    if not all_of(visible):
         area[~visible] = 0
     return area
 
@@ -66,14 +64,9 @@ def similarity(source: Floats, target: Floats) -> Floats:
     (2, 2) float64
         S such that ``target ≈ source @ S.T`` after centring.
     """
-    source, target = source - source.mean(axis=0), target - target.mean(axis=0)
-    size = math.sqrt((target.ravel() @ target.ravel()) / (source.ravel() @ source.ravel()))
-    # In two dimensions Kabsch's rotation is the angle between the shapes, by their dot and cross products.
-    (xx, xy), (yx, yy) = (source.T @ target).tolist()
-    dot, cross = xx + yy, xy - yx
-    length = math.hypot(dot, cross)
-    c, s = size * dot / length, size * cross / length
-    return np.array([[c, -s], [s, c]])
+    result = np.empty((2, 2))
+    kernels.similarity(source, target, result)
+    return result
 
 
 def similarity_inverse(image_to_reference: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import sys
 from argparse import Namespace
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from clnf_gui.window import MainWindow
 
 _SCREENSHOT_TIMEOUT_MS = 60_000
+_SETTLED_MS = 1500
+"""By then the window is made, which stays as long as the program: looking through it for garbage takes 30 ms."""
+
 _FRAME = QSize(8, 40)
 """What the frame and title of a window take of the screen, which nobody knows before it is shown."""
 
@@ -62,6 +66,7 @@ def run(arguments: Namespace) -> int:
         window.close()
         window.deleteLater()
         return code
+    QTimer.singleShot(_SETTLED_MS, gc.freeze)
     code = app.exec()
     remember_layout(window.saveGeometry(), window.saveState())
     return code

@@ -126,7 +126,7 @@ def _collect_garbage_here() -> object:
     from pyqtgraph.util.garbage_collector import GarbageCollector
 
     gc.freeze()  # what start-up made stays; it need not be looked at, now or ever
-    return GarbageCollector(interval=1.0)
+    return GarbageCollector(interval=0.25)  # often, so that no time takes long
 
 
 def _palette(dark: bool) -> QPalette:

@@ -10,6 +10,7 @@ import builtins
 import ctypes
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ _linked: list[Any] = []
 def link(code: MachineCode, name: str) -> Callable[..., Any]:
     """Make it a function of this process, of a name, which releases the GIL while it runs.
 
-    It takes arrays of the types it was compiled for; nobody checks them but for their number of dimensions.
+    It takes arrays as it was compiled for them, and checks neither their types nor their dimensions.
 
     Raises
     ------
@@ -191,12 +192,13 @@ def numba_folder() -> Path:
 
 
 def fingerprint() -> bytes:
-    """What the same source leads to the same machine code for: Python, numba, LLVM and the processor."""
+    """What the same source leads to the same machine code for: Python, numba and its settings, LLVM, the processor."""
     parts = (
         sys.version,
         llvm.get_process_triple(),
         llvm.get_host_cpu_name(),
         llvm.get_host_cpu_features().flatten(),
         *map(str, llvm.llvm_version_info),
+        *(os.environ.get(f"NUMBA_{name}", "") for name in ("OPT", "CPU_NAME", "CPU_FEATURES")),
     )
     return "\n".join(parts).encode() + (numba_folder() / "_version.py").read_bytes()

@@ -8,6 +8,7 @@ from clnf_engine.kernels.compiling import Kernel
 
 OF_A_FIT = (
     shape.landmarks,
+    responses.similarity,
     responses.sample_areas,
     responses.correlate,
     responses.neuron_outputs,

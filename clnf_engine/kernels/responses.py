@@ -17,6 +17,28 @@ WHOLE = 16
 """The taps of a neuron are padded to a multiple of it: whole vectors of any processor."""
 
 
+@kernel("f8[n,2], f8[n,2] -> f8[2,2]")
+def similarity(source, target, result):
+    """Linear part of the map of one shape onto another: Kabsch's rotation times the ratio of the RMS sizes, (2, 2)."""
+    n = source.shape[0]
+    sx = sy = tx = ty = 0.0
+    for i in range(n):
+        sx, sy = sx + source[i, 0], sy + source[i, 1]
+        tx, ty = tx + target[i, 0], ty + target[i, 1]
+    before = after = dot = cross = 0.0
+    for i in range(n):
+        x, y = source[i, 0] - sx / n, source[i, 1] - sy / n
+        u, v = target[i, 0] - tx / n, target[i, 1] - ty / n
+        before += x * x + y * y
+        after += u * u + v * v
+        dot += x * u + y * v
+        cross += x * v - y * u
+    # In two dimensions Kabsch's rotation is the angle between the shapes, by their dot and cross products.
+    scale = math.sqrt(after / before) / math.sqrt(dot * dot + cross * cross)
+    result[0, 0], result[0, 1] = scale * dot, -scale * cross
+    result[1, 0], result[1, 1] = scale * cross, scale * dot
+
+
 @kernel("u1[rows,cols], f8[n,2], f8[2,2] -> f4[n,y,x]")
 def sample_areas(image, centres, reference_to_image, area):
     """Grey levels around every centre, by float bilinear interpolation with the border replicated.

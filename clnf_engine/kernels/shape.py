@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from clnf_engine.kernels.compiling import kernel
+from clnf_engine.kernels.products import product
 
 RIGID = 6
 """Number of global parameters at the head of every parameter vector."""
@@ -31,14 +32,10 @@ def euler_angles(rotation, euler):
 @kernel("f8[m+6], f8[3n], f8[m,3n] -> f8[3,n]")
 def unposed_shape(params, mean, modes, shape):
     """``X = mean + Φ·q``, (3, n); `modes` is Φᵀ, (m, 3n)."""
-    n = shape.shape[1]
-    for axis in range(3):
-        for i in range(n):
-            shape[axis, i] = mean[axis * n + i]
-        for j in range(modes.shape[0]):
-            q = params[RIGID + j]
-            for i in range(n):
-                shape[axis, i] += q * modes[j, axis * n + i]
+    coordinates = shape.reshape(-1)
+    product(modes, params[RIGID:], coordinates)
+    for i in range(mean.shape[0]):
+        coordinates[i] += mean[i]
 
 
 @kernel("f8[p], f8[3,3], f8[3,n] -> f8[n,2]")
