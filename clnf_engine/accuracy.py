@@ -23,7 +23,7 @@ class Accuracy:
     Attributes
     ----------
     distances : (n,) float64
-        Of every landmark, image px.
+        Of every landmark, image px; NaN where the truth is not known.
     eye_distance : float or None
         Between the true outer eye corners, image px; None unless there are 68 landmarks and the corners are apart.
     """
@@ -33,8 +33,8 @@ class Accuracy:
 
     @property
     def mean(self) -> float:
-        """Mean distance over all landmarks, px."""
-        return float(self.distances.mean())
+        """Mean distance over all landmarks of which the truth is known, px."""
+        return float(np.nanmean(self.distances))
 
     @cached_property
     def percent(self) -> Floats | None:
@@ -61,7 +61,7 @@ def accuracy(landmarks: Floats, truth: Floats) -> Accuracy:
     Parameters
     ----------
     landmarks, truth : (n, 2) float64
-        Image px.
+        Image px; NaN for true landmarks that are not known.
 
     Returns
     -------

@@ -131,7 +131,7 @@ class WindowDialogs:
     def ask_steps_path(self) -> None:
         trace = self._session.trace()
         if trace is not None:
-            truth = self._session.scene.truth
+            truth = self._session.truth
             self._save("Export step table", ".csv", "CSV (*.csv)", _writer(lambda: steps_csv(trace, truth).encode()))
 
     def ask_track_path(self) -> None:
@@ -185,7 +185,7 @@ class WindowDialogs:
                 pictures[pane.title] = picture(pane.widget)
         name = "" if session.image is None else session.image.path.name
         verdict = session.verdict(session.active)
-        title, truth = f"CLNF fit of {name}", session.scene.truth
+        title, truth = f"CLNF fit of {name}", session.truth
         return lambda: step_report(trace, step, title, pictures, verdict, truth).encode()
 
     def _save(self, title: str, suffix: str, kinds: str, write: Callable[[Path], None]) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from PySide6.QtCore import QObject, QPoint, QRect, Qt, Signal
+from PySide6.QtCore import QObject, QPoint, QRect, Qt, Signal, Slot
 from PySide6.QtWidgets import QPlainTextEdit, QSplitter, QVBoxLayout, QWidget
 
+from clnf_engine.detection.tree import Node, rows
 from clnf_engine.diagnostics.magnitudes import magnitudes
+from clnf_engine.steps import Place
 from clnf_gui.commands import command
 from clnf_gui.look import Worst
 from clnf_gui.option_titles import lane_labels
@@ -21,10 +23,12 @@ from clnf_gui.panels.look_choice import LookChoice
 from clnf_gui.panels.map_choice import MapChoice
 from clnf_gui.session import Session
 from clnf_gui.session.aspect import Aspect
+from clnf_gui.session.cursor import START
 from clnf_gui.session.lab import Activity, Record
 from clnf_gui.views.convergence import ConvergenceView
 from clnf_gui.views.error_view import ErrorView
 from clnf_gui.views.finding_view import FindingView
+from clnf_gui.views.fits_view import FitsView
 from clnf_gui.views.frames_view import FramesView
 from clnf_gui.views.inspector import InspectorView
 from clnf_gui.views.landmark_path import LandmarkPathView
@@ -37,8 +41,12 @@ from clnf_gui.views.worst import worst_columns
 _AT_CURSOR = Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LANES
 _OF_RUN = Aspect.SOURCE | Aspect.STEPS | Aspect.LANES
 _OF_LAB = Aspect.LAB | Aspect.START | Aspect.OPTIONS | Aspect.BUSY
+_OF_FITS = _AT_CURSOR | Aspect.TRUTH | Aspect.OPTIONS
 _OF_VIDEO = Aspect.SOURCE | Aspect.FRAME | Aspect.TRACK | Aspect.LANES | Aspect.LOOK | Aspect.OPTIONS
 _LOG_LINES = 5_000
+_WITHOUT_FITS = (
+    "Nothing is done around the fit. Choose parts, eyes, hypotheses or a preset of a program under Options, Detection"
+)
 _WORST = {
     Worst.JUMP: "Largest jump",
     Worst.LIKELIHOOD: "Lowest log-likelihood",
@@ -143,6 +151,7 @@ class Panes(QObject):
             Pane("Path", Room(lambda: self.path), upper, selected | Aspect.TRUTH, self._paint_path),
             Pane("Errors", Room(lambda: self.errors), upper, selected | Aspect.TRUTH, self._paint_errors),
             Pane("Convergence", curves, lower, curves_show, self._paint_convergence),
+            Pane("Fits", Room(lambda: self.fits), lower, _OF_FITS, self._paint_fits),
             Pane("Lab", lab, lower, selected | _OF_LAB, self._paint_lab),
             Pane("Frames", frames, lower, _OF_VIDEO, self._paint_frames),
             Pane("Magnitudes", self.magnitudes, lower, selected | Aspect.OPTIONS, self._paint_magnitudes),
@@ -171,6 +180,12 @@ class Panes(QObject):
     def errors(self) -> ErrorView:
         view = ErrorView()
         view.landmark_clicked.connect(self._session.select)
+        return view
+
+    @cached_property
+    def fits(self) -> FitsView:
+        view = FitsView()
+        view.node_chosen.connect(self._show_node)
         return view
 
     @cached_property
@@ -253,6 +268,11 @@ class Panes(QObject):
 
     # --- what they show -----------------------------------------------------------------------
 
+    @Slot(str, object, object)
+    def _show_node(self, lane: str, node: Node, place: Place | None) -> None:
+        self._session.set_active(lane)
+        self._session.show_node(node, place)
+
     def _show_worst(self, row: int) -> None:
         self._session.frames.go_to(self._worst_frames[row])
 
@@ -272,13 +292,13 @@ class Panes(QObject):
         a, b = session.lanes["A"].step, session.lanes["B"].step if session.comparing else None
         runs = [session.lanes[name].steps for name in session.shown]
         self.atlas.show_steps(a, b, session.look, runs)
-        self.atlas.show_truth(session.scene.truth if session.look.show_truth else None)
+        self.atlas.show_truth(session.truth if session.look.show_truth else None)
         self.atlas.show_selection(session.selection)
         self.map_choice.show_look(session.look, session.comparing)
 
     def _paint_inspector(self, session: Session) -> None:
         step, other = session.step, session.lanes.other_step
-        model, options, truth = session.model_of(), session.engine_options(), session.scene.truth
+        model, options, truth = session.model_of(), session.engine_options(), session.truth
         self.inspector.show_landmark(step, session.selection, model, options, truth, other)
 
     def _paint_convergence(self, session: Session) -> None:
@@ -286,7 +306,7 @@ class Panes(QObject):
         look = session.look
         self.curve_choice.show_look(look)
         labels = lane_labels(session.choices) if session.comparing else {}
-        stop, truth = session.lane.options.convergence_px, session.scene.truth
+        stop, truth = session.lane.options.convergence_px, session.truth
         shown = (look.curves, look.target, stop, *labels.values(), _ref(truth))
         if self._changed("convergence", _runs(session), session.active, *shown):
             self.convergence.show_runs(runs, session.cursor.places(), stop, look, labels, truth)
@@ -294,7 +314,7 @@ class Panes(QObject):
             self.convergence.show_cursor(session.lane.place)
 
     def _paint_path(self, session: Session) -> None:
-        truth = session.scene.truth
+        truth = session.truth
         if self._changed("path", _runs(session), session.selection, _ref(truth)):
             runs = {name: lane.numbers for name, lane in session.lanes.shown.items()}
             self.path.show_paths(runs, session.selection, truth)
@@ -303,7 +323,18 @@ class Panes(QObject):
 
     def _paint_errors(self, session: Session) -> None:
         steps = {name: lane.step for name, lane in session.lanes.shown.items()}
-        self.errors.show_errors(steps, session.scene.truth, session.selection)
+        self.errors.show_errors(steps, session.truth, session.selection)
+
+    def _paint_fits(self, session: Session) -> None:
+        shown = session.lanes.shown
+        if any(name in session.fits.under_way and lane.chosen.detection for name, lane in shown.items()):
+            return  # what it shows stays until the next detection is there
+        found = {name: lane.detection for name, lane in shown.items() if lane.detection is not None}
+        truth, off = session.scene.truth, session.lane.chosen.detection is None
+        if self._changed("fits", tuple((name, _ref(d)) for name, d in found.items()), _ref(truth), off):
+            self.fits.show_trees({name: tuple(rows(d)) for name, d in found.items()}, truth, _WITHOUT_FITS)
+        lane = session.lane
+        self.fits.show_node(session.active, lane.node, lane.place or START)
 
     def _paint_frames(self, session: Session) -> None:
         look, tracks, apart = session.look, session.tracker.all_results(), session.tracker.apart
@@ -361,7 +392,7 @@ class Panes(QObject):
         self.parameters.show_step(session.step, pdm, session.lane.options.clamp_sigmas)
 
     def _paint_steps(self, session: Session) -> None:
-        truth = session.scene.truth
+        truth = session.truth
         if self._changed("steps", session.lane.run, len(session.lane.steps), _ref(truth)):
             self.steps.show_columns(step_columns(session.lane.numbers, truth))
         self.steps.show_row(session.lane.cursor)

@@ -12,7 +12,7 @@ from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Slot
 from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QMainWindow, QToolBar, QVBoxLayout, QWidget
 
-from clnf_engine import Recording, Step
+from clnf_engine import DetectionOptions, Recording, Step
 from clnf_gui.actions import Actions
 from clnf_gui.dialogs import WindowDialogs
 from clnf_gui.docks import Docks
@@ -131,6 +131,8 @@ class MainWindow(QMainWindow):
         self.options.lane_chosen.connect(session.set_active)
         self.options.start_like_a_chosen.connect(session.starts.like_a)
         self.options.options_chosen.connect(session.set_options)
+        self.options.preset_chosen.connect(session.set_detection)
+        self.options.detection.detection_chosen.connect(self._detect)
         self.options.face_chosen.connect(session.starts.from_face)
         self.options.box_chosen.connect(session.starts.from_box)
         self.options.rotation_chosen.connect(session.starts.turn)
@@ -233,7 +235,8 @@ class MainWindow(QMainWindow):
 
     def _paint_options(self) -> None:
         lane = self.session.lane
-        self.options.show_options(lane.options)
+        self.options.show_options(lane.options, lane.chosen.detection)
+        self.options.detection.show_scene(self.session.model, self.session.video is not None)
         self.options.track.show_way(lane.chosen.way)
 
     def _paint_strip(self) -> None:
@@ -248,7 +251,7 @@ class MainWindow(QMainWindow):
                 parts.append(text)
             if (step := lane.step) is not None:
                 parts += [f"{lane.cursor + 1} / {len(lane.steps)}", step_line(step, session.cursor.moment)]
-                parts.append(error_line(step, session.scene.truth))
+                parts.append(error_line(step, lane.truth(session.scene.truth)))
                 if name == session.active and other is not None:
                     parts.append(apart_line(step, other))
             self.headers[name].setText(_SEPARATOR.join(filter(None, parts)))
@@ -257,9 +260,10 @@ class MainWindow(QMainWindow):
         session = self.session
         for name, lane in session.lanes.shown.items():
             view, other = self.image_views[name], session.lanes["A" if name == "B" else "B"].step
-            view.show_step(lane.steps, lane.cursor, session.look, session.cursor.moment)
+            view.show_step(lane.steps, lane.cursor, session.look, session.cursor.moment, lane.part)
+            view.show_parts(lane.parts_shown(), session.look)
             view.show_selection(session.selection)
-            view.show_truth(session.scene.truth, session.look)
+            view.show_truth(lane.truth(session.scene.truth), session.look)
             view.show_other(None if other is None or not session.comparing else other.landmarks, session.look)
             start = session.starts.of(name)
             if start is None or not session.look.show_box:
@@ -338,6 +342,13 @@ class MainWindow(QMainWindow):
         """Let the keys step the fit again, after a value has been typed."""
         self.image_views[self.session.active].setFocus(Qt.FocusReason.OtherFocusReason)
 
+    @Slot(object)
+    def _detect(self, detection: DetectionOptions | None) -> None:
+        """Do other things around the fits; those that are made first come to the front."""
+        if self.session.lane.chosen.detection is None and detection is not None:
+            self.docks.raise_("Fits")
+        self.session.set_detection(detection)
+
     @Slot(int)
     def _unpin(self, landmark: int) -> None:
         if landmark in self.session.look.pinned:
@@ -386,7 +397,7 @@ class MainWindow(QMainWindow):
             self.hover_label.setText("")
             return
         other = session.lanes.other_step
-        parts = [landmark_line(step, landmark), error_line(step, session.scene.truth, landmark)]
+        parts = [landmark_line(step, landmark), error_line(step, session.truth, landmark)]
         parts.append("" if other is None else apart_line(step, other, landmark))
         self.hover_label.setText("   ".join(filter(None, parts)))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
     QButtonGroup,
@@ -23,10 +23,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from clnf_engine import FitOptions, Initial, preset
+from clnf_engine import DetectionOptions, FitOptions, Initial, preset
 from clnf_engine.initial import Box, Rotation
 from clnf_engine.options import Source
-from clnf_engine.presets import PRESETS
+from clnf_engine.presets import PRESETS, PROGRAMS
+from clnf_gui.option_titles import preset_name, program_name
+from clnf_gui.panels.detection_options import DetectionOptionsPanel
 from clnf_gui.panels.editor_keys import EditorKeys
 from clnf_gui.panels.option_tree import OptionTree
 from clnf_gui.panels.track_options import TrackOptionsPanel
@@ -56,6 +58,8 @@ class OptionsPanel(QWidget):
     start_like_a_chosen = Signal()
     options_chosen = Signal(object)
     """FitOptions."""
+    preset_chosen = Signal(object, object)
+    """DetectionOptions or None, and FitOptions."""
     face_chosen = Signal(int)
     box_chosen = Signal(object)
     """(x, y, width, height), image px."""
@@ -71,6 +75,7 @@ class OptionsPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._base = FitOptions()
+        self._shown: tuple[FitOptions, DetectionOptions | None] = (self._base, None)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.addWidget(self._lane_switch())
@@ -80,6 +85,8 @@ class OptionsPanel(QWidget):
         self.track.hide()
         layout.addWidget(self.track)
         layout.addWidget(self._fit_options())
+        self.detection = DetectionOptionsPanel()
+        layout.addWidget(self.detection)
         layout.addStretch(1)
         for field in (*self.findChildren(QAbstractSpinBox), *self.findChildren(QComboBox)):
             field.setMinimumWidth(_FIELD_PX)
@@ -268,7 +275,10 @@ class OptionsPanel(QWidget):
         row.addWidget(QLabel("Preset"))
         self.preset = QComboBox()
         self.preset.setAccessibleName("Preset")
-        self.preset.addItems([*PRESETS, _CUSTOM])
+        self.preset.addItems([*PRESETS, *PROGRAMS, _CUSTOM])
+        for name in PROGRAMS:
+            tip = "What OpenFace's program does: its fit, and the detection options below"
+            self.preset.setItemData(self.preset.findText(name), tip, Qt.ItemDataRole.ToolTipRole)
         self.preset.textActivated.connect(self._emit_preset)
         row.addWidget(self.preset, 1)
         layout.addLayout(row)
@@ -283,11 +293,13 @@ class OptionsPanel(QWidget):
         layout.addWidget(self.tree)
         return group
 
-    def show_options(self, options: FitOptions) -> None:
+    def show_options(self, options: FitOptions, detection: DetectionOptions | None) -> None:
         """Mirror a lane's options; what differs from the preset carries a dot and can be put back."""
-        name = next((name for name, values in PRESETS.items() if values == options), _CUSTOM)
+        name = preset_name(options, detection) or _CUSTOM
         if name != _CUSTOM:
-            self._base = PRESETS[name]
+            self._base = preset(name)
+        self._shown = options, detection
+        self.detection.show_detection(detection)
         self._quietly(self.preset, lambda: self.preset.setCurrentText(name))
         self.problem.hide()
         self.tree.show_options(options, self._base)
@@ -302,7 +314,9 @@ class OptionsPanel(QWidget):
 
     def _emit_preset(self, name: str) -> None:
         if name != _CUSTOM:
-            self.options_chosen.emit(preset(name))
+            # A preset of fits leaves what is around them alone, but what a program does goes with that.
+            around = None if program_name(*self._shown) else self._shown[1]
+            self.preset_chosen.emit(PROGRAMS[name].detection if name in PROGRAMS else around, preset(name))
 
     @staticmethod
     def _quietly(widget: QWidget, change: Callable[[], object]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from clnf_engine import FitOptions, Initial, Normalization, Step, Trace, TrackOptions
+from clnf_engine import DetectionOptions, FitOptions, Initial, Normalization, Step, Trace, TrackOptions
 from clnf_gui.look import Look
 from clnf_gui.session.aspect import Aspect
 
@@ -81,6 +81,8 @@ class LaneChoices:
         A run that the lane shows in the place of a fit of its own.
     functions : Path or None
         A Python file whose functions take the place of operations of the fit.
+    detection : DetectionOptions or None
+        What is done around the fit of a photo; None for nothing, as when functions of a file make it.
     """
 
     options: FitOptions = field(default_factory=FitOptions)
@@ -90,6 +92,7 @@ class LaneChoices:
     first: Initial | None = None
     recorded: Recorded | None = None
     functions: Path | None = None
+    detection: DetectionOptions | None = None
 
     @property
     def way(self) -> Way:
@@ -197,8 +200,13 @@ def beside_recorded(old: Choices, new: Choices) -> tuple[Choices, str]:
     return new, ""
 
 
-def _made_from(lane: LaneChoices) -> tuple[FitOptions, Start | None, Path | None]:
-    return lane.options, lane.start, lane.functions
+def _made_from(lane: LaneChoices) -> tuple[FitOptions, Start | None, Path | None, DetectionOptions | None]:
+    return lane.options, lane.start, lane.functions, lane.detection
+
+
+def detection_or_none(detection: DetectionOptions) -> DetectionOptions | None:
+    """What is to be done around a fit; None when these options ask for nothing."""
+    return detection if detection.parts or detection.hypotheses or detection.validate else None
 
 
 @dataclass(frozen=True)
@@ -243,16 +251,17 @@ def consequences(old: Choices, new: Choices, frame: int | None) -> Consequences:
         appeared = name in new.shown and name not in old.shown
         options = (before.options, before.functions) != (after.options, after.functions)
         way = before.way != after.way
+        around = before.detection != after.detection
         start = new.start(name, frame)
         started = start is not old.start(name, frame)
-        aspects |= Aspect.OPTIONS if options or way else Aspect(0)
+        aspects |= Aspect.OPTIONS if options or way or around else Aspect(0)
         aspects |= Aspect.START if started else Aspect(0)
         if frame is not None and (options or way):
             retrack.add(name)
         if name not in new.shown:
             continue
         if frame is None or start is not None:
-            if options or started or appeared or before.recorded is not after.recorded:
+            if options or (around and frame is None) or started or appeared or before.recorded is not after.recorded:
                 refit.add(name)
         elif started or appeared:
             show.add(name)

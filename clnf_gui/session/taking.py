@@ -267,6 +267,7 @@ def _take_restored(session: Session, restored: Restored) -> None:
     for name in LANES:
         session.tracker.forget(name)
     session.cursor.set_place(document.place)
+    session.cursor.set_node(document.node)
     session.cursor.set_stops(tuple(parse_stop(text) for text in document.stops))
     if document.recorded:
         pass  # where it starts is told

@@ -1,0 +1,106 @@
+"""The options of what is done around a fit: parts, eyes, hypotheses, validation. It mirrors them and emits intents."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QGroupBox
+
+from clnf_engine import DetectionOptions, Model
+from clnf_engine.detection.parts import EYES
+from clnf_gui.session.choices import detection_or_none
+
+NOTHING = DetectionOptions(parts=False, validate=False)
+"""What a fit alone has around it."""
+
+SWITCHES = {
+    "parts": ("Parts", "After the main fit, fit the model's parts (the inner face) and the whole to what they found."),
+    "eye_parts": ("Eyes", "Fit the model's eyes too, 28 landmarks each: OpenFace's -gaze."),
+    "hypotheses": ("Hypotheses", "Fit from five rotations and keep the likeliest: OpenFace's -multi_view."),
+    "validate": ("Validate", "Let the model's validator say whether the result is a face."),
+    "mend_slips": ("Mend slips", "Start eyes in the box of their own landmarks, and keep parts of the face chosen."),
+}
+"""Title and tip of every switch, by the name of its option."""
+
+_OF_VIDEO = "of a photo; a video is tracked by main fits alone (clnf track --preset openface-video does it all)"
+
+
+class DetectionOptionsPanel(QGroupBox):
+    """A switch per option, those that the model has nothing for disabled, with the reason in the tip."""
+
+    detection_chosen = Signal(object)
+    """DetectionOptions, or None when nothing is to be done around a fit."""
+
+    def __init__(self) -> None:
+        super().__init__("Detection")
+        self._detection = NOTHING
+        self._video = False
+        self._model: Model | None = None
+        grid = QGridLayout(self)
+        grid.setContentsMargins(6, 6, 6, 6)
+        self.switches = {name: QCheckBox(title) for name, (title, _) in SWITCHES.items()}
+        for k, (name, switch) in enumerate(self.switches.items()):
+            switch.setAccessibleName(f"Detection: {SWITCHES[name][0].lower()}")
+            switch.clicked.connect(partial(self._switch, name))
+            grid.addWidget(switch, *divmod(k, 2))
+        self.margin = QDoubleSpinBox(minimum=0.0, maximum=1e6, decimals=2, singleStep=0.05)
+        self.margin.setPrefix("margin ")
+        self.margin.setAccessibleName("Margin of the hypotheses")
+        self.margin.setToolTip(
+            "By how much a hypothesis must be likelier than the first; 0 in OpenFace"
+        )
+        self.margin.setKeyboardTracking(False)
+        self.margin.valueChanged.connect(lambda value: self._emit(replace(self._detection, hypothesis_margin=value)))
+        grid.addWidget(self.margin, *divmod(len(self.switches), 2))
+
+    def show_detection(self, detection: DetectionOptions | None) -> None:
+        """Mirror a lane's options."""
+        self._detection = detection or NOTHING
+        for name, switch in self.switches.items():
+            switch.setChecked(getattr(self._detection, name) and (name != "eye_parts" or self._detection.parts))
+        self.margin.blockSignals(True)
+        self.margin.setValue(self._detection.hypothesis_margin)
+        self.margin.blockSignals(False)
+        self._enable()
+
+    def show_scene(self, model: Model | None, video: bool) -> None:
+        """Offer what this model has anything for, and nothing in a video."""
+        self._model, self._video = model, video
+        self._enable()
+
+    def _enable(self) -> None:
+        missing = _missing(self._model)
+        for name, switch in self.switches.items():
+            reason = f"Detection is {_OF_VIDEO}." if self._video else missing.get(name, "")
+            switch.setEnabled(not reason)
+            switch.setToolTip(f"{SWITCHES[name][1]} {reason}".strip())
+        self.margin.setEnabled(self._detection.hypotheses and not self._video)
+
+    def _switch(self, name: str, on: bool) -> None:
+        changed = {name: on}
+        if name == "eye_parts" and on:
+            changed["parts"] = True
+        if name == "parts" and not on:
+            changed["eye_parts"] = False
+        self._emit(replace(self._detection, **changed))
+
+    def _emit(self, detection: DetectionOptions) -> None:
+        self._detection = detection  # now: the next change may come before the mirror
+        self.detection_chosen.emit(detection_or_none(detection))
+
+
+def _missing(model: Model | None) -> dict[str, str]:
+    """Why an option would change nothing with a model, by its name."""
+    if model is None:
+        return dict.fromkeys(SWITCHES, "No model is open.")
+    parts = {part.name for part in model.parts}
+    missing: dict[str, str] = {}
+    if not parts:
+        missing |= dict.fromkeys(("parts", "mend_slips"), f"{model.name} has no parts.")
+    if not parts & set(EYES):
+        missing["eye_parts"] = f"{model.name} has no parts for the eyes."
+    if model.validator is None:
+        missing["validate"] = f"{model.name} has no validator."
+    return missing
