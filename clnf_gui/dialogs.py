@@ -14,7 +14,16 @@ from clnf_engine.io.files import write_file
 from clnf_gui import about, settings
 from clnf_gui.commands import COMMANDS
 from clnf_gui.docks import Docks
-from clnf_gui.export import lab_report, picture, png_bytes, python_source, step_report, steps_csv, tracking_csv
+from clnf_gui.export import (
+    detection_source,
+    lab_report,
+    picture,
+    png_bytes,
+    python_source,
+    step_report,
+    steps_csv,
+    tracking_csv,
+)
 from clnf_gui.opening import IMAGE_SUFFIXES, VIDEO_SUFFIXES, neighbour, open_file, open_model
 from clnf_gui.panels.follow_dialog import FollowDialog
 from clnf_gui.panels.palette import Palette
@@ -209,14 +218,19 @@ class WindowDialogs:
         return Path(chosen) if Path(chosen).suffix else Path(chosen).with_suffix(suffix)
 
     def copy_python(self) -> None:
-        session, trace = self._session, self._session.trace()
-        if trace is None or session.model is None or session.model.path is None or session.image is None:
+        session, trace, lane = self._session, self._session.trace(), self._session.lane
+        if session.model is None or session.model.path is None or session.image is None:
             return
         image, model = session.image.path.resolve(), session.model.path.resolve()
         step = session.step
         place = session.cursor.place if step is None else step.place
         files = {name: path.resolve() for name, path in session.recorded_files().items()}
-        source = python_source(trace, session.active, image, model, place, session.scene.frame, files)
+        if lane.detection is not None:
+            source = detection_source(lane.detection, lane.node, image, model, place)
+        elif trace is None:
+            return
+        else:
+            source = python_source(trace, session.active, image, model, place, session.scene.frame, files)
         QGuiApplication.clipboard().setText(source)
         session.told.emit(f"copied a program that {'reads' if session.active in files else 'repeats'} this run")
 

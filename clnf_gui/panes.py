@@ -10,13 +10,14 @@ from functools import cached_property
 from PySide6.QtCore import QObject, QPoint, QRect, Qt, Signal, Slot
 from PySide6.QtWidgets import QPlainTextEdit, QSplitter, QVBoxLayout, QWidget
 
-from clnf_engine.detection.tree import Node, rows
+from clnf_engine.detection.tree import REFITTED, Node, rows
 from clnf_engine.diagnostics.magnitudes import magnitudes
 from clnf_engine.steps import Place
 from clnf_gui.commands import command
 from clnf_gui.look import Worst
 from clnf_gui.option_titles import lane_labels
 from clnf_gui.panels.curve_choice import CurveChoice
+from clnf_gui.panels.detection_bar import DetectionBar
 from clnf_gui.panels.frame_bar import FrameBar
 from clnf_gui.panels.lab_tools import LabTools, state_text
 from clnf_gui.panels.look_choice import LookChoice
@@ -45,7 +46,7 @@ _OF_FITS = _AT_CURSOR | Aspect.TRUTH | Aspect.OPTIONS
 _OF_VIDEO = Aspect.SOURCE | Aspect.FRAME | Aspect.TRACK | Aspect.LANES | Aspect.LOOK | Aspect.OPTIONS
 _LOG_LINES = 5_000
 _WITHOUT_FITS = (
-    "Nothing is done around the fit. Choose parts, eyes, hypotheses or a preset of a program under Options, Detection"
+    "Nothing is done around the fit. Choose something above, or what a program of OpenFace's does as a preset"
 )
 _WORST = {
     Worst.JUMP: "Largest jump",
@@ -151,7 +152,7 @@ class Panes(QObject):
             Pane("Path", Room(lambda: self.path), upper, selected | Aspect.TRUTH, self._paint_path),
             Pane("Errors", Room(lambda: self.errors), upper, selected | Aspect.TRUTH, self._paint_errors),
             Pane("Convergence", curves, lower, curves_show, self._paint_convergence),
-            Pane("Fits", Room(lambda: self.fits), lower, _OF_FITS, self._paint_fits),
+            Pane("Fits", Room(lambda: _column(self.detection, self.fits)), lower, _OF_FITS, self._paint_fits),
             Pane("Lab", lab, lower, selected | _OF_LAB, self._paint_lab),
             Pane("Frames", frames, lower, _OF_VIDEO, self._paint_frames),
             Pane("Magnitudes", self.magnitudes, lower, selected | Aspect.OPTIONS, self._paint_magnitudes),
@@ -181,6 +182,12 @@ class Panes(QObject):
         view = ErrorView()
         view.landmark_clicked.connect(self._session.select)
         return view
+
+    @cached_property
+    def detection(self) -> DetectionBar:
+        bar = DetectionBar()
+        bar.detection_chosen.connect(self._session.set_detection)
+        return bar
 
     @cached_property
     def fits(self) -> FitsView:
@@ -271,7 +278,7 @@ class Panes(QObject):
     @Slot(str, object, object)
     def _show_node(self, lane: str, node: Node, place: Place | None) -> None:
         self._session.set_active(lane)
-        self._session.show_node(node, place)
+        self._session.show_node(node, place or (None if node.part else REFITTED))
 
     def _show_worst(self, row: int) -> None:
         self._session.frames.go_to(self._worst_frames[row])
@@ -326,15 +333,15 @@ class Panes(QObject):
         self.errors.show_errors(steps, session.truth, session.selection)
 
     def _paint_fits(self, session: Session) -> None:
-        shown = session.lanes.shown
-        if any(name in session.fits.under_way and lane.chosen.detection for name, lane in shown.items()):
+        lane, shown = session.lane, session.lanes.shown
+        if any(name in session.fits.under_way and one.chosen.detection for name, one in shown.items()):
             return  # what it shows stays until the next detection is there
-        found = {name: lane.detection for name, lane in shown.items() if lane.detection is not None}
-        truth, off = session.scene.truth, session.lane.chosen.detection is None
+        found = {name: one.detection for name, one in shown.items() if one.detection is not None}
+        truth, off = session.scene.truth, lane.chosen.detection is None
         if self._changed("fits", tuple((name, _ref(d)) for name, d in found.items()), _ref(truth), off):
             self.fits.show_trees({name: tuple(rows(d)) for name, d in found.items()}, truth, _WITHOUT_FITS)
-        lane = session.lane
-        self.fits.show_node(session.active, lane.node, lane.place or START)
+        self.detection.show_lane(lane.chosen.detection, session.model, session.video is not None)
+        self.fits.show_node(session.active, lane.node, lane.place or START, lane.cursor == len(lane.steps) - 1)
 
     def _paint_frames(self, session: Session) -> None:
         look, tracks, apart = session.look, session.tracker.all_results(), session.tracker.apart

@@ -12,7 +12,7 @@ from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Slot
 from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QMainWindow, QToolBar, QVBoxLayout, QWidget
 
-from clnf_engine import DetectionOptions, Recording, Step
+from clnf_engine import DetectionOptions, FitOptions, Recording, Step
 from clnf_gui.actions import Actions
 from clnf_gui.dialogs import WindowDialogs
 from clnf_gui.docks import Docks
@@ -131,8 +131,7 @@ class MainWindow(QMainWindow):
         self.options.lane_chosen.connect(session.set_active)
         self.options.start_like_a_chosen.connect(session.starts.like_a)
         self.options.options_chosen.connect(session.set_options)
-        self.options.preset_chosen.connect(session.set_detection)
-        self.options.detection.detection_chosen.connect(self._detect)
+        self.options.preset_chosen.connect(self._take_preset)
         self.options.face_chosen.connect(session.starts.from_face)
         self.options.box_chosen.connect(session.starts.from_box)
         self.options.rotation_chosen.connect(session.starts.turn)
@@ -236,7 +235,6 @@ class MainWindow(QMainWindow):
     def _paint_options(self) -> None:
         lane = self.session.lane
         self.options.show_options(lane.options, lane.chosen.detection)
-        self.options.detection.show_scene(self.session.model, self.session.video is not None)
         self.options.track.show_way(lane.chosen.way)
 
     def _paint_strip(self) -> None:
@@ -302,7 +300,7 @@ class MainWindow(QMainWindow):
             state = "the run of a port, so far"
         elif session.lane.complete:
             verdict = session.verdict(session.active)
-            outcome = verdict.text if verdict.failed else "fitted" if verdict.failed is None else "probably worked"
+            outcome = verdict.text if verdict.failed else "fitted" if verdict.failed is None else verdict.short
             state = f"{outcome}{_SEPARATOR}{session.lane.seconds * 1000:.0f} ms{_memory(session.lane.steps)}"
             if session.lane.recorded is not None:
                 state = "recorded run, foreign" if session.lane.foreign else f"recorded run{_SEPARATOR}{outcome}"
@@ -342,12 +340,12 @@ class MainWindow(QMainWindow):
         """Let the keys step the fit again, after a value has been typed."""
         self.image_views[self.session.active].setFocus(Qt.FocusReason.OtherFocusReason)
 
-    @Slot(object)
-    def _detect(self, detection: DetectionOptions | None) -> None:
-        """Do other things around the fits; those that are made first come to the front."""
-        if self.session.lane.chosen.detection is None and detection is not None:
+    @Slot(object, object)
+    def _take_preset(self, detection: DetectionOptions | None, options: FitOptions) -> None:
+        """Fit as a preset says; where that does something around the fits, these come to the front."""
+        self.session.set_detection(detection, options)
+        if detection is not None:
             self.docks.raise_("Fits")
-        self.session.set_detection(detection)
 
     @Slot(int)
     def _unpin(self, landmark: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from clnf_engine.accuracy import Accuracy, accuracy
 from clnf_engine.arrays import Floats, read_only
 from clnf_engine.detection.detect import Detection, Hypothesis
-from clnf_engine.detection.parts import PartFit
+from clnf_engine.detection.parts import PartFit, least_scale
 from clnf_engine.ibug68 import N_LANDMARKS, eye_distance
 from clnf_engine.initial import Initial, Rotation
 from clnf_engine.model import ModelPart
@@ -84,7 +84,7 @@ def node_run(detection: Detection, node: Node) -> NodeRun:
     hypothesis, index = _hypothesis(detection, node)
     parts = hypothesis.parts if index is not None else detection.parts
     if node.part in parts:
-        return _part_run(parts[node.part], Node(index, node.part), hypothesis.trace.options)
+        return _part_run(parts[node.part], Node(index, node.part), hypothesis.trace)
     trace, moments = hypothesis.trace, hypothesis.moments
     steps: Sequence[Step] = trace.steps
     if moments:
@@ -105,13 +105,18 @@ def _hypothesis(detection: Detection, node: Node) -> tuple[Hypothesis, int | Non
     return detection.hypotheses[index], index
 
 
-def _part_run(fitted: PartFit, node: Node, options: FitOptions) -> NodeRun:
+def _part_run(fitted: PartFit, node: Node, main: Trace) -> NodeRun:
     trace, part = fitted.trace, fitted.part
     if trace is not None:
         return NodeRun(node, part, trace.initial, trace.options, trace, trace.steps)
-    told = "not fitted: the face is too small for it"
+    told = _why_not_fitted(part, main)
     start = Step(Phase.INITIAL, fitted.start.params, read_only(fitted.landmarks), message=told)
-    return NodeRun(node, part, fitted.start, options, None, (start,))
+    return NodeRun(node, part, fitted.start, main.options, None, (start,))
+
+
+def _why_not_fitted(part: ModelPart, main: Trace) -> str:
+    scale = main.params_global[0]
+    return f"not fitted: the face has {scale:.2f} px per model unit, more than {least_scale(part):g} are needed"
 
 
 # --- the rows of the tree -------------------------------------------------------------------------
@@ -138,8 +143,8 @@ class Row:
     iterations : int or None
         None for what has none.
     moves : (k,) float64 or None
-        How far it has moved landmarks of the face from where they were before, image px: of a part those that it shares
-        with the whole.
+        How far it has moved landmarks of the face from where they were before, image px: of a part that takes part in a
+        merge those that it shares with the whole.
     certainty : float or None
         Of a validator.
     chosen : bool
@@ -199,9 +204,9 @@ def _hypothesis_rows(detection: Detection, hypothesis: Hypothesis, index: int | 
     yield Row("Main fit", depth, node, END, trace.landmarks, None, *numbers, chosen=chosen)
     for name, fitted in hypothesis.parts.items():
         pairs, told = fitted.part.landmark_pairs, fitted.trace
-        note = "" if told is not None else "the face is too small: its start is used"
+        note = "" if told is not None else _why_not_fitted(fitted.part, trace)
         if detection.parts.get(name) is fitted and not chosen:
-            note = "handed out, as OpenFace does"
+            note = "the result of this part, by a slip of OpenFace's"
         yield Row(
             part_title(name),
             depth,
@@ -211,7 +216,7 @@ def _hypothesis_rows(detection: Detection, hypothesis: Hypothesis, index: int | 
             fitted.part,
             fitted.likelihood,
             None if told is None else _iterations(told),
-            _distances(fitted.landmarks[pairs[:, 1]], trace.landmarks[pairs[:, 0]]),
+            _distances(fitted.landmarks[pairs[:, 1]], trace.landmarks[pairs[:, 0]]) if hypothesis.moments else None,
             chosen=chosen,
             note=note,
         )

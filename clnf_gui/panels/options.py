@@ -28,7 +28,6 @@ from clnf_engine.initial import Box, Rotation
 from clnf_engine.options import Source
 from clnf_engine.presets import PRESETS, PROGRAMS
 from clnf_gui.option_titles import preset_name, program_name
-from clnf_gui.panels.detection_options import DetectionOptionsPanel
 from clnf_gui.panels.editor_keys import EditorKeys
 from clnf_gui.panels.option_tree import OptionTree
 from clnf_gui.panels.track_options import TrackOptionsPanel
@@ -85,8 +84,6 @@ class OptionsPanel(QWidget):
         self.track.hide()
         layout.addWidget(self.track)
         layout.addWidget(self._fit_options())
-        self.detection = DetectionOptionsPanel()
-        layout.addWidget(self.detection)
         layout.addStretch(1)
         for field in (*self.findChildren(QAbstractSpinBox), *self.findChildren(QComboBox)):
             field.setMinimumWidth(_FIELD_PX)
@@ -277,7 +274,7 @@ class OptionsPanel(QWidget):
         self.preset.setAccessibleName("Preset")
         self.preset.addItems([*PRESETS, *PROGRAMS, _CUSTOM])
         for name in PROGRAMS:
-            tip = "What OpenFace's program does: its fit, and the detection options below"
+            tip = "What OpenFace's program does: its fits, and what is around them (see Fits)"
             self.preset.setItemData(self.preset.findText(name), tip, Qt.ItemDataRole.ToolTipRole)
         self.preset.textActivated.connect(self._emit_preset)
         row.addWidget(self.preset, 1)
@@ -299,7 +296,6 @@ class OptionsPanel(QWidget):
         if name != _CUSTOM:
             self._base = preset(name)
         self._shown = options, detection
-        self.detection.show_detection(detection)
         self._quietly(self.preset, lambda: self.preset.setCurrentText(name))
         self.problem.hide()
         self.tree.show_options(options, self._base)

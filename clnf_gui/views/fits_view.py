@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from PySide6.QtCore import QItemSelectionModel, Qt, Signal
-from PySide6.QtGui import QFont
+from PySide6.QtCore import QEvent, QKeyCombination, Qt, Signal
+from PySide6.QtGui import QFont, QKeyEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem
 
 from clnf_engine.arrays import Floats
@@ -24,6 +24,7 @@ _TIPS = (
     "Of the validator: −1 is surely a face, 1 surely none",
     "",
 )
+_TURNS = tuple(QKeyCombination(key) for key in (Qt.Key.Key_Up, Qt.Key.Key_Down))
 _CHOSEN = "● "
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
@@ -81,11 +82,19 @@ class FitsView(QTreeWidget):
                 self._decorate(item, row)
                 self._items[lane, row.node, row.place] = item
                 above.append(item)
-        self.expandAll()
+            self._unfold(rows, lane)
         for column, shown in ((4, truth is not None), (5, truth is not None), (6, self._any(6))):
             self.setColumnHidden(column, not shown)
         self.hint.show_text("" if trees else hint)
         self._mirroring = False
+
+    def _unfold(self, rows: Sequence[Row], lane: str) -> None:
+        """Show what the result is made of; what other hypotheses are made of is there for who asks."""
+        for row in rows:
+            item = self._items[lane, row.node, row.place]
+            item.setExpanded(row.chosen)
+            if (above := item.parent()) is not None and row.depth == 0:
+                above.setExpanded(True)
 
     def _any(self, column: int) -> bool:
         return any(item.text(column) for item in self._items.values())
@@ -104,17 +113,27 @@ class FitsView(QTreeWidget):
             for column in range(len(TITLES)):
                 item.setForeground(column, self.palette().brush(self.palette().ColorRole.PlaceholderText))
 
-    def show_node(self, lane: str, node: Node, place: Place) -> None:
-        """Mark the fit that is shown, or the moment after it at which the cursor stands."""
+    def show_node(self, lane: str, node: Node, place: Place, at_end: bool) -> None:
+        """Mark the fit that is shown, or the moment after it at which the cursor stands; it may be the run's end."""
         whole = self._items.get((lane, node, None))
         shown = self._items.get((lane, node, place)) or whole
+        if at_end and whole is not None and whole is self.currentItem():
+            shown = whole  # which ends where its last row does
         self._mirroring = True
         if shown is None:
             self.clearSelection()
-        elif shown is not self.currentItem():
-            self.setCurrentItem(shown, 0, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+        else:
+            self.setCurrentItem(shown)
             self.scrollToItem(shown)
         self._mirroring = False
+
+    def event(self, event: QEvent) -> bool:
+        """The keys up and down go from row to row here, and not from phase to phase."""
+        override = isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride
+        if override and event.keyCombination() in _TURNS:
+            event.accept()
+            return True
+        return bool(super().event(event))
 
     def rows_shown(self) -> list[list[str]]:
         """The texts of all rows from above, for those who read them."""

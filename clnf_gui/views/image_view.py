@@ -132,7 +132,7 @@ class ImageView(pg.GraphicsLayoutWidget):
         give, dotted = self.pens.give, Qt.PenStyle.DotLine
         give(self.ghost_item.setPen, "#ffffff", 1.0, dotted)
         give(self.contour_item.setPen, SKY)
-        give(self.part_item.setPen, YELLOW, 1.5)
+        give(self.part_item.setPen, YELLOW)
         give(self.trail_item.setPen, (255, 255, 255, 110))
         give(self.shift_item.setPen, ORANGE, 2.0)
         give(self.window_item.setPen, YELLOW)

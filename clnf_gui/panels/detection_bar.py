@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QGroupBox
+from PySide6.QtWidgets import QCheckBox, QDoubleSpinBox, QHBoxLayout, QWidget
 
 from clnf_engine import DetectionOptions, Model
 from clnf_engine.detection.parts import EYES
@@ -27,58 +27,49 @@ SWITCHES = {
 _OF_VIDEO = "of a photo; a video is tracked by main fits alone (clnf track --preset openface-video does it all)"
 
 
-class DetectionOptionsPanel(QGroupBox):
+class DetectionBar(QWidget):
     """A switch per option, those that the model has nothing for disabled, with the reason in the tip."""
 
     detection_chosen = Signal(object)
     """DetectionOptions, or None when nothing is to be done around a fit."""
 
     def __init__(self) -> None:
-        super().__init__("Detection")
+        super().__init__()
         self._detection = NOTHING
-        self._video = False
-        self._model: Model | None = None
-        grid = QGridLayout(self)
-        grid.setContentsMargins(6, 6, 6, 6)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(6, 3, 6, 3)
+        row.setSpacing(12)
         self.switches = {name: QCheckBox(title) for name, (title, _) in SWITCHES.items()}
-        for k, (name, switch) in enumerate(self.switches.items()):
+        for name, switch in self.switches.items():
             switch.setAccessibleName(f"Detection: {SWITCHES[name][0].lower()}")
             switch.clicked.connect(partial(self._switch, name))
-            grid.addWidget(switch, *divmod(k, 2))
+            row.addWidget(switch)
         self.margin = QDoubleSpinBox(minimum=0.0, maximum=1e6, decimals=2, singleStep=0.05)
         self.margin.setPrefix("margin ")
         self.margin.setAccessibleName("Margin of the hypotheses")
-        self.margin.setToolTip(
-            "By how much a hypothesis must be likelier than the first; 0 in OpenFace"
-        )
+        self.margin.setToolTip("By how much a hypothesis must be likelier than the first; 0 in OpenFace")
         self.margin.setKeyboardTracking(False)
         self.margin.valueChanged.connect(lambda value: self._emit(replace(self._detection, hypothesis_margin=value)))
-        grid.addWidget(self.margin, *divmod(len(self.switches), 2))
+        row.insertWidget(list(SWITCHES).index("hypotheses") + 1, self.margin)
+        row.addStretch(1)
 
-    def show_detection(self, detection: DetectionOptions | None) -> None:
-        """Mirror a lane's options."""
+    def show_lane(self, detection: DetectionOptions | None, model: Model | None, video: bool) -> None:
+        """Mirror a lane's options; offer what the model has anything for, and nothing in a video."""
         self._detection = detection or NOTHING
         for name, switch in self.switches.items():
             switch.setChecked(getattr(self._detection, name) and (name != "eye_parts" or self._detection.parts))
         self.margin.blockSignals(True)
         self.margin.setValue(self._detection.hypothesis_margin)
         self.margin.blockSignals(False)
-        self._enable()
-
-    def show_scene(self, model: Model | None, video: bool) -> None:
-        """Offer what this model has anything for, and nothing in a video."""
-        self._model, self._video = model, video
-        self._enable()
-
-    def _enable(self) -> None:
-        missing = _missing(self._model)
+        missing = _missing(model)
         for name, switch in self.switches.items():
-            reason = f"Detection is {_OF_VIDEO}." if self._video else missing.get(name, "")
+            reason = f"Detection is {_OF_VIDEO}." if video else missing.get(name, "")
             switch.setEnabled(not reason)
             switch.setToolTip(f"{SWITCHES[name][1]} {reason}".strip())
-        self.margin.setEnabled(self._detection.hypotheses and not self._video)
+        self.margin.setEnabled(self._detection.hypotheses and not video)
 
-    def _switch(self, name: str, on: bool) -> None:
+    def _switch(self, name: str) -> None:
+        on = self.switches[name].isChecked()
         changed = {name: on}
         if name == "eye_parts" and on:
             changed["parts"] = True
