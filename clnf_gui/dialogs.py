@@ -25,11 +25,12 @@ from clnf_gui.export import (
     tracking_csv,
 )
 from clnf_gui.opening import IMAGE_SUFFIXES, VIDEO_SUFFIXES, neighbour, open_file, open_model
+from clnf_gui.pane import in_sight
 from clnf_gui.panels.follow_dialog import FollowDialog
 from clnf_gui.panels.palette import Palette
 from clnf_gui.panels.shortcuts import ShortcutsDialog
 from clnf_gui.panels.stop_dialog import StopDialog
-from clnf_gui.panes import Panes, in_sight
+from clnf_gui.panes import Panes
 from clnf_gui.qt_setup import set_theme
 from clnf_gui.session import Session
 from clnf_gui.session.document import write_session

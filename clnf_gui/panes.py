@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 
-from PySide6.QtCore import QObject, QPoint, QRect, Qt, Signal, Slot
+from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtWidgets import QPlainTextEdit, QSplitter, QVBoxLayout, QWidget
 
 from clnf_engine.detection.tree import REFITTED, Node, rows
@@ -16,6 +14,7 @@ from clnf_engine.steps import Place
 from clnf_gui.commands import command
 from clnf_gui.look import Worst
 from clnf_gui.option_titles import lane_labels
+from clnf_gui.pane import Pane, Room
 from clnf_gui.panels.curve_choice import CurveChoice
 from clnf_gui.panels.detection_bar import DetectionBar
 from clnf_gui.panels.frame_bar import FrameBar
@@ -55,73 +54,6 @@ _WORST = {
     Worst.LOST: "Lost or without a face",
     Worst.APART: "A and B differ most",
 }
-
-
-class Room(QWidget):
-    """Where a view is from when it is first seen; making those that are behind tabs would take as long as a fit.
-
-    Parameters
-    ----------
-    make : callable
-        The view.
-    """
-
-    filled = Signal(QWidget)
-
-    def __init__(self, make: Callable[[], QWidget]) -> None:
-        super().__init__()
-        self._make: Callable[[], QWidget] | None = make
-        QVBoxLayout(self).setContentsMargins(0, 0, 0, 0)
-
-    def fill(self) -> None:
-        """Make the view, unless it is there."""
-        if self._make is not None:
-            make, self._make = self._make, None
-            view, layout = make(), self.layout()
-            assert layout is not None
-            layout.addWidget(view)
-            if self.size().isEmpty():
-                self.resize(self.sizeHint())  # behind other tabs it is laid out when it is raised
-            self.filled.emit(view)
-
-
-@dataclass(frozen=True, eq=False)
-class Pane:
-    """A docked view.
-
-    Attributes
-    ----------
-    title : str
-    widget : QWidget
-    area : Qt.DockWidgetArea
-        Panes of one area share it as tabs, but for those that begin a new row.
-    aspects : Aspect
-        Changes after which it is painted anew.
-    paint : callable
-        Of the Session.
-    forget : callable or None
-        Lets go of the run that is painted, when another is shown while the pane is out of sight.
-    """
-
-    title: str
-    widget: QWidget
-    area: Qt.DockWidgetArea
-    aspects: Aspect
-    paint: Callable[[Session], None]
-    forget: Callable[[], None] | None = None
-
-    def show(self, session: Session) -> None:
-        """Paint it, whether it has been seen before or not."""
-        if isinstance(self.widget, Room):
-            self.widget.fill()
-        self.paint(session)
-
-
-def in_sight(widget: QWidget) -> bool:
-    """Whether anything of a widget can be seen: Qt moves docks behind others out of sight, and calls them visible."""
-    window = widget.window()
-    place = QRect(widget.mapTo(window, QPoint()), widget.size())
-    return widget.isVisible() and window.rect().intersects(place)
 
 
 class Panes(QObject):
@@ -340,7 +272,7 @@ class Panes(QObject):
         truth, off = session.scene.truth, lane.chosen.detection is None
         if self._changed("fits", tuple((name, _ref(d)) for name, d in found.items()), _ref(truth), off):
             self.fits.show_trees({name: tuple(rows(d)) for name, d in found.items()}, truth, _WITHOUT_FITS)
-        self.detection.show_lane(lane.chosen.detection, session.model, session.video is not None)
+        self.detection.show_lane(lane.chosen, session.model, session.video is not None)
         self.fits.show_node(session.active, lane.node, lane.place or START, lane.cursor == len(lane.steps) - 1)
 
     def _paint_frames(self, session: Session) -> None:

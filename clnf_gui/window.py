@@ -17,13 +17,14 @@ from clnf_gui.actions import Actions
 from clnf_gui.dialogs import WindowDialogs
 from clnf_gui.docks import Docks
 from clnf_gui.option_titles import lane_labels
+from clnf_gui.pane import Pane, Room, in_sight
 from clnf_gui.panels.editor_keys import EditorKeys
 from clnf_gui.panels.frame_bar import FrameBar
 from clnf_gui.panels.live_bar import LiveBar
 from clnf_gui.panels.message_bar import MessageBar
 from clnf_gui.panels.options import OptionsPanel
 from clnf_gui.panels.timeline import Timeline
-from clnf_gui.panes import Pane, Panes, Room, in_sight
+from clnf_gui.panes import Panes
 from clnf_gui.pins import Pins
 from clnf_gui.session import Session
 from clnf_gui.session.aspect import ALL_ASPECTS, Aspect

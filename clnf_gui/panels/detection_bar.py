@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QCheckBox, QDoubleSpinBox, QHBoxLayout, QWidget
 
 from clnf_engine import DetectionOptions, Model
 from clnf_engine.detection.parts import EYES
-from clnf_gui.session.choices import detection_or_none
+from clnf_gui.session.choices import LaneChoices, detection_or_none
 
 NOTHING = DetectionOptions(parts=False, validate=False)
 """What a fit alone has around it."""
@@ -24,7 +24,7 @@ SWITCHES = {
 }
 """Title and tip of every switch, by the name of its option."""
 
-_OF_VIDEO = "of a photo; a video is tracked by main fits alone (clnf track --preset openface-video does it all)"
+_OF_VIDEO = "The window tracks a video by main fits alone; clnf track --preset openface-video does it all."
 
 
 class DetectionBar(QWidget):
@@ -53,20 +53,22 @@ class DetectionBar(QWidget):
         row.insertWidget(list(SWITCHES).index("hypotheses") + 1, self.margin)
         row.addStretch(1)
 
-    def show_lane(self, detection: DetectionOptions | None, model: Model | None, video: bool) -> None:
-        """Mirror a lane's options; offer what the model has anything for, and nothing in a video."""
-        self._detection = detection or NOTHING
+    def show_lane(self, lane: LaneChoices, model: Model | None, video: bool) -> None:
+        """Mirror a lane's options; offer what the model has anything for, and nothing where fits are made alone."""
+        self._detection = lane.detection or NOTHING
         for name, switch in self.switches.items():
             switch.setChecked(getattr(self._detection, name) and (name != "eye_parts" or self._detection.parts))
         self.margin.blockSignals(True)
         self.margin.setValue(self._detection.hypothesis_margin)
         self.margin.blockSignals(False)
-        missing = _missing(model)
+        missing, alone = _missing(model), _OF_VIDEO if video else ""
+        if lane.functions is not None:
+            alone = f"The functions of {lane.functions.name} make fits alone."
         for name, switch in self.switches.items():
-            reason = f"Detection is {_OF_VIDEO}." if video else missing.get(name, "")
+            reason = alone or missing.get(name, "")
             switch.setEnabled(not reason)
             switch.setToolTip(f"{SWITCHES[name][1]} {reason}".strip())
-        self.margin.setEnabled(self._detection.hypotheses and not video)
+        self.margin.setEnabled(self._detection.hypotheses and not alone)
 
     def _switch(self, name: str) -> None:
         on = self.switches[name].isChecked()

@@ -129,8 +129,8 @@ class FitsView(QTreeWidget):
 
     def event(self, event: QEvent) -> bool:
         """The keys up and down go from row to row here, and not from phase to phase."""
-        override = isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride
-        if override and event.keyCombination() in _TURNS:
+        override = event.type() == QEvent.Type.ShortcutOverride
+        if override and isinstance(event, QKeyEvent) and event.keyCombination() in _TURNS:
             event.accept()
             return True
         return bool(super().event(event))

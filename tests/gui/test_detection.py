@@ -162,6 +162,21 @@ def test_a_program_is_a_preset(program: str, qtbot: QtBot, parted: MainWindow) -
     assert (session.choices.a.detection, preset.currentText()) == (None, "openface")
 
 
+def test_functions_of_a_file_make_fits_alone(qtbot: QtBot, parted: MainWindow, tmp_path: Path) -> None:
+    session, file = parted.session, tmp_path / "mine.py"
+    file.write_text("def update(params, delta, model, clamp_sigmas):\n    return params\n")
+    switch(qtbot, parted, "parts")
+    session.plugins.use(file)
+    settle(qtbot, parted)
+    assert session.lanes["B"].functions == file
+    assert session.lanes["B"].detection is None
+    assert not parted.panes.detection.switches["parts"].isEnabled()
+    assert "mine.py" in parted.panes.detection.switches["parts"].toolTip()
+    session.set_active("A")
+    parted.repaint_now()
+    assert parted.panes.detection.switches["parts"].isEnabled()
+
+
 def test_lanes_are_told_apart_by_what_is_done_around_their_fits() -> None:
     a = LaneChoices(detection=PROGRAMS["openface-image"].detection)
     assert lane_labels(Choices(a, LaneChoices(detection=EYES), True)) == {
@@ -196,9 +211,7 @@ def test_every_node_is_stepped_through_like_a_run(qtbot: QtBot, parted: MainWind
         parted.repaint_now()
         maps = session.step.responses.final
         assert len(maps) == n
-        assert (
-            np.isfinite(parted.panes.atlas.image_item.image).sum() == maps.size
-        )  # every cell of every map, and gaps between them
+        assert np.isfinite(parted.panes.atlas.image_item.image).sum() == maps.size  # gaps are NaN
         assert session.step is part.trace.steps[1]
         assert session.subject().runs["A"] is part.trace
         assert session.subject().model is part.part.model
