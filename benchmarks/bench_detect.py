@@ -50,7 +50,7 @@ def main() -> None:
         line = f"{name:28}{ours:8.2f}{ours / unit:8.1f}{ours / alone:9.2f}"
         if cpp is not None:
             theirs = cpp / UNIT_MS_OF_CPP
-            line += f"{'':14}{cpp:8.1f}{theirs:8.1f}{cpp / ALONE_MS_OF_CPP:9.2f}   {ours / unit / theirs:.2f}"
+            line += f"   {cpp:7.1f}{theirs:8.1f}{cpp / ALONE_MS_OF_CPP:9.2f}   {ours / unit / theirs:.2f}"
         print(line)
 
 

@@ -13,6 +13,7 @@ from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QRe
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QMainWindow, QToolBar, QVBoxLayout, QWidget
 
 from clnf_engine import DetectionOptions, FitOptions, Recording, Step
+from clnf_engine.detection.tree import node_title
 from clnf_gui.actions import Actions
 from clnf_gui.dialogs import WindowDialogs
 from clnf_gui.docks import Docks
@@ -248,6 +249,7 @@ class MainWindow(QMainWindow):
             parts = [name] if session.comparing else []
             if text := lane.frame_note(session.scene.frame):
                 parts.append(text)
+            parts.append(node_title(lane.node))
             if (step := lane.step) is not None:
                 parts += [f"{lane.cursor + 1} / {len(lane.steps)}", step_line(step, session.cursor.moment)]
                 parts.append(error_line(step, lane.truth(session.scene.truth)))

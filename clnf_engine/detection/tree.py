@@ -231,6 +231,12 @@ def part_title(name: str) -> str:
     return name.removesuffix("_28").replace("_", " ")
 
 
+def node_title(node: Node) -> str:
+    """What to call a node in a line of text: "hypothesis 2, left eye"; "" for the whole detection."""
+    words = [] if node.hypothesis is None else [f"hypothesis {node.hypothesis + 1}"]
+    return ", ".join([*words, part_title(node.part)] if node.part else words)
+
+
 def turn_text(rotation: Rotation) -> str:
     """A hypothesis' rotation in words, such as "turned left by 30°"."""
     words = [

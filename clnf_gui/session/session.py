@@ -336,7 +336,7 @@ class Session(QObject):
         """Do other things around the fits of the active lane; the end of the first detection is shown at once."""
         lane = self.choices[self.active]
         if lane.detection is None and detection is not None:
-            self.cursor.set_place(REFITTED)
+            self.cursor.move_to(REFITTED)
         self.choose(self.choices.with_lane(self.active, detection=detection, options=options or lane.options))
 
     def show_node(self, node: Node, place: Place | None = None) -> None:

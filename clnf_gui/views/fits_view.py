@@ -102,8 +102,8 @@ class FitsView(QTreeWidget):
     def _decorate(self, item: QTreeWidgetItem, row: Row) -> None:
         for column in range(1, len(TITLES) - 1):
             item.setTextAlignment(column, _RIGHT)
-        last = len(TITLES) - 1
-        item.setToolTip(last, row.note)
+        for column in (0, len(TITLES) - 1):
+            item.setToolTip(column, row.note)
         font = QFont(self.font())
         if row.depth == 0:
             font.setBold(True)

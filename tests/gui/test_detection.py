@@ -215,6 +215,7 @@ def test_every_node_is_stepped_through_like_a_run(qtbot: QtBot, parted: MainWind
         assert session.step is part.trace.steps[1]
         assert session.subject().runs["A"] is part.trace
         assert session.subject().model is part.part.model
+        assert parted.headers["A"].text().startswith(f"{title}   ·   2 / ")
         assert parted.panes.fits.currentItem().text(0) == title
     click(parted, "Main fit")
     assert session.lane.place == (None, Phase.END, None)
