@@ -29,6 +29,7 @@ from clnf_gui.views.contours import CONTOURS_OF_EYE, contours
 from clnf_gui.window import MainWindow
 
 from .conftest import wait_for_fit
+from .test_plugins import damped
 
 EYES = DetectionOptions(eye_parts=True, validate=False)
 MERGED, REFITTED = (None, Phase.MERGE, None), (None, Phase.REFIT, None)
@@ -164,7 +165,7 @@ def test_a_program_is_a_preset(program: str, qtbot: QtBot, parted: MainWindow) -
 
 def test_functions_of_a_file_make_fits_alone(qtbot: QtBot, parted: MainWindow, tmp_path: Path) -> None:
     session, file = parted.session, tmp_path / "mine.py"
-    file.write_text("def update(params, delta, model, clamp_sigmas):\n    return params\n")
+    damped(file)
     switch(qtbot, parted, "parts")
     session.plugins.use(file)
     settle(qtbot, parted)
