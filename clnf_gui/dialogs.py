@@ -271,7 +271,10 @@ class WindowDialogs:
     # --- the window ---------------------------------------------------------------------------
 
     def zoom_to_face(self) -> None:
-        self._views["A"].zoom_to_face()
+        active = self._views[self._session.active]
+        active.zoom_to_face()
+        for view in self._views.values():
+            view.follow(active)
 
     def zoom_to_image(self) -> None:
         self._views["A"].zoom_to_image()

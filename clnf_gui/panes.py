@@ -12,7 +12,7 @@ from clnf_engine.detection.tree import REFITTED, Node, rows
 from clnf_engine.diagnostics.magnitudes import magnitudes
 from clnf_engine.steps import Place
 from clnf_gui.commands import command
-from clnf_gui.look import Worst
+from clnf_gui.look import MapSource, Worst
 from clnf_gui.option_titles import lane_labels
 from clnf_gui.pane import Pane, Room
 from clnf_gui.panels.curve_choice import CurveChoice
@@ -93,7 +93,7 @@ class Panes(QObject):
             Pane("Steps", Room(lambda: self.steps), lower, _AT_CURSOR | Aspect.TRUTH, self._paint_steps),
             Pane("Log", self.log, lower, Aspect(0), lambda _: None),
         )
-        self.atlas.landmark_clicked.connect(session.select)
+        self.atlas.landmark_clicked.connect(self._select_map)
         self.magnitudes.landmark_clicked.connect(session.select)
         self.convergence.place_clicked.connect(session.cursor.move_to)
         self.map_choice.look_chosen.connect(session.set_look)
@@ -207,6 +207,16 @@ class Panes(QObject):
 
     # --- what they show -----------------------------------------------------------------------
 
+    @property
+    def _lane_of_maps(self) -> str:
+        """Name of the lane whose maps are shown; of a difference, of the first."""
+        session = self._session
+        return "B" if session.comparing and session.look.map_source is MapSource.B else "A"
+
+    @Slot(object)
+    def _select_map(self, landmark: int | None) -> None:
+        self._session.select_in(self._lane_of_maps, landmark)
+
     @Slot(str, object, object)
     def _show_node(self, lane: str, node: Node, place: Place | None) -> None:
         self._session.set_active(lane)
@@ -231,8 +241,9 @@ class Panes(QObject):
         a, b = session.lanes["A"].step, session.lanes["B"].step if session.comparing else None
         runs = [session.lanes[name].steps for name in session.shown]
         self.atlas.show_steps(a, b, session.look, runs)
-        self.atlas.show_truth(session.truth if session.look.show_truth else None)
-        self.atlas.show_selection(session.selection)
+        truth = session.lanes[self._lane_of_maps].truth(session.scene.truth)
+        self.atlas.show_truth(truth if session.look.show_truth else None)
+        self.atlas.show_selection(session.selection_in(self._lane_of_maps))
         self.map_choice.show_look(session.look, session.comparing)
 
     def _paint_inspector(self, session: Session) -> None:
@@ -255,7 +266,8 @@ class Panes(QObject):
     def _paint_path(self, session: Session) -> None:
         truth = session.truth
         if self._changed("path", _runs(session), session.selection, _ref(truth)):
-            runs = {name: lane.numbers for name, lane in session.lanes.shown.items()}
+            lanes, part = session.lanes.shown, session.lane.part
+            runs = {name: lane.numbers for name, lane in lanes.items() if lane.part is part}
             self.path.show_paths(runs, session.selection, truth)
         if session.lane.place is not None:
             self.path.show_cursor(session.lane.place)

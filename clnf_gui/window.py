@@ -123,7 +123,7 @@ class MainWindow(QMainWindow):
         self.timeline.scrubbed.connect(session.cursor.move_to)
         self.timeline.stop_toggled.connect(session.cursor.toggle_stop)
         for name, view in self.image_views.items():
-            view.landmark_clicked.connect(session.select)
+            view.landmark_clicked.connect(partial(session.select_in, name))
             view.hovered.connect(partial(self._show_pixel, name))
             view.box_dragged.connect(partial(self._drag_box, name))
             view.box_turned.connect(partial(self._turn_box, name))
@@ -263,7 +263,7 @@ class MainWindow(QMainWindow):
             view, other = self.image_views[name], session.lanes["A" if name == "B" else "B"].step
             view.show_step(lane.steps, lane.cursor, session.look, session.cursor.moment, lane.part)
             view.show_parts(lane.parts_shown(), session.look)
-            view.show_selection(session.selection)
+            view.show_selection(session.selection_in(name))
             view.show_truth(lane.truth(session.scene.truth), session.look)
             view.show_other(None if other is None or not session.comparing else other.landmarks, session.look)
             start = session.starts.of(name)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clnf_engine import DetectionOptions, FitOptions, Initial, Normalization, Step, Trace, TrackOptions
+from clnf_engine.deviations import DEVIATIONS, without_deviations
 from clnf_gui.look import Look
 from clnf_gui.session.aspect import Aspect
 
@@ -198,6 +199,31 @@ def beside_recorded(old: Choices, new: Choices) -> tuple[Choices, str]:
         taken = replace(new, a=lanes[0], b=lanes[1], comparing=True, active=other)
         return taken, f"lane {name} keeps the recorded run; lane {other} runs with what you have changed"
     return new, ""
+
+
+def with_deviation(choices: Choices, name: str, lane_name: str, start: Start | None) -> Choices:
+    """Choices by which a lane is like another, but with exactly one deviation, and the two are compared.
+
+    Parameters
+    ----------
+    choices : Choices
+    name : str
+        Of the deviation.
+    lane_name : str
+        Of the lane to be like; the one that changes is B, or A where B holds a recorded run. It is the active one.
+    start : Start or None
+        Where the frame of a video starts; None for an image.
+    """
+    deviation, lane = DEVIATIONS[name], choices[lane_name]
+    value = getattr(lane.options, name) if deviation.on(lane.options) else deviation.value
+    options = replace(without_deviations(lane.options), **{name: value})
+    if start is not None:
+        lane = replace(lane, start=start)
+    elif lane_name == "A" and lane.recorded is None:
+        lane = replace(lane, start=None)
+    target = "B" if choices.b.recorded is None else "A"
+    changed = replace(lane, options=options, recorded=None, functions=None)
+    return replace(choices, comparing=True, active=target).with_lane(target, **vars(changed))
 
 
 def _made_from(lane: LaneChoices) -> tuple[FitOptions, Start | None, Path | None, DetectionOptions | None]:

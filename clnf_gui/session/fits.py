@@ -43,7 +43,7 @@ class Order:
     functions : Path or None
         A Python file whose functions take the place of operations.
     detection : DetectionOptions or None
-        What is to be done around the fit, unless functions make it.
+        What is to be done around the fit; None where functions make it.
     """
 
     image: Image
@@ -106,8 +106,8 @@ class Fits(QObject):
         self._orders[name] = order
         what = (order.image.gray, order.model, order.initial, order.options)
         file = order.functions
-        if file is None and order.detection is not None:
-            around = order.detection
+        around = order.detection
+        if around is not None:
             self._worker.submit(name, lambda: detect_steps(*what, around, self.budget))
         elif file is None:
             self._worker.submit(name, lambda: fit_steps(*what))

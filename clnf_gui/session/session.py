@@ -22,7 +22,6 @@ from clnf_engine import (
 from clnf_engine.arrays import Floats
 from clnf_engine.calibration import Verdict
 from clnf_engine.detection.tree import REFITTED, Node, counterpart
-from clnf_engine.deviations import DEVIATIONS, without_deviations
 from clnf_engine.diagnostics.divergence import divergence
 from clnf_engine.diagnostics.finding import Link
 from clnf_engine.diagnostics.tools import Tool
@@ -34,7 +33,7 @@ from clnf_engine.tracking.track import check_first
 from clnf_gui.look import Look
 from clnf_gui.session.announcements import ENGINE_LOG, Announcements
 from clnf_gui.session.aspect import ALL_ASPECTS, Aspect
-from clnf_gui.session.choices import LANES, Choices, Recorded, beside_recorded, consequences
+from clnf_gui.session.choices import LANES, Choices, Recorded, beside_recorded, consequences, with_deviation
 from clnf_gui.session.cursor import START, Cursor
 from clnf_gui.session.document import SessionDocument
 from clnf_gui.session.evaluations import Evaluations
@@ -299,11 +298,10 @@ class Session(QObject):
             return
         given = self.starts.given(name) is not None
         origin = Origin.IMAGE if scene.video is None else Origin.BY_HAND if given else self.lanes[name].origin
-        chosen, options, around = self.choices[name], self.choices[name].options, self.choices[name].detection
-        if scene.video is not None:
-            options, around = options_from(scene.model, chosen, start.initial), None
-        order = Order(scene.image, scene.model, start.initial, options, origin, chosen.functions, around)
-        self.fits.refit(name, order)
+        chosen, functions = self.choices[name], self.choices[name].functions
+        options = chosen.options if scene.video is None else options_from(scene.model, chosen, start.initial)
+        around = chosen.detection if scene.video is None and functions is None else None
+        self.fits.refit(name, Order(scene.image, scene.model, start.initial, options, origin, functions, around))
 
     # --- lanes, options and look --------------------------------------------------------------
 
@@ -341,20 +339,28 @@ class Session(QObject):
 
     def show_node(self, node: Node, place: Place | None = None) -> None:
         """Show another run of the detections, at a place; the same landmark of the face stays selected."""
-        before = self.lane.part
+        before, chosen = self.lane.part, self.selection
         self.cursor.show_node(node, place)
-        if self.selection is not None:
-            self.select(counterpart(self.selection, before, self.lane.part))
+        self.select(None if chosen is None else counterpart(chosen, before, self.lane.part))
 
     def set_look(self, look: Look) -> None:
         """Show things another way."""
         self.choose(replace(self.choices, look=look))
 
     def select(self, landmark: int | None) -> None:
-        """Select a landmark everywhere."""
+        """Select a landmark of the active lane's run everywhere."""
         if landmark != self.selection:
             self.selection = landmark
             self.changed.emit(Aspect.SELECTION)
+
+    def select_in(self, name: str, landmark: int | None) -> None:
+        """Select what is a landmark of a lane's run; that of a part may be none of the active lane's."""
+        self.select(None if landmark is None else counterpart(landmark, self.lanes[name].part, self.lane.part))
+
+    def selection_in(self, name: str) -> int | None:
+        """The landmark of a lane's run that is selected."""
+        chosen = self.selection
+        return None if chosen is None else counterpart(chosen, self.lane.part, self.lanes[name].part)
 
     # --- the lab ------------------------------------------------------------------------------
 
@@ -423,18 +429,10 @@ class Session(QObject):
 
     def try_deviation(self, name: str, lane_name: str = "A") -> None:
         """Let lane B be like a lane, but with exactly one deviation; compare it with A."""
-        deviation, lane = DEVIATIONS[name], self.choices[lane_name]
-        value = getattr(lane.options, name) if deviation.on(lane.options) else deviation.value
-        options = replace(without_deviations(lane.options), **{name: value})
-        if self.scene.video is not None:
-            lane = replace(lane, start=self.starts.of(lane_name))
-        elif lane_name == "A" and lane.recorded is None:
-            lane = replace(lane, start=None)
-        target = "B" if self.choices.b.recorded is None else "A"
-        choices = replace(self.choices, comparing=True, active=target)
-        self.choose(choices.with_lane(target, **vars(replace(lane, options=options, recorded=None, functions=None))))
-        if self.choices[target].recorded is None:
-            self.told.emit(f"lane {target} is lane {lane_name} with no deviation but {name}")
+        start = None if self.scene.video is None else self.starts.of(lane_name)
+        self.choose(with_deviation(self.choices, name, lane_name, start))
+        if self.choices[self.active].recorded is None:
+            self.told.emit(f"lane {self.active} is lane {lane_name} with no deviation but {name}")
 
     def go_to_divergence(self) -> None:
         """Go to where the landmarks of A and B part by more than rounding, else to the first bit that differs."""

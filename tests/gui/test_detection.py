@@ -335,6 +335,14 @@ def test_lanes_are_compared_at_every_node(qtbot: QtBot, parted: MainWindow) -> N
     assert len(painted(parted, "B")) == 68  # which has no such node
     for pane in parted.panes.all:
         pane.show(session)
+    session.set_active("A")
+    session.select(10)
+    parted.repaint_now()
+    assert [view.label.toPlainText() for view in parted.image_views.values()] == ["10", "37"]
+    parted.image_views["B"].landmark_clicked.emit(39)
+    assert session.selection == 14
+    parted.image_views["B"].landmark_clicked.emit(5)
+    assert session.selection is None
     session.set_active("B")
     session.set_detection(EYES, FitOptions(sigma=2.5))
     settle(qtbot, parted)
