@@ -318,6 +318,7 @@ def test_the_pane_tells_the_error_of_every_fit(
     assert len(parted.image_views["A"].truth_item.data) == 6
     for pane in parted.panes.all:  # none of them minds that most landmarks have no truth
         pane.show(parted.session)
+    assert f"{shared.mean():.4g}" in parted.dialogs.report()().decode()
 
 
 # --- comparing --------------------------------------------------------------------------------------
