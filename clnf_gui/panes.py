@@ -16,7 +16,7 @@ from clnf_gui.look import MapSource, Worst
 from clnf_gui.option_titles import lane_labels
 from clnf_gui.pane import Pane, Room
 from clnf_gui.panels.curve_choice import CurveChoice
-from clnf_gui.panels.detection_bar import DetectionBar
+from clnf_gui.panels.detection_bar import VIDEO_ALONE, DetectionBar
 from clnf_gui.panels.frame_bar import FrameBar
 from clnf_gui.panels.lab_tools import LabTools, state_text
 from clnf_gui.panels.look_choice import LookChoice
@@ -281,9 +281,10 @@ class Panes(QObject):
         if any(name in session.fits.under_way and one.chosen.detection for name, one in shown.items()):
             return  # what it shows stays until the next detection is there
         found = {name: one.detection for name, one in shown.items() if one.detection is not None}
-        truth, off = session.scene.truth, lane.chosen.detection is None
-        if self._changed("fits", tuple((name, _ref(d)) for name, d in found.items()), _ref(truth), off):
-            self.fits.show_trees({name: tuple(rows(d)) for name, d in found.items()}, truth, _WITHOUT_FITS)
+        truth, still = session.scene.truth, session.video is None
+        if self._changed("fits", tuple((name, _ref(d)) for name, d in found.items()), _ref(truth), still):
+            hint = _WITHOUT_FITS if still else VIDEO_ALONE
+            self.fits.show_trees({name: tuple(rows(d)) for name, d in found.items()}, truth, hint)
         self.detection.show_lane(lane.chosen, session.model, session.video is not None)
         self.fits.show_node(session.active, lane.node, lane.place or START, lane.cursor == len(lane.steps) - 1)
 

@@ -24,7 +24,7 @@ SWITCHES = {
 }
 """Title and tip of every switch, by the name of its option."""
 
-_OF_VIDEO = "The window tracks a video by main fits alone; clnf track --preset openface-video does it all."
+VIDEO_ALONE = "The window tracks a video by main fits alone; clnf track --preset openface-video does it all."
 
 
 class DetectionBar(QWidget):
@@ -61,7 +61,7 @@ class DetectionBar(QWidget):
         self.margin.blockSignals(True)
         self.margin.setValue(self._detection.hypothesis_margin)
         self.margin.blockSignals(False)
-        missing, alone = _missing(model), _OF_VIDEO if video else ""
+        missing, alone = _missing(model), VIDEO_ALONE if video else ""
         if lane.functions is not None:
             alone = f"The functions of {lane.functions.name} make fits alone."
         for name, switch in self.switches.items():

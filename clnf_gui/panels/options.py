@@ -7,7 +7,8 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
     QButtonGroup,
@@ -28,6 +29,7 @@ from clnf_engine.initial import Box, Rotation
 from clnf_engine.options import Source
 from clnf_engine.presets import PRESETS, PROGRAMS
 from clnf_gui.option_titles import preset_name, program_name
+from clnf_gui.panels.detection_bar import VIDEO_ALONE
 from clnf_gui.panels.editor_keys import EditorKeys
 from clnf_gui.panels.option_tree import OptionTree
 from clnf_gui.panels.track_options import TrackOptionsPanel
@@ -117,8 +119,15 @@ class OptionsPanel(QWidget):
         self.like_a.setVisible(active == "B")
 
     def show_video(self, on: bool) -> None:
-        """Show the options of tracking, which only a video has."""
+        """Show the options of tracking, which only a video has; what programs do around fits, only a photo has."""
         self.track.setVisible(on)
+        items = self.preset.model()
+        assert isinstance(items, QStandardItemModel)
+        for name in PROGRAMS:
+            tip = VIDEO_ALONE if on else "What OpenFace's program does: its fits, and what is around them (see Fits)"
+            item = items.item(self.preset.findText(name))
+            item.setToolTip(tip)
+            item.setEnabled(not on)
 
     # --- initialization -----------------------------------------------------------------------
 
@@ -273,9 +282,6 @@ class OptionsPanel(QWidget):
         self.preset = QComboBox()
         self.preset.setAccessibleName("Preset")
         self.preset.addItems([*PRESETS, *PROGRAMS, _CUSTOM])
-        for name in PROGRAMS:
-            tip = "What OpenFace's program does: its fits, and what is around them (see Fits)"
-            self.preset.setItemData(self.preset.findText(name), tip, Qt.ItemDataRole.ToolTipRole)
         self.preset.textActivated.connect(self._emit_preset)
         row.addWidget(self.preset, 1)
         layout.addLayout(row)

@@ -83,7 +83,7 @@ class LaneChoices:
     functions : Path or None
         A Python file whose functions take the place of operations of the fit.
     detection : DetectionOptions or None
-        What is done around the fit of a photo; None for nothing, as when functions of a file make it.
+        What is done around the fit of a photo, unless functions of a file make it; None for nothing.
     """
 
     options: FitOptions = field(default_factory=FitOptions)
@@ -162,6 +162,11 @@ class Choices:
         if own is not None and own.frame == frame:
             return own
         return self.start("A", frame) if name != "A" and frame is None else None
+
+    def with_fits_alone(self) -> Choices:
+        """A copy for a video, which is tracked by the engine's fits alone."""
+        alone = {"functions": None, "detection": None}
+        return self.with_lane("A", **alone).with_lane("B", **alone)
 
     def without_starts(self) -> Choices:
         """A copy for another scene: options and look stay, what belongs to a picture goes."""

@@ -196,7 +196,7 @@ def _lane(values: dict[str, Any], frame: int | None) -> LaneChoices:
         TrackOptions.from_json(values.get("tracking", {})),
         max(int(values.get("begin", 0)), 0),
         _initial(values.get("first")),
-        detection=None if around is None else DetectionOptions.from_json(around),
+        detection=None if around is None or frame is not None else DetectionOptions.from_json(around),
     )
 
 
