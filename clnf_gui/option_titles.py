@@ -78,6 +78,7 @@ def _made(lane: LaneChoices, names: list[str]) -> str:
 def detection_text(detection: DetectionOptions) -> str:
     """What is done around a fit, in words: "parts, eyes"."""
     words = {"parts": "parts", "eye_parts": "eyes", "hypotheses": "hypotheses", "validate": "validation"}
+    words |= {"mend_slips": "slips mended", "hypothesis_margin": f"margin {detection.hypothesis_margin:g}"}
     return ", ".join(text for name, text in words.items() if getattr(detection, name))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import QEvent, QKeyCombination, Qt, Signal
-from PySide6.QtGui import QFont, QKeyEvent
+from PySide6.QtGui import QFont, QKeyEvent, QPalette
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem
 
 from clnf_engine.arrays import Floats
@@ -52,6 +52,7 @@ class FitsView(QTreeWidget):
         self.header().setStretchLastSection(True)
         self.hint = Hint(self)
         self._items: dict[tuple[str, Node, Place | None], QTreeWidgetItem] = {}
+        self._pale: list[QTreeWidgetItem] = []
         self._mirroring = False
         self.currentItemChanged.connect(self._choose)
         self.itemClicked.connect(self._choose)
@@ -68,8 +69,10 @@ class FitsView(QTreeWidget):
         hint : str
         """
         self._mirroring = True
+        opened = {key for key, item in self._items.items() if item.isExpanded()}
+        marked = next((key for key, item in self._items.items() if item is self.currentItem()), None)
         self.clear()
-        self._items = {}
+        self._items, self._pale = {}, []
         for lane, rows in trees.items():
             above: list[QTreeWidgetItem] = []
             if len(trees) > 1:
@@ -78,23 +81,22 @@ class FitsView(QTreeWidget):
             for row in rows:
                 del above[row.depth + (len(trees) > 1) :]
                 item = QTreeWidgetItem(above[-1] if above else self, _texts(row, truth))
-                item.setData(0, Qt.ItemDataRole.UserRole, (lane, row.node, row.place))
+                key = lane, row.node, row.place
+                item.setData(0, Qt.ItemDataRole.UserRole, key)
                 self._decorate(item, row)
-                self._items[lane, row.node, row.place] = item
+                self._items[key] = item
                 above.append(item)
-            self._unfold(rows, lane)
+                # What other hypotheses are made of is there for who asks.
+                item.setExpanded(row.chosen or key in opened)
+            if len(trees) > 1:
+                above[0].setExpanded(True)
+        self._follow_palette()
+        if marked in self._items:
+            self.setCurrentItem(self._items[marked])
         for column, shown in ((4, truth is not None), (5, truth is not None), (6, self._any(6))):
             self.setColumnHidden(column, not shown)
         self.hint.show_text("" if trees else hint)
         self._mirroring = False
-
-    def _unfold(self, rows: Sequence[Row], lane: str) -> None:
-        """Show what the result is made of; what other hypotheses are made of is there for who asks."""
-        for row in rows:
-            item = self._items[lane, row.node, row.place]
-            item.setExpanded(row.chosen)
-            if (above := item.parent()) is not None and row.depth == 0:
-                above.setExpanded(True)
 
     def _any(self, column: int) -> bool:
         return any(item.text(column) for item in self._items.values())
@@ -110,8 +112,19 @@ class FitsView(QTreeWidget):
         for column in range(len(TITLES)):
             item.setFont(column, font)
         if not row.chosen:
+            self._pale.append(item)
+
+    def _follow_palette(self) -> None:
+        """Pale is what is not, and not part of, the result."""
+        brush = self.palette().brush(QPalette.ColorRole.PlaceholderText)
+        for item in self._pale:
             for column in range(len(TITLES)):
-                item.setForeground(column, self.palette().brush(self.palette().ColorRole.PlaceholderText))
+                item.setForeground(column, brush)
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange:
+            self._follow_palette()
 
     def show_node(self, lane: str, node: Node, place: Place, at_end: bool) -> None:
         """Mark the fit that is shown, or the moment after it at which the cursor stands; it may be the run's end."""
@@ -146,17 +159,17 @@ class FitsView(QTreeWidget):
 
 
 def _texts(row: Row, truth: Floats | None) -> list[str]:
-    several = row.title.startswith("Hypothesis")
+    is_chosen = row.chosen and row.depth == 1 and row.node.hypothesis is not None
     found = error(row, truth)
     return [
-        f"{_CHOSEN}{row.title}" if several and row.chosen else row.title,
+        f"{_CHOSEN}{row.title}" if is_chosen else row.title,
         _number(row.likelihood, 3),
         "" if row.iterations is None else str(row.iterations),
         "" if row.moves is None else f"{row.moves.mean():.2f}, {row.moves.max():.2f}",
         "" if found is None else _number(found.mean, 2),
         "" if found is None else _number(found.mean_percent, 2),
         _number(row.certainty, 3),
-        ("chosen" if several and row.chosen else "") + ("; " if several and row.chosen and row.note else "") + row.note,
+        "; ".join(filter(None, ("chosen" if is_chosen else "", row.note))),
     ]
 
 

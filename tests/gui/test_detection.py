@@ -235,6 +235,9 @@ def test_every_node_is_stepped_through_like_a_run(qtbot: QtBot, parted: MainWind
     click(parted, "left eye")
     click(parted, "Whole detection")
     assert (session.lane.place, parted.panes.fits.currentItem().text(0)) == (REFITTED, "Whole detection")
+    session.set_options(FitOptions(sigma=1.6))
+    settle(qtbot, parted)
+    assert parted.panes.fits.currentItem().text(0) == "Whole detection"
 
 
 def test_keys_go_from_fit_to_fit(qtbot: QtBot, parted: MainWindow) -> None:
@@ -265,6 +268,11 @@ def test_hypotheses_are_branches_and_the_chosen_one_is_open(qtbot: QtBot, parted
         item.setExpanded(True)
         click(parted, "inner", k)
         np.testing.assert_array_equal(painted(parted), hypothesis.parts["inner"].landmarks)
+    parted.session.set_options(FitOptions(sigma=1.6))
+    settle(qtbot, parted)
+    branches = [tree.topLevelItem(0).child(k) for k in range(5)]
+    assert all(item.isExpanded() for item in branches)  # as the person has left them
+    detection = parted.session.lane.detection
     click(parted, branches[3].text(0))
     np.testing.assert_array_equal(painted(parted), detection.hypotheses[3].landmarks)
     assert parted.session.subject().runs["A"] is detection.hypotheses[3].trace
