@@ -93,8 +93,8 @@ class FitsView(QTreeWidget):
         self._follow_palette()
         if marked in self._items:
             self.setCurrentItem(self._items[marked])
-        for column, shown in ((4, truth is not None), (5, truth is not None), (6, self._any(6))):
-            self.setColumnHidden(column, not shown)
+        for column in range(1, len(TITLES) - 1):
+            self.setColumnHidden(column, not self._any(column))
         self.hint.show_text("" if trees else hint)
         self._mirroring = False
 
