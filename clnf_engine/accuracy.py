@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clnf_engine.arrays import Floats, read_only
 from clnf_engine.errors import TruthError
@@ -26,18 +27,21 @@ class Accuracy:
     Attributes
     ----------
     distances : (n,) float64
-        Of every landmark, image px.
+        Of every landmark, image px; NaN where the truth is not known.
     eye_distance : float or None
         Between the true outer eye corners, image px; None unless there are 68 landmarks and the corners are apart.
+    known : (n,) bool or None
+        Of which landmarks the truth is known; None: of all.
     """
 
     distances: Floats
     eye_distance: float | None = None
+    known: NDArray[np.bool_] | None = None
 
     @property
     def mean(self) -> float:
-        """Mean distance over all landmarks, px."""
-        return float(self.distances.mean())
+        """Mean distance over all landmarks of which the truth is known, px."""
+        return float((self.distances if self.known is None else self.distances[self.known]).mean())
 
     @cached_property
     def percent(self) -> Floats | None:
@@ -64,7 +68,7 @@ def accuracy(landmarks: Floats, truth: Floats) -> Accuracy:
     Parameters
     ----------
     landmarks, truth : (n, 2) float64
-        Image px.
+        Image px; NaN for true landmarks that are not known.
 
     Returns
     -------
@@ -79,7 +83,9 @@ def accuracy(landmarks: Floats, truth: Floats) -> Accuracy:
         raise TruthError(f"there are {len(truth)} true landmarks; expected {len(landmarks)}, as many as are fitted")
     # Without corners, or with corners in one place, there is nothing to take a share of.
     corners = (eye_distance(truth) or None) if len(truth) == N_LANDMARKS else None
-    return Accuracy(read_only(np.linalg.norm(landmarks - truth, axis=1)), corners)
+    known = np.isfinite(truth[:, 0]) & np.isfinite(truth[:, 1])
+    distances = read_only(np.linalg.norm(landmarks - truth, axis=1))
+    return Accuracy(distances, corners, None if known.all() else known)
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,11 @@ class Verdict:
     basis: str
 
     @property
+    def short(self) -> str:
+        """The text without its numbers."""
+        return self.text.partition(":")[0]
+
+    @property
     def sentence(self) -> str:
         """The text as a sentence."""
         return f"{self.text[:1].upper()}{self.text[1:]}."

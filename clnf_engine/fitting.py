@@ -73,11 +73,29 @@ def fit(
     if replace:
         steps = tuple(fit_steps(image, model, initial, options, replace))
         return Trace(image, model.name, initial, options, steps)
+    *_, trace = fit_and_trace(image, model, initial, options, budget)
+    assert isinstance(trace, Trace)
+    return trace
+
+
+def fit_and_trace(
+    image: NDArray[np.uint8], model: Model, initial: Initial, options: FitOptions, budget: int
+) -> Iterator[Step | Trace]:
+    """`fit` as a stream; parameters and errors as there.
+
+    Yields
+    ------
+    Step
+        As `fit_steps`.
+    Trace
+        At last.
+    """
     recording = Recording(image, model, initial, options, budget)
     for step in fit_steps(image, model, initial, options):
         recording.append(step)
+        yield step
     trace = recording.trace()
-    return dataclasses.replace(trace, steps=tuple(trace.steps)) if recording.n_dropped == 0 else trace
+    yield dataclasses.replace(trace, steps=tuple(trace.steps)) if recording.n_dropped == 0 else trace
 
 
 def fit_steps(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from clnf_engine.arrays import Array, Floats
 
 
 class Phase(StrEnum):
-    """What kind of moment a Step is, in the order they come."""
+    """What kind of moment a Step is, in the order they come; the last two are of a detection, after the fit."""
 
     INITIAL = "initial"
     SKIPPED = "skipped"
@@ -28,6 +28,8 @@ class Phase(StrEnum):
     RIGID = "rigid"
     NONRIGID = "nonrigid"
     END = "end"
+    MERGE = "merge"
+    REFIT = "refit"
 
     @property
     def text(self) -> str:
@@ -40,13 +42,15 @@ Place = tuple[int | None, Phase, int | None]
 
 
 _PHASES = list(Phase)
+PHASES_OF_FIT = tuple(_PHASES[: _PHASES.index(Phase.END) + 1])
+"""Those of a fit, and so of a trace."""
 
 
 def place_order(place: Place) -> tuple[float, int, int]:
     """Sorts places in the order a fit comes by them."""
     stage, phase, iteration = place
     if stage is None:
-        return (-1.0 if phase is Phase.INITIAL else math.inf, 0, 0)
+        return (-1.0 if phase is Phase.INITIAL else math.inf, _PHASES.index(phase), 0)
     return (stage, _PHASES.index(phase), iteration or 0)
 
 
@@ -324,6 +328,36 @@ def numbers_of(steps: Sequence[Step]) -> Sequence[Step]:
     Ordinary sequences hold everything and are returned as they are.
     """
     return steps.numbers if isinstance(steps, Steps) else steps
+
+
+class Continued(Steps):
+    """The Steps of a run, and moments after it."""
+
+    def __init__(self, run: Sequence[Step], moments: Sequence[Step]) -> None:
+        self._run, self._moments = run, tuple(moments)
+
+    @property
+    def numbers(self) -> Sequence[Step]:
+        """As of `Steps`."""
+        return [*numbers_of(self._run), *self._moments]
+
+    @property
+    def maps_keys(self) -> Sequence[int | None]:
+        """As of `Steps`."""
+        return [*numbered_maps(self._run), *(None for _ in self._moments)]
+
+    def __len__(self) -> int:
+        return len(self._run) + len(self._moments)
+
+    @overload
+    def __getitem__(self, index: int) -> Step: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Step]: ...
+    def __getitem__(self, index: int | slice) -> Step | Sequence[Step]:
+        if isinstance(index, slice):
+            return [self[k] for k in range(len(self))[index]]
+        at = range(len(self))[index]
+        return self._run[at] if at < len(self._run) else self._moments[at - len(self._run)]
 
 
 def common_start(a: Sequence[Any], b: Sequence[Any]) -> int:

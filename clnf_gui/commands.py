@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from PySide6.QtGui import QKeySequence
 
+from clnf_engine.detection.tree import rows
 from clnf_engine.initial import Rotation
 from clnf_gui.asking import Dialogs
 from clnf_gui.look import MapKind, MapSource
@@ -102,6 +103,23 @@ def _next_landmark(session: Session, direction: int) -> None:
         n = session.step.landmarks.shape[0]
         start = -1 if session.selection is None and direction > 0 else session.selection or 0
         session.select((start + direction) % n)
+
+
+def _has_detection(session: Session) -> bool:
+    return session.lane.detection is not None
+
+
+def _next_fit(direction: int) -> Callable[[Session, Dialogs], None]:
+    """Shows the fit, or the moment, that is next in the tree of the active lane."""
+
+    def run(session: Session, _: Dialogs) -> None:
+        lane = session.lane
+        if lane.detection is not None:
+            stops = [(row.node, row.place) for row in rows(lane.detection)]
+            here = next((k for k in ((lane.node, lane.place), (lane.node, None)) if k in stops), stops[0])
+            session.show_node(*stops[(stops.index(here) + direction) % len(stops)])
+
+    return run
 
 
 def _run_tools(session: Session, dialogs: Dialogs, names: Iterable[str]) -> None:
@@ -492,6 +510,8 @@ COMMANDS: tuple[Command, ...] = (
     _overlay("show_truth", "Ground truth", "Shift+T"),
     _overlay("show_apart", "From lane to lane (A − B)", "A"),
     _overlay("show_box", "Starting box, to be dragged", "B"),
+    Command("next_fit", "View", "Next fit", _next_fit(1), "Alt+Down", can=_has_detection, about="of the detection"),
+    Command("previous_fit", "View", "Previous fit", _next_fit(-1), "Alt+Up", can=_has_detection),
     Command("longer_shifts", "View", "Longer arrows", lambda s, _: _scale_shifts(s, 1.5), "+", "", True),
     Command("shorter_shifts", "View", "Shorter arrows", lambda s, _: _scale_shifts(s, 1 / 1.5), "-", "", True),
     Command(

@@ -14,14 +14,24 @@ from clnf_engine.io.files import write_file
 from clnf_gui import about, settings
 from clnf_gui.commands import COMMANDS
 from clnf_gui.docks import Docks
-from clnf_gui.export import lab_report, picture, png_bytes, python_source, step_report, steps_csv, tracking_csv
+from clnf_gui.export import (
+    detection_source,
+    lab_report,
+    picture,
+    png_bytes,
+    python_source,
+    step_report,
+    steps_csv,
+    tracking_csv,
+)
 from clnf_gui.opening import IMAGE_SUFFIXES, VIDEO_SUFFIXES, neighbour, open_file, open_model
+from clnf_gui.pane import in_sight
 from clnf_gui.panels.follow_dialog import FollowDialog
 from clnf_gui.panels.palette import Palette
 from clnf_gui.panels.shortcuts import ShortcutsDialog
 from clnf_gui.panels.stop_dialog import StopDialog
 from clnf_gui.panels.study_dialog import StudyDialog
-from clnf_gui.panes import Panes, in_sight
+from clnf_gui.panes import Panes
 from clnf_gui.qt_setup import set_theme
 from clnf_gui.session import Session
 from clnf_gui.session.document import write_session
@@ -139,7 +149,7 @@ class WindowDialogs:
     def ask_steps_path(self) -> None:
         trace = self._session.trace()
         if trace is not None:
-            truth = self._session.scene.truth
+            truth = self._session.truth
             self._save("Export step table", ".csv", "CSV (*.csv)", _writer(lambda: steps_csv(trace, truth).encode()))
 
     def ask_track_path(self) -> None:
@@ -209,7 +219,7 @@ class WindowDialogs:
                 pictures[pane.title] = picture(pane.widget)
         name = "" if session.image is None else session.image.path.name
         verdict = session.verdict(session.active)
-        title, truth = f"CLNF fit of {name}", session.scene.truth
+        title, truth = f"CLNF fit of {name}", session.truth
         return lambda: step_report(trace, step, title, pictures, verdict, truth).encode()
 
     def _save(self, title: str, suffix: str, kinds: str, write: Callable[[Path], None]) -> None:
@@ -233,14 +243,19 @@ class WindowDialogs:
         return Path(chosen) if Path(chosen).suffix else Path(chosen).with_suffix(suffix)
 
     def copy_python(self) -> None:
-        session, trace = self._session, self._session.trace()
-        if trace is None or session.model is None or session.model.path is None or session.image is None:
+        session, trace, lane = self._session, self._session.trace(), self._session.lane
+        if session.model is None or session.model.path is None or session.image is None:
             return
         image, model = session.image.path.resolve(), session.model.path.resolve()
         step = session.step
         place = session.cursor.place if step is None else step.place
         files = {name: path.resolve() for name, path in session.recorded_files().items()}
-        source = python_source(trace, session.active, image, model, place, session.scene.frame, files)
+        if lane.detection is not None:
+            source = detection_source(lane.detection, lane.node, image, model, place)
+        elif trace is None:
+            return
+        else:
+            source = python_source(trace, session.active, image, model, place, session.scene.frame, files)
         QGuiApplication.clipboard().setText(source)
         session.told.emit(f"copied a program that {'reads' if session.active in files else 'repeats'} this run")
 
@@ -280,7 +295,10 @@ class WindowDialogs:
     # --- the window ---------------------------------------------------------------------------
 
     def zoom_to_face(self) -> None:
-        self._views["A"].zoom_to_face()
+        active = self._views[self._session.active]
+        active.zoom_to_face()
+        for view in self._views.values():
+            view.follow(active)
 
     def zoom_to_image(self) -> None:
         self._views["A"].zoom_to_image()

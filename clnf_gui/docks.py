@@ -5,8 +5,8 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QDockWidget, QMainWindow, QScrollArea, QTabWidget, QWidget
 
+from clnf_gui.pane import Pane, Room, in_sight
 from clnf_gui.panels.options import OptionsPanel
-from clnf_gui.panes import Pane, Room, in_sight
 
 _FRONT = ("Response maps", "Convergence")
 _RIGHT_SHARE, _BOTTOM_SHARE = 0.29, 0.30

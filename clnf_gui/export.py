@@ -14,9 +14,10 @@ from PySide6.QtCore import QBuffer, QByteArray, QIODevice, Qt
 from PySide6.QtGui import QImage, QImageWriter
 from PySide6.QtWidgets import QWidget
 
-from clnf_engine import FitOptions, Initial, Model, Trace, VideoSource
+from clnf_engine import Detection, DetectionOptions, FitOptions, Initial, Model, Trace, VideoSource
 from clnf_engine.arrays import Floats
 from clnf_engine.calibration import Verdict, judge
+from clnf_engine.detection.tree import Node
 from clnf_engine.diagnostics.finding import Table
 from clnf_engine.diagnostics.investigation import error_table, option_cell
 from clnf_engine.diagnostics.tools import Tool
@@ -109,6 +110,34 @@ def python_source(
     )
 
 
+def detection_source(detection: Detection, node: Node, image: Path, model: Path, place: Place) -> str:
+    """A program that repeats a detection, bit for bit, and finds the Step at a place of one of its runs."""
+    first, options = detection.hypotheses[0].trace, detection.options
+    params, box = _params(first.initial), first.initial.box
+    initial = f"Initial(np.array({params}), Source({str(first.initial.source)!r}), {box!r})"
+    around = _changes(options, DetectionOptions())
+    stage, phase, iteration = place
+    return "\n".join(
+        [
+            "import numpy as np",
+            "",
+            "from clnf_engine import DetectionOptions, FitOptions, Initial, detect, load_model",
+            "from clnf_engine.detection.tree import Node, node_run",
+            "from clnf_engine.io.images import read_image",
+            "from clnf_engine.options import Source",
+            "",
+            *_sources(image, model, None, {}),
+            f"initial = {initial}",
+            f"options = FitOptions({_changes(first.options, FitOptions())}), DetectionOptions({around})",
+            "found = detect(image, model, initial, *options)",
+            f"run = node_run(found, {node!r})",
+            f"step = next(s for s in run.steps if s.place == ({stage!r}, {str(phase)!r}, {iteration!r}))",
+            "print(found.message, found.landmarks, step.landmarks)",
+            "",
+        ]
+    )
+
+
 def lab_source(
     subject: Subject, image: Path, model: Path, names: Iterable[str], frame: int | None, recorded: Mapping[str, Path]
 ) -> str:
@@ -142,17 +171,21 @@ def _run(trace: Trace, file: Path | None) -> str:
     """The call that makes a run, or reads it from its file."""
     if file is not None:
         return f"Trace.load({str(file)!r})"
-    default = FitOptions()
-    changes = ", ".join(
-        f"{field.name}={_literal(getattr(trace.options, field.name))}"
-        for field in fields(FitOptions)
-        if getattr(trace.options, field.name) != getattr(default, field.name)
-    )
+    changes = _changes(trace.options, FitOptions())
     initial = f"initial_from_params(model, np.array({_params(trace.initial)}))"
     fit = "fit("
     if (own := dict(trace.notes).get("functions")) is not None:
         fit = f"fit_with({json.loads(own)!r}, "
     return f"{fit}image, model, {initial}, FitOptions({changes}))"
+
+
+def _changes(options: FitOptions | DetectionOptions, default: FitOptions | DetectionOptions) -> str:
+    """The options that are not the default, as a call has them."""
+    return ", ".join(
+        f"{field.name}={_literal(getattr(options, field.name))}"
+        for field in fields(options)
+        if getattr(options, field.name) != getattr(default, field.name)
+    )
 
 
 def lab_report(

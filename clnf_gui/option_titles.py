@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from clnf_engine import FitOptions
+from clnf_engine import DetectionOptions, FitOptions
 from clnf_engine.deviations import DEVIATIONS
-from clnf_engine.presets import PRESETS
+from clnf_engine.presets import PRESETS, PROGRAMS
 from clnf_gui.session.choices import Choices, LaneChoices
 
 OPTION_TITLES = {
@@ -38,8 +38,8 @@ def lane_labels(choices: Choices) -> dict[str, str]:
     started = [] if b.start is None or b.start is a.start else ["another start"]
     tracked = ["another way of tracking"] if a.way != b.way else []
     texts = {
-        "A": [_recorded(a) or _preset(a.options) or _differences(a.options, names), _functions(a)],
-        "B": [_recorded(b) or _preset(b.options) or _differences(b.options, names), _functions(b), *started, *tracked],
+        "A": [_recorded(a) or _made(a, names), _functions(a)],
+        "B": [_recorded(b) or _made(b, names), _functions(b), *started, *tracked],
     }
     return {name: " · ".join([name, ", ".join(filter(None, text))]) for name, text in texts.items()}
 
@@ -54,8 +54,32 @@ def _functions(lane: LaneChoices) -> str:
     return "" if lane.functions is None else f"functions of {lane.functions.name}"
 
 
-def _preset(options: FitOptions) -> str:
+def preset_name(options: FitOptions, detection: DetectionOptions | None) -> str:
+    """The program that fits so and does this around its fits, else the preset of the fits alone; "" for neither."""
+    if name := program_name(options, detection):
+        return name
     return next((name for name, values in PRESETS.items() if values == options), "")
+
+
+def program_name(options: FitOptions, detection: DetectionOptions | None) -> str:
+    """The program that fits so and does this around its fits; "" when there is none."""
+    found = (name for name, one in PROGRAMS.items() if (one.fit, one.detection) == (options, detection))
+    return next(found, "")
+
+
+def _made(lane: LaneChoices, names: list[str]) -> str:
+    """The preset of a lane, or what its fits and what is done around them differ in."""
+    told, around = preset_name(lane.options, lane.detection) or _differences(lane.options, names), lane.detection
+    if around is None or program_name(lane.options, around):
+        return told
+    return " + ".join(filter(None, (told, detection_text(around))))
+
+
+def detection_text(detection: DetectionOptions) -> str:
+    """What is done around a fit, in words: "parts, eyes"."""
+    words = {"parts": "parts", "eye_parts": "eyes", "hypotheses": "hypotheses", "validate": "validation"}
+    words |= {"mend_slips": "slips mended", "hypothesis_margin": f"margin {detection.hypothesis_margin:g}"}
+    return ", ".join(text for name, text in words.items() if getattr(detection, name))
 
 
 def _differing(options: FitOptions, others: FitOptions) -> list[str]:

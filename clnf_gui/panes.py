@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 
-from PySide6.QtCore import QObject, QPoint, QRect, Qt, Signal
+from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtWidgets import QPlainTextEdit, QSplitter, QVBoxLayout, QWidget
 
+from clnf_engine.detection.tree import REFITTED, Node, rows
 from clnf_engine.diagnostics.magnitudes import magnitudes
+from clnf_engine.steps import Place
 from clnf_gui.commands import command
-from clnf_gui.look import Worst
+from clnf_gui.look import MapSource, Worst
 from clnf_gui.option_titles import lane_labels
+from clnf_gui.pane import Pane, Room
 from clnf_gui.panels.curve_choice import CurveChoice
+from clnf_gui.panels.detection_bar import VIDEO_ALONE, DetectionBar
 from clnf_gui.panels.frame_bar import FrameBar
 from clnf_gui.panels.lab_tools import LabTools, state_text
 from clnf_gui.panels.look_choice import LookChoice
@@ -22,10 +24,12 @@ from clnf_gui.panels.map_choice import MapChoice
 from clnf_gui.panels.study_bar import StudyBar
 from clnf_gui.session import Session
 from clnf_gui.session.aspect import Aspect
+from clnf_gui.session.cursor import START
 from clnf_gui.session.lab import Activity, Record
 from clnf_gui.views.convergence import ConvergenceView
 from clnf_gui.views.error_view import ErrorView
 from clnf_gui.views.finding_view import FindingView
+from clnf_gui.views.fits_view import FitsView
 from clnf_gui.views.frames_view import FramesView
 from clnf_gui.views.inspector import InspectorView
 from clnf_gui.views.landmark_path import LandmarkPathView
@@ -39,8 +43,12 @@ from clnf_gui.views.worst import worst_columns
 _AT_CURSOR = Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LANES
 _OF_RUN = Aspect.SOURCE | Aspect.STEPS | Aspect.LANES
 _OF_LAB = Aspect.LAB | Aspect.START | Aspect.OPTIONS | Aspect.BUSY
+_OF_FITS = _AT_CURSOR | Aspect.TRUTH | Aspect.OPTIONS
 _OF_VIDEO = Aspect.SOURCE | Aspect.FRAME | Aspect.TRACK | Aspect.LANES | Aspect.LOOK | Aspect.OPTIONS
 _LOG_LINES = 5_000
+_WITHOUT_FITS = (
+    "Nothing is done around the fit. Choose something above, or what a program of OpenFace's does as a preset"
+)
 _WORST = {
     Worst.JUMP: "Largest jump",
     Worst.LIKELIHOOD: "Lowest log-likelihood",
@@ -48,73 +56,6 @@ _WORST = {
     Worst.LOST: "Lost or without a face",
     Worst.APART: "A and B differ most",
 }
-
-
-class Room(QWidget):
-    """Where a view is from when it is first seen; making those that are behind tabs would take as long as a fit.
-
-    Parameters
-    ----------
-    make : callable
-        The view.
-    """
-
-    filled = Signal(QWidget)
-
-    def __init__(self, make: Callable[[], QWidget]) -> None:
-        super().__init__()
-        self._make: Callable[[], QWidget] | None = make
-        QVBoxLayout(self).setContentsMargins(0, 0, 0, 0)
-
-    def fill(self) -> None:
-        """Make the view, unless it is there."""
-        if self._make is not None:
-            make, self._make = self._make, None
-            view, layout = make(), self.layout()
-            assert layout is not None
-            layout.addWidget(view)
-            if self.size().isEmpty():
-                self.resize(self.sizeHint())  # behind other tabs it is laid out when it is raised
-            self.filled.emit(view)
-
-
-@dataclass(frozen=True, eq=False)
-class Pane:
-    """A docked view.
-
-    Attributes
-    ----------
-    title : str
-    widget : QWidget
-    area : Qt.DockWidgetArea
-        Panes of one area share it as tabs, but for those that begin a new row.
-    aspects : Aspect
-        Changes after which it is painted anew.
-    paint : callable
-        Of the Session.
-    forget : callable or None
-        Lets go of the run that is painted, when another is shown while the pane is out of sight.
-    """
-
-    title: str
-    widget: QWidget
-    area: Qt.DockWidgetArea
-    aspects: Aspect
-    paint: Callable[[Session], None]
-    forget: Callable[[], None] | None = None
-
-    def show(self, session: Session) -> None:
-        """Paint it, whether it has been seen before or not."""
-        if isinstance(self.widget, Room):
-            self.widget.fill()
-        self.paint(session)
-
-
-def in_sight(widget: QWidget) -> bool:
-    """Whether anything of a widget can be seen: Qt moves docks behind others out of sight, and calls them visible."""
-    window = widget.window()
-    place = QRect(widget.mapTo(window, QPoint()), widget.size())
-    return widget.isVisible() and window.rect().intersects(place)
 
 
 class Panes(QObject):
@@ -147,6 +88,7 @@ class Panes(QObject):
             Pane("Path", Room(lambda: self.path), upper, selected | Aspect.TRUTH, self._paint_path),
             Pane("Errors", Room(lambda: self.errors), upper, selected | Aspect.TRUTH, self._paint_errors),
             Pane("Convergence", curves, lower, curves_show, self._paint_convergence),
+            Pane("Fits", Room(lambda: _column(self.detection, self.fits)), lower, _OF_FITS, self._paint_fits),
             Pane("Lab", lab, lower, selected | _OF_LAB, self._paint_lab),
             Pane("Frames", frames, lower, _OF_VIDEO, self._paint_frames),
             Pane("Studies", Room(self._make_study), lower, Aspect.STUDY | Aspect.SOURCE, self._paint_study),
@@ -156,7 +98,7 @@ class Panes(QObject):
             Pane("Steps", Room(lambda: self.steps), lower, _AT_CURSOR | Aspect.TRUTH, self._paint_steps),
             Pane("Log", self.log, lower, Aspect(0), lambda _: None),
         )
-        self.atlas.landmark_clicked.connect(session.select)
+        self.atlas.landmark_clicked.connect(self._select_map)
         self.magnitudes.landmark_clicked.connect(session.select)
         self.convergence.place_clicked.connect(session.cursor.move_to)
         self.map_choice.look_chosen.connect(session.set_look)
@@ -176,6 +118,18 @@ class Panes(QObject):
     def errors(self) -> ErrorView:
         view = ErrorView()
         view.landmark_clicked.connect(self._session.select)
+        return view
+
+    @cached_property
+    def detection(self) -> DetectionBar:
+        bar = DetectionBar()
+        bar.detection_chosen.connect(self._session.set_detection)
+        return bar
+
+    @cached_property
+    def fits(self) -> FitsView:
+        view = FitsView()
+        view.node_chosen.connect(self._show_node)
         return view
 
     @cached_property
@@ -280,6 +234,21 @@ class Panes(QObject):
 
     # --- what they show -----------------------------------------------------------------------
 
+    @property
+    def _lane_of_maps(self) -> str:
+        """Name of the lane whose maps are shown; of a difference, of the first."""
+        session = self._session
+        return "B" if session.comparing and session.look.map_source is MapSource.B else "A"
+
+    @Slot(object)
+    def _select_map(self, landmark: int | None) -> None:
+        self._session.select_in(self._lane_of_maps, landmark)
+
+    @Slot(str, object, object)
+    def _show_node(self, lane: str, node: Node, place: Place | None) -> None:
+        self._session.set_active(lane)
+        self._session.show_node(node, place or (None if node.part else REFITTED))
+
     def _show_worst(self, row: int) -> None:
         self._session.frames.go_to(self._worst_frames[row])
 
@@ -299,13 +268,14 @@ class Panes(QObject):
         a, b = session.lanes["A"].step, session.lanes["B"].step if session.comparing else None
         runs = [session.lanes[name].steps for name in session.shown]
         self.atlas.show_steps(a, b, session.look, runs)
-        self.atlas.show_truth(session.scene.truth if session.look.show_truth else None)
-        self.atlas.show_selection(session.selection)
+        truth = session.lanes[self._lane_of_maps].truth(session.scene.truth)
+        self.atlas.show_truth(truth if session.look.show_truth else None)
+        self.atlas.show_selection(session.selection_in(self._lane_of_maps))
         self.map_choice.show_look(session.look, session.comparing)
 
     def _paint_inspector(self, session: Session) -> None:
         step, other = session.step, session.lanes.other_step
-        model, options, truth = session.model_of(), session.engine_options(), session.scene.truth
+        model, options, truth = session.model_of(), session.engine_options(), session.truth
         self.inspector.show_landmark(step, session.selection, model, options, truth, other)
 
     def _paint_convergence(self, session: Session) -> None:
@@ -313,7 +283,7 @@ class Panes(QObject):
         look = session.look
         self.curve_choice.show_look(look)
         labels = lane_labels(session.choices) if session.comparing else {}
-        stop, truth = session.lane.options.convergence_px, session.scene.truth
+        stop, truth = session.lane.options.convergence_px, session.truth
         shown = (look.curves, look.target, stop, *labels.values(), _ref(truth))
         if self._changed("convergence", _runs(session), session.active, *shown):
             self.convergence.show_runs(runs, session.cursor.places(), stop, look, labels, truth)
@@ -321,16 +291,29 @@ class Panes(QObject):
             self.convergence.show_cursor(session.lane.place)
 
     def _paint_path(self, session: Session) -> None:
-        truth = session.scene.truth
+        truth = session.truth
         if self._changed("path", _runs(session), session.selection, _ref(truth)):
-            runs = {name: lane.numbers for name, lane in session.lanes.shown.items()}
+            lanes, part = session.lanes.shown, session.lane.part
+            runs = {name: lane.numbers for name, lane in lanes.items() if lane.part is part}
             self.path.show_paths(runs, session.selection, truth)
         if session.lane.place is not None:
             self.path.show_cursor(session.lane.place)
 
     def _paint_errors(self, session: Session) -> None:
         steps = {name: lane.step for name, lane in session.lanes.shown.items()}
-        self.errors.show_errors(steps, session.scene.truth, session.selection)
+        self.errors.show_errors(steps, session.truth, session.selection)
+
+    def _paint_fits(self, session: Session) -> None:
+        lane, shown = session.lane, session.lanes.shown
+        if any(name in session.fits.under_way and one.chosen.detection for name, one in shown.items()):
+            return  # what it shows stays until the next detection is there
+        found = {name: one.detection for name, one in shown.items() if one.detection is not None}
+        truth, still = session.scene.truth, session.video is None
+        if self._changed("fits", tuple((name, _ref(d)) for name, d in found.items()), _ref(truth), still):
+            hint = _WITHOUT_FITS if still else VIDEO_ALONE
+            self.fits.show_trees({name: tuple(rows(d)) for name, d in found.items()}, truth, hint)
+        self.detection.show_lane(lane.chosen, session.model, session.video is not None)
+        self.fits.show_node(session.active, lane.node, lane.place or START, lane.cursor == len(lane.steps) - 1)
 
     def _paint_frames(self, session: Session) -> None:
         look, tracks, apart = session.look, session.tracker.all_results(), session.tracker.apart
@@ -402,7 +385,7 @@ class Panes(QObject):
         self.parameters.show_step(session.step, pdm, session.lane.options.clamp_sigmas)
 
     def _paint_steps(self, session: Session) -> None:
-        truth = session.scene.truth
+        truth = session.truth
         if self._changed("steps", session.lane.run, len(session.lane.steps), _ref(truth)):
             self.steps.show_columns(step_columns(session.lane.numbers, truth))
         self.steps.show_row(session.lane.cursor)

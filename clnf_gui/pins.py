@@ -42,7 +42,7 @@ class Pins(QObject):
             dock.deleteLater()
         for landmark in session.look.pinned:
             view = self._dock(landmark).widget()
-            n = 0 if session.model is None else session.model.n_landmarks
+            n = 0 if session.step is None else len(session.step.landmarks)
             if isinstance(view, InspectorView):
                 shown = landmark if landmark < n else None
                 view.show_landmark(session.step, shown, session.model_of(), session.engine_options())

@@ -1,10 +1,9 @@
-"""Colours and face topology that the views share."""
+"""Colours that the views share."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-import numpy as np
 from PySide6.QtGui import QBrush, QColor, QPalette
 
 from clnf_engine import Phase, Step
@@ -43,7 +42,7 @@ _STAGES = (SKY, ORANGE, GREEN, PURPLE)
 
 
 def step_colour(step: Step) -> QColor:
-    """Hue by stage; pale for response maps, light for rigid, full for non-rigid, grey for the rest."""
+    """Hue by stage; pale for response maps, light for rigid, full for non-rigid, vermilion for a merge, grey else."""
     return _colour(None if step.stage is None else step.stage.index, step.phase)
 
 
@@ -60,16 +59,11 @@ def _brush(stage: int | None, phase: Phase) -> QBrush:
 @lru_cache(maxsize=256)
 def _colour(stage: int | None, phase: Phase) -> QColor:
     if stage is None or phase is Phase.SKIPPED:
-        return QColor("#9a9a9a")
+        return QColor(VERMILION if phase in (Phase.MERGE, Phase.REFIT) else "#9a9a9a")
     colour = QColor(_STAGES[stage % len(_STAGES)])
     white = {Phase.RESPONSES: 0.65, Phase.RIGID: 0.3}.get(phase, 0.0)
     mixed = (round(c + (255 - c) * white) for c in (colour.red(), colour.green(), colour.blue()))
     return QColor(*mixed)
-
-
-def _chain(first: int, last: int, closed: bool = False) -> list[tuple[int, int]]:
-    pairs = [(k, k + 1) for k in range(first, last)]
-    return [*pairs, (last, first)] if closed else pairs
 
 
 CHECKED_STYLE = (
@@ -77,20 +71,3 @@ CHECKED_STYLE = (
     "border: 1px solid palette(mid); border-radius: 2px; padding: 4px; }"
 )
 """For buttons of which one is chosen: visible in light and dark."""
-
-IBUG_LANDMARKS = 68
-
-CONTOURS_68 = np.array(
-    [
-        *_chain(0, 16),
-        *_chain(17, 21),
-        *_chain(22, 26),
-        *_chain(27, 30),
-        *_chain(31, 35),
-        *_chain(36, 41, closed=True),
-        *_chain(42, 47, closed=True),
-        *_chain(48, 59, closed=True),
-        *_chain(60, 67, closed=True),
-    ]
-)
-"""Pairs of iBUG-68 landmarks joined by a line: jaw, brows, nose, eyes, lips; (k, 2)."""

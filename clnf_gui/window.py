@@ -12,18 +12,20 @@ from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Slot
 from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QMainWindow, QToolBar, QVBoxLayout, QWidget
 
-from clnf_engine import Recording, Step
+from clnf_engine import DetectionOptions, FitOptions, Recording, Step
+from clnf_engine.detection.tree import node_title
 from clnf_gui.actions import Actions
 from clnf_gui.dialogs import WindowDialogs
 from clnf_gui.docks import Docks
 from clnf_gui.option_titles import lane_labels
+from clnf_gui.pane import Pane, Room, in_sight
 from clnf_gui.panels.editor_keys import EditorKeys
 from clnf_gui.panels.frame_bar import FrameBar
 from clnf_gui.panels.live_bar import LiveBar
 from clnf_gui.panels.message_bar import MessageBar
 from clnf_gui.panels.options import OptionsPanel
 from clnf_gui.panels.timeline import Timeline
-from clnf_gui.panes import Pane, Panes, Room, in_sight
+from clnf_gui.panes import Panes
 from clnf_gui.pins import Pins
 from clnf_gui.session import Session
 from clnf_gui.session.aspect import ALL_ASPECTS, Aspect
@@ -123,7 +125,7 @@ class MainWindow(QMainWindow):
         self.timeline.scrubbed.connect(session.cursor.move_to)
         self.timeline.stop_toggled.connect(session.cursor.toggle_stop)
         for name, view in self.image_views.items():
-            view.landmark_clicked.connect(session.select)
+            view.landmark_clicked.connect(partial(session.select_in, name))
             view.hovered.connect(partial(self._show_pixel, name))
             view.box_dragged.connect(partial(self._drag_box, name))
             view.box_turned.connect(partial(self._turn_box, name))
@@ -133,6 +135,7 @@ class MainWindow(QMainWindow):
         self.options.lane_chosen.connect(session.set_active)
         self.options.start_like_a_chosen.connect(session.starts.like_a)
         self.options.options_chosen.connect(session.set_options)
+        self.options.preset_chosen.connect(self._take_preset)
         self.options.face_chosen.connect(session.starts.from_face)
         self.options.box_chosen.connect(session.starts.from_box)
         self.options.rotation_chosen.connect(session.starts.turn)
@@ -237,7 +240,7 @@ class MainWindow(QMainWindow):
 
     def _paint_options(self) -> None:
         lane = self.session.lane
-        self.options.show_options(lane.options)
+        self.options.show_options(lane.options, lane.chosen.detection)
         self.options.track.show_way(lane.chosen.way)
 
     def _paint_strip(self) -> None:
@@ -250,9 +253,10 @@ class MainWindow(QMainWindow):
             parts = [name] if session.comparing else []
             if text := lane.frame_note(session.scene.frame):
                 parts.append(text)
+            parts.append(node_title(lane.node))
             if (step := lane.step) is not None:
                 parts += [f"{lane.cursor + 1} / {len(lane.steps)}", step_line(step, session.cursor.moment)]
-                parts.append(error_line(step, session.scene.truth))
+                parts.append(error_line(step, lane.truth(session.scene.truth)))
                 if name == session.active and other is not None:
                     parts.append(apart_line(step, other))
             self.headers[name].setText(_SEPARATOR.join(filter(None, parts)))
@@ -261,9 +265,10 @@ class MainWindow(QMainWindow):
         session = self.session
         for name, lane in session.lanes.shown.items():
             view, other = self.image_views[name], session.lanes["A" if name == "B" else "B"].step
-            view.show_step(lane.steps, lane.cursor, session.look, session.cursor.moment)
-            view.show_selection(session.selection)
-            view.show_truth(session.scene.truth, session.look)
+            view.show_step(lane.steps, lane.cursor, session.look, session.cursor.moment, lane.part)
+            view.show_parts(lane.parts_shown(), session.look)
+            view.show_selection(session.selection_in(name))
+            view.show_truth(lane.truth(session.scene.truth), session.look)
             view.show_other(None if other is None or not session.comparing else other.landmarks, session.look)
             start = session.starts.of(name)
             if start is None or not session.look.show_box:
@@ -302,7 +307,7 @@ class MainWindow(QMainWindow):
             state = "the run of a port, so far"
         elif session.lane.complete:
             verdict = session.verdict(session.active)
-            outcome = verdict.text if verdict.failed else "fitted" if verdict.failed is None else "probably worked"
+            outcome = verdict.text if verdict.failed else "fitted" if verdict.failed is None else verdict.short
             state = f"{outcome}{_SEPARATOR}{session.lane.seconds * 1000:.0f} ms{_memory(session.lane.steps)}"
             if session.lane.recorded is not None:
                 state = "recorded run, foreign" if session.lane.foreign else f"recorded run{_SEPARATOR}{outcome}"
@@ -356,6 +361,13 @@ class MainWindow(QMainWindow):
         """Let the keys step the fit again, after a value has been typed."""
         self.image_views[self.session.active].setFocus(Qt.FocusReason.OtherFocusReason)
 
+    @Slot(object, object)
+    def _take_preset(self, detection: DetectionOptions | None, options: FitOptions) -> None:
+        """Fit as a preset says; where that does something around the fits, these come to the front."""
+        self.session.set_detection(detection, options)
+        if detection is not None:
+            self.docks.raise_("Fits")
+
     @Slot(int)
     def _unpin(self, landmark: int) -> None:
         if landmark in self.session.look.pinned:
@@ -404,7 +416,7 @@ class MainWindow(QMainWindow):
             self.hover_label.setText("")
             return
         other = session.lanes.other_step
-        parts = [landmark_line(step, landmark), error_line(step, session.scene.truth, landmark)]
+        parts = [landmark_line(step, landmark), error_line(step, session.truth, landmark)]
         parts.append("" if other is None else apart_line(step, other, landmark))
         self.hover_label.setText("   ".join(filter(None, parts)))
 

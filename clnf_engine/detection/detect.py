@@ -17,7 +17,7 @@ likelihood of the fit before.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,12 +27,13 @@ from clnf_engine.arrays import Floats, read_only
 from clnf_engine.choice import choose
 from clnf_engine.detection.known_landmarks import params_from_known
 from clnf_engine.detection.parts import EYES, PartFit, fit_parts, merged
-from clnf_engine.fitting import fit
+from clnf_engine.fitting import fit_and_trace
 from clnf_engine.initial import Initial, Rotation, initial_from_box, upright_box
 from clnf_engine.model import Model
 from clnf_engine.options import DetectionOptions, FitOptions
 from clnf_engine.pdm import RIGID, euler_angles, landmarks, rotation_matrix
 from clnf_engine.recording import DEFAULT_BUDGET
+from clnf_engine.steps import Phase, Step
 from clnf_engine.trace import Trace
 from clnf_engine.validator import Validator
 
@@ -79,6 +80,21 @@ class Hypothesis:
     def likelihood(self) -> float | None:
         """Mean log likelihood of the last non-rigid phase of the main fit; None when no stage was run."""
         return self.trace.likelihood
+
+    @property
+    def moments(self) -> tuple[Step, ...]:
+        """What is done after the main fit: MERGE and REFIT, or nothing when no part was used.
+
+        The landmarks of both begin where those of the moment before them ended. The parameters of MERGE are still those
+        of the main fit: no parameters have these landmarks.
+        """
+        if self.merged is None:
+            return ()
+        before = self.trace.numbers[-1]
+        return (
+            _moment(Phase.MERGE, before.params, self.merged, before.landmarks),
+            _moment(Phase.REFIT, self.params, self.landmarks, self.merged),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,17 +216,45 @@ def detect(
         When `image` is not a two-dimensional uint8 array with at least one pixel.
     """
     options, detection = options or FitOptions(), detection or DetectionOptions()
-    rotations = ROTATIONS if detection.hypotheses else ROTATIONS[:1]
-    hypotheses = tuple(
-        _hypothesis(image, model, rotation, hypothesis_start(model, initial, rotation), options, detection, budget)
-        for rotation in rotations
-    )
+    *_, found = detect_steps(image, model, initial, options, detection, budget)
+    assert isinstance(found, Detection)
+    return found
+
+
+def detect_steps(
+    image: NDArray[np.uint8],
+    model: Model,
+    initial: Initial,
+    options: FitOptions,
+    detection: DetectionOptions,
+    budget: int = DEFAULT_BUDGET,
+) -> Iterator[Step | Hypothesis | Detection]:
+    """`detect` as a stream; parameters and errors as there.
+
+    Yields
+    ------
+    Step
+        Those of the main fit of the first hypothesis.
+    Hypothesis
+        Each when it is complete.
+    Detection
+        At last.
+    """
+    hypotheses: list[Hypothesis] = []
+    for rotation in ROTATIONS if detection.hypotheses else ROTATIONS[:1]:
+        start = hypothesis_start(model, initial, rotation)
+        for item in fit_and_trace(image, model, start, options, budget):
+            if isinstance(item, Trace):
+                hypotheses.append(_hypothesis(image, model, rotation, item, detection, budget))
+                yield hypotheses[-1]
+            elif not hypotheses:
+                yield item
     chosen = choose([hypothesis.likelihood for hypothesis in hypotheses], detection.hypothesis_margin)
     best = hypotheses[chosen]
     parts = best.parts if detection.mend_slips else _parts_handed_out(hypotheses)
     validator = model.validator if detection.validate else None
     success, certainty = _judged(validator, image, best)
-    return Detection(model, detection, hypotheses, chosen, parts, success, certainty)
+    yield Detection(model, detection, tuple(hypotheses), chosen, parts, success, certainty)
 
 
 def hypothesis_start(model: Model, initial: Initial, rotation: Rotation) -> Initial:
@@ -251,12 +295,10 @@ def _hypothesis(
     image: NDArray[np.uint8],
     model: Model,
     rotation: Rotation,
-    start: Initial,
-    options: FitOptions,
+    trace: Trace,
     detection: DetectionOptions,
     budget: int,
 ) -> Hypothesis:
-    trace = fit(image, model, start, options, budget)
     parts = fit_parts(image, model, trace, detection, budget)
     points = merged(trace.landmarks, parts)
     if points is None:
@@ -265,7 +307,20 @@ def _hypothesis(
     return Hypothesis(rotation, trace, parts, points, params, read_only(landmarks(model.pdm, params)))
 
 
-def _parts_handed_out(hypotheses: tuple[Hypothesis, ...]) -> dict[str, PartFit]:
+def _moment(phase: Phase, params: Floats, points: Floats, before: Floats) -> Step:
+    moves = np.linalg.norm(points - before, axis=1)
+    most = int(moves.argmax())
+    return Step(
+        phase,
+        params,
+        points,
+        landmarks_before=before,
+        shape_change=float(np.linalg.norm(moves)),
+        message=f"landmarks moved by {moves.mean():.2f} px, at most by {moves[most]:.2f} px ({most})",
+    )
+
+
+def _parts_handed_out(hypotheses: Sequence[Hypothesis]) -> dict[str, PartFit]:
     """The results of the parts that OpenFace hands out.
 
     Those of the first hypothesis; a later one replaces a part whose own likelihood is above the best *main* likelihood

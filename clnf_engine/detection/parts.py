@@ -111,12 +111,19 @@ def fit_parts(
             start = part_start(part, main.landmarks, detection)
         except InitialError:  # landmarks of a whole that collapsed to a point are no start
             continue
-        scale, needed = float(main.params_global[0]), SKIP_RATIO * part.model.scales[0].patch_scaling
         trace = None
-        if scale > needed:  # never from an enlarged image; here the scale of the whole counts, not the part's own
+        if main.params_global[0] > least_scale(part):
             trace = fit(image, part.model, start, part_options(part.name, main.options), budget)
         fits[part.name] = PartFit(part, start, trace)
     return fits
+
+
+def least_scale(part: ModelPart) -> float:
+    """The scale that the fit of the whole must exceed for a part to be fitted, px per model unit.
+
+    Never from an enlarged image; here the scale of the whole counts, not the part's own.
+    """
+    return SKIP_RATIO * part.model.scales[0].patch_scaling
 
 
 def part_start(part: ModelPart, whole: Floats, detection: DetectionOptions) -> Initial:

@@ -16,7 +16,7 @@ from clnf_engine.initial import Initial, box_around
 from clnf_engine.io.trace_arrays import BOOLS, MAPS, ROWS, Record, Records, Said, Sizes, as_bool, is_missing, short
 from clnf_engine.io.trace_parts import ITERATION_PHASES, MAX_STEPS, NUMBERS, RESPONSES, SHIFTS, TraceContent, optional
 from clnf_engine.options import FitOptions, Source, option_defaults
-from clnf_engine.steps import MeanShift, Phase, ResponseMaps, Stage, Step, common_start
+from clnf_engine.steps import PHASES_OF_FIT, MeanShift, Phase, ResponseMaps, Stage, Step, common_start
 
 _HEADER_KEYS = {
     "format",
@@ -163,8 +163,8 @@ class Contents:
 
 def _phase(record: Record) -> Phase:
     name = _entry(record, "phase", str)
-    if name not in set(Phase):
-        raise ValueError(f"{record.place}: phase is {short(name)}; expected one of {', '.join(Phase)}")
+    if name not in PHASES_OF_FIT:
+        raise ValueError(f"{record.place}: phase is {short(name)}; expected one of {', '.join(PHASES_OF_FIT)}")
     return Phase(name)
 
 

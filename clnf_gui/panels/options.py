@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 from PySide6.QtCore import Signal
+from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
     QButtonGroup,
@@ -23,10 +24,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from clnf_engine import FitOptions, Initial, preset
+from clnf_engine import DetectionOptions, FitOptions, Initial, preset
 from clnf_engine.initial import Box, Rotation
 from clnf_engine.options import Source
-from clnf_engine.presets import PRESETS
+from clnf_engine.presets import PRESETS, PROGRAMS
+from clnf_gui.option_titles import preset_name, program_name
+from clnf_gui.panels.detection_bar import VIDEO_ALONE
 from clnf_gui.panels.editor_keys import EditorKeys
 from clnf_gui.panels.option_tree import OptionTree
 from clnf_gui.panels.track_options import TrackOptionsPanel
@@ -56,6 +59,8 @@ class OptionsPanel(QWidget):
     start_like_a_chosen = Signal()
     options_chosen = Signal(object)
     """FitOptions."""
+    preset_chosen = Signal(object, object)
+    """DetectionOptions or None, and FitOptions."""
     face_chosen = Signal(int)
     box_chosen = Signal(object)
     """(x, y, width, height), image px."""
@@ -71,6 +76,7 @@ class OptionsPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._base = FitOptions()
+        self._shown: tuple[FitOptions, DetectionOptions | None] = (self._base, None)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.addWidget(self._lane_switch())
@@ -113,8 +119,15 @@ class OptionsPanel(QWidget):
         self.like_a.setVisible(active == "B")
 
     def show_video(self, on: bool) -> None:
-        """Show the options of tracking, which only a video has."""
+        """Show the options of tracking, which only a video has; what programs do around fits, only a photo has."""
         self.track.setVisible(on)
+        items = self.preset.model()
+        assert isinstance(items, QStandardItemModel)
+        for name in PROGRAMS:
+            tip = VIDEO_ALONE if on else "What OpenFace's program does: its fits, and what is around them (see Fits)"
+            item = items.item(self.preset.findText(name))
+            item.setToolTip(tip)
+            item.setEnabled(not on)
 
     # --- initialization -----------------------------------------------------------------------
 
@@ -268,7 +281,7 @@ class OptionsPanel(QWidget):
         row.addWidget(QLabel("Preset"))
         self.preset = QComboBox()
         self.preset.setAccessibleName("Preset")
-        self.preset.addItems([*PRESETS, _CUSTOM])
+        self.preset.addItems([*PRESETS, *PROGRAMS, _CUSTOM])
         self.preset.textActivated.connect(self._emit_preset)
         row.addWidget(self.preset, 1)
         layout.addLayout(row)
@@ -283,11 +296,12 @@ class OptionsPanel(QWidget):
         layout.addWidget(self.tree)
         return group
 
-    def show_options(self, options: FitOptions) -> None:
+    def show_options(self, options: FitOptions, detection: DetectionOptions | None) -> None:
         """Mirror a lane's options; what differs from the preset carries a dot and can be put back."""
-        name = next((name for name, values in PRESETS.items() if values == options), _CUSTOM)
+        name = preset_name(options, detection) or _CUSTOM
         if name != _CUSTOM:
-            self._base = PRESETS[name]
+            self._base = preset(name)
+        self._shown = options, detection
         self._quietly(self.preset, lambda: self.preset.setCurrentText(name))
         self.problem.hide()
         self.tree.show_options(options, self._base)
@@ -302,7 +316,9 @@ class OptionsPanel(QWidget):
 
     def _emit_preset(self, name: str) -> None:
         if name != _CUSTOM:
-            self.options_chosen.emit(preset(name))
+            # A preset of fits leaves what is around them alone, but what a program does goes with that.
+            around = None if program_name(*self._shown) else self._shown[1]
+            self.preset_chosen.emit(PROGRAMS[name].detection if name in PROGRAMS else around, preset(name))
 
     @staticmethod
     def _quietly(widget: QWidget, change: Callable[[], object]) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from clnf_engine import FitOptions, Initial, Normalization, Step, Trace, TrackOptions
+from clnf_engine import DetectionOptions, FitOptions, Initial, Normalization, Step, Trace, TrackOptions
+from clnf_engine.deviations import DEVIATIONS, without_deviations
 from clnf_gui.look import Look
 from clnf_gui.session.aspect import Aspect
 
@@ -81,6 +82,8 @@ class LaneChoices:
         A run that the lane shows in the place of a fit of its own.
     functions : Path or None
         A Python file whose functions take the place of operations of the fit.
+    detection : DetectionOptions or None
+        What is done around the fit of a photo, unless functions of a file make it; None for nothing.
     """
 
     options: FitOptions = field(default_factory=FitOptions)
@@ -90,6 +93,7 @@ class LaneChoices:
     first: Initial | None = None
     recorded: Recorded | None = None
     functions: Path | None = None
+    detection: DetectionOptions | None = None
 
     @property
     def way(self) -> Way:
@@ -159,6 +163,11 @@ class Choices:
             return own
         return self.start("A", frame) if name != "A" and frame is None else None
 
+    def with_fits_alone(self) -> Choices:
+        """A copy for a video, which is tracked by the engine's fits alone."""
+        alone = {"functions": None, "detection": None}
+        return self.with_lane("A", **alone).with_lane("B", **alone)
+
     def without_starts(self) -> Choices:
         """A copy for another scene: options and look stay, what belongs to a picture goes."""
         forgotten = {"start": None, "begin": 0, "first": None, "recorded": None}
@@ -197,8 +206,38 @@ def beside_recorded(old: Choices, new: Choices) -> tuple[Choices, str]:
     return new, ""
 
 
-def _made_from(lane: LaneChoices) -> tuple[FitOptions, Start | None, Path | None]:
-    return lane.options, lane.start, lane.functions
+def with_deviation(choices: Choices, name: str, lane_name: str, start: Start | None) -> Choices:
+    """Choices by which a lane is like another, but with exactly one deviation, and the two are compared.
+
+    Parameters
+    ----------
+    choices : Choices
+    name : str
+        Of the deviation.
+    lane_name : str
+        Of the lane to be like; the one that changes is B, or A where B holds a recorded run. It is the active one.
+    start : Start or None
+        Where the frame of a video starts; None for an image.
+    """
+    deviation, lane = DEVIATIONS[name], choices[lane_name]
+    value = getattr(lane.options, name) if deviation.on(lane.options) else deviation.value
+    options = replace(without_deviations(lane.options), **{name: value})
+    if start is not None:
+        lane = replace(lane, start=start)
+    elif lane_name == "A" and lane.recorded is None:
+        lane = replace(lane, start=None)
+    target = "B" if choices.b.recorded is None else "A"
+    changed = replace(lane, options=options, recorded=None, functions=None)
+    return replace(choices, comparing=True, active=target).with_lane(target, **vars(changed))
+
+
+def _made_from(lane: LaneChoices) -> tuple[FitOptions, Start | None, Path | None, DetectionOptions | None]:
+    return lane.options, lane.start, lane.functions, lane.detection
+
+
+def detection_or_none(detection: DetectionOptions) -> DetectionOptions | None:
+    """What is to be done around a fit; None when these options ask for nothing."""
+    return detection if detection.parts or detection.hypotheses or detection.validate else None
 
 
 @dataclass(frozen=True)
@@ -243,16 +282,17 @@ def consequences(old: Choices, new: Choices, frame: int | None) -> Consequences:
         appeared = name in new.shown and name not in old.shown
         options = (before.options, before.functions) != (after.options, after.functions)
         way = before.way != after.way
+        around = before.detection != after.detection
         start = new.start(name, frame)
         started = start is not old.start(name, frame)
-        aspects |= Aspect.OPTIONS if options or way else Aspect(0)
+        aspects |= Aspect.OPTIONS if options or way or around else Aspect(0)
         aspects |= Aspect.START if started else Aspect(0)
         if frame is not None and (options or way):
             retrack.add(name)
         if name not in new.shown:
             continue
         if frame is None or start is not None:
-            if options or started or appeared or before.recorded is not after.recorded:
+            if options or (around and frame is None) or started or appeared or before.recorded is not after.recorded:
                 refit.add(name)
         elif started or appeared:
             show.add(name)

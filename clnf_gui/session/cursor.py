@@ -10,6 +10,7 @@ from typing import Any
 from PySide6.QtCore import QObject, Signal
 
 from clnf_engine import Phase, Step
+from clnf_engine.detection.tree import WHOLE, Node
 from clnf_engine.steps import Place, place_order
 from clnf_engine.stops import Stop, firings, first_stop, place_stop
 from clnf_gui.look import Moment
@@ -25,11 +26,13 @@ _STEPS_PER_SECOND = 8.0
 
 
 class Cursor(QObject):
-    """The place (stage, phase, iteration) at which all lanes are shown.
+    """The place (stage, phase, iteration) at which all lanes are shown, and the run that it is in.
 
     Attributes
     ----------
     place : Place
+    node : Node
+        Which run of their detections the lanes show, as far as they have one.
     moment : Moment
         Within an iteration.
     stops : tuple of Stop
@@ -52,7 +55,7 @@ class Cursor(QObject):
         self._places: list[Place] = []
         """Those of the runs that are known, by number and length."""
         self._marked: tuple[object, set[Place]] = (None, set())
-        self.place = START
+        self.place, self.node = START, WHOLE
         self.moment = Moment.UPDATE
         self.stops: tuple[Stop, ...] = ()
         self.looping = self.following = False
@@ -84,6 +87,20 @@ class Cursor(QObject):
             for lane in self._lanes.shown.values():
                 lane.show(place)
             self.changed.emit(Aspect.CURSOR)
+
+    def set_node(self, node: Node) -> None:
+        """Stand in a run of the detections, which the lanes are to show next."""
+        self.node = node
+
+    def show_node(self, node: Node, place: Place | None = None) -> None:
+        """Show another run of the detections in all lanes, at a place; where the cursor stands, without one."""
+        self.playback.stop()
+        self.node = node
+        self.set_place(self.place if place is None else place)
+        for lane in self._lanes.shown.values():
+            lane.show_node(node)
+            lane.show(self.place)
+        self.changed.emit(Aspect.STEPS | Aspect.CURSOR)
 
     def step_into(self, direction: int) -> None:
         """To the next or previous moment within an iteration: mean-shift, solve, update."""
@@ -170,21 +187,22 @@ class Cursor(QObject):
         """The first Step after the cursor, up to index `last`, at which a condition fires."""
         lane = self._lanes.active
         steps = lane.numbers[: last + 1]
-        return first_stop(steps, self._other_steps(), self.stops, lane.cursor + 1, self._scene.truth)
+        return first_stop(steps, self._other_steps(), self.stops, lane.cursor + 1, lane.truth(self._scene.truth))
 
     def stop_at_new(self, name: str, start: int) -> bool:
         """Go to the first Step of a lane from index `start` on at which a condition fires; whether there is one."""
         lanes = self._lanes.shown
         others = next((lane.numbers for other, lane in lanes.items() if other != name), ())
-        found = first_stop(self._lanes[name].numbers, others, self.stops, start, self._scene.truth)
+        lane = self._lanes[name]
+        found = first_stop(lane.numbers, others, self.stops, start, lane.truth(self._scene.truth))
         if found is not None:
-            self.move_to(self._lanes[name].places[found[0]])
+            self.move_to(lane.places[found[0]])
         self._tell_stop(found)
         return found is not None
 
     def stop_places(self) -> set[Place]:
         """Every place of the active lane at which a stop condition fires."""
-        lanes, truth = self._lanes, self._scene.truth
+        lanes, truth = self._lanes, self._lanes.active.truth(self._scene.truth)
         runs = [(lane.run, len(lane.steps)) for lane in lanes.shown.values()]
         known = runs, lanes.choices.active, self.stops, None if truth is None else weakref.ref(truth)
         if self._marked[0] != known:

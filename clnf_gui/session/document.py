@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from clnf_engine import ClnfError, FitOptions, Initial, Phase, TrackOptions
+from clnf_engine import ClnfError, DetectionOptions, FitOptions, Initial, Phase, TrackOptions
+from clnf_engine.detection.tree import WHOLE, Node
 from clnf_engine.errors import FileError
 from clnf_engine.io.files import read_file, write_file
 from clnf_engine.options import Source
@@ -22,8 +23,9 @@ from clnf_gui.look import Look
 from clnf_gui.session.choices import LANES, Choices, LaneChoices, Start
 
 FORMAT = "clnf-session"
-VERSION = 4
-"""Of sessions with functions of a file; those with a recorded run have 3, with a video 2, and with an image alone 1."""
+VERSION = 5
+"""Of sessions with a detection; those with functions of a file have 4, with a recorded run 3, with a video 2, and with
+an image alone 1."""
 _MAX_BYTES = 1 << 24
 
 
@@ -41,6 +43,8 @@ class SessionDocument:
     choices : Choices
         With the starts of an image; those of a video's frames are found again.
     place : Place
+    node : Node
+        Which run of a detection is shown.
     selection : int or None
     stops : tuple of str
     frame : int or None
@@ -60,6 +64,7 @@ class SessionDocument:
     frame: int | None = None
     truth: Path | None = None
     recorded: dict[str, Path] = field(default_factory=dict)
+    node: Node = WHOLE
 
     def initials(self) -> Iterator[Initial]:
         """Every start it holds."""
@@ -84,7 +89,7 @@ def write_session(document: SessionDocument, path: Path) -> None:
     functions = {name: _relative(file, folder) for name, file in files.items() if file is not None}
     content = {
         "format": FORMAT,
-        "version": VERSION if functions else 3 if document.recorded else 1 if document.frame is None else 2,
+        "version": _version(document, bool(functions)),
         "model": _relative(document.model, folder),
         "image": _relative(document.image, folder),
         "lanes": [_lane_json(document.choices[name], document.frame) for name in LANES],
@@ -98,10 +103,20 @@ def write_session(document: SessionDocument, path: Path) -> None:
         "truth": None if document.truth is None else _relative(document.truth, folder),
         "recorded": {name: _relative(path, folder) for name, path in document.recorded.items()},
         "functions": functions,
+        "node": asdict(document.node),
     }
     # Bytes of a name that are no UTF-8 become escapes of JSON, which read back as those bytes.
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     write_file(path, text.encode("utf-8", "backslashreplace"), SessionFileError)
+
+
+def _version(document: SessionDocument, functions: bool) -> int:
+    """The lowest that has a word for everything in a session."""
+    if any(document.choices[name].detection is not None for name in LANES):
+        return VERSION
+    if functions:
+        return 4
+    return 3 if document.recorded else 1 if document.frame is None else 2
 
 
 def read_session(path: Path) -> SessionDocument:
@@ -142,6 +157,8 @@ def _document(content: dict[str, Any], folder: Path) -> SessionDocument:
         files = [Path(os.path.abspath(folder / str(functions[name]))) if name in functions else None for name in LANES]
         lanes = [replace(lane, functions=file) for lane, file in zip(lanes, files, strict=True)]
     stage, phase, iteration = content["place"]
+    node = dict(content.get("node", {}))
+    hypothesis = node.get("hypothesis")
     for stop in content["stops"]:
         parse_stop(stop)
     return SessionDocument(
@@ -154,6 +171,7 @@ def _document(content: dict[str, Any], folder: Path) -> SessionDocument:
         frame=None if frame is None else max(int(frame), 0),
         truth=None if truth is None else folder / str(truth),
         recorded={name: folder / str(recorded[name]) for name in LANES if name in recorded},
+        node=Node(None if hypothesis is None else int(hypothesis), str(node.get("part", ""))),
     )
 
 
@@ -166,17 +184,19 @@ def _lane_json(lane: LaneChoices, frame: int | None) -> dict[str, Any]:
         "tracking": lane.tracking.to_json(),
         "begin": lane.begin,
         "first": _initial_json(lane.first),
+        "detection": None if lane.detection is None else lane.detection.to_json(),
     }
 
 
 def _lane(values: dict[str, Any], frame: int | None) -> LaneChoices:
-    base, initial = _initial(values["base_initial"]), _initial(values["initial"])
+    base, initial, around = _initial(values["base_initial"]), _initial(values["initial"]), values.get("detection")
     return LaneChoices(
         FitOptions.from_json(values["options"]),
         None if initial is None or frame is not None else Start(base or initial, initial),
         TrackOptions.from_json(values.get("tracking", {})),
         max(int(values.get("begin", 0)), 0),
         _initial(values.get("first")),
+        detection=None if around is None or frame is not None else DetectionOptions.from_json(around),
     )
 
 

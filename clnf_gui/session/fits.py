@@ -9,15 +9,17 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal, Slot
 
-from clnf_engine import FitOptions, Initial, Model, Recording, Step, fit_steps
+from clnf_engine import DetectionOptions, FitOptions, Initial, Model, Recording, Step, fit_steps
 from clnf_engine.arrays import FLOAT64
+from clnf_engine.detection.detect import Detection, Hypothesis, detect_steps
+from clnf_engine.detection.tree import WHOLE
 from clnf_engine.io.images import Image
 from clnf_engine.kernels.ready import OF_ROWS, make_ready
 from clnf_engine.plugins.process import fit_steps_with
 from clnf_engine.recording import DEFAULT_BUDGET
 from clnf_gui.session.aspect import Aspect
 from clnf_gui.session.cursor import Cursor
-from clnf_gui.session.lanes import Lanes, Origin
+from clnf_gui.session.lanes import Lane, Lanes, Origin
 from clnf_gui.worker import Worker
 
 _OWN = " own"
@@ -40,6 +42,8 @@ class Order:
     origin : Origin
     functions : Path or None
         A Python file whose functions take the place of operations.
+    detection : DetectionOptions or None
+        What is to be done around the fit; None where functions make it.
     """
 
     image: Image
@@ -48,10 +52,13 @@ class Order:
     options: FitOptions
     origin: Origin
     functions: Path | None = None
+    detection: DetectionOptions | None = None
 
 
 class Fits(QObject):
     """Runs fits, the newest order of every lane; a lane's old run stays until the first new Step arrives.
+
+    Of a detection the main fit is shown first, while that takes long, and then the run that the cursor is in.
 
     Those with functions of a file have a thread of their own: however long one takes, no other waits for it.
 
@@ -99,7 +106,10 @@ class Fits(QObject):
         self._orders[name] = order
         what = (order.image.gray, order.model, order.initial, order.options)
         file = order.functions
-        if file is None:
+        around = order.detection
+        if around is not None:
+            self._worker.submit(name, lambda: detect_steps(*what, around, self.budget))
+        elif file is None:
             self._worker.submit(name, lambda: fit_steps(*what))
         else:
             tell = lambda line: self.told.emit(f"{file.name}: {line}")  # noqa: E731
@@ -129,21 +139,34 @@ class Fits(QObject):
         return name if worker.is_current(kind, epoch) else ""
 
     @Slot(str, int, object)
-    def _on_produced(self, kind: str, epoch: int, step: Step) -> None:
+    def _on_produced(self, kind: str, epoch: int, item: Step | Hypothesis | Detection) -> None:
         if not (name := self._lane_of(kind, epoch)):
             return
         lane, order = self._lanes[name], self._orders[name]
+        if isinstance(item, Detection):
+            lane.take_detection(item, self._cursor.node, order.origin)
+            self._cursor.follow(name, lane.numbers[-1])
+            lane.show(self._cursor.place)
+        elif isinstance(item, Step):
+            self._take_step(name, lane, order, item)
+
+    def _take_step(self, name: str, lane: Lane, order: Order, step: Step) -> None:
         if name not in self._begun:
             self._told_at = time.monotonic()
             steps: Recording | list[Step] = []  # what a file's functions made cannot be computed again
             if order.functions is None:
                 steps = Recording(order.image.gray, order.model, order.initial, order.options, self.budget)
             self._begun[name] = steps
+        steps = self._begun[name]
+        steps.append(step)
+        late = time.monotonic() - self._told_at > _LIVE_SECONDS
+        if lane.steps is not steps:
+            if order.detection is not None and not (late and self._cursor.node == WHOLE):
+                return  # what is shown now stays until all has come, so that nothing flickers
             lane.begin_run(order.initial, order.options, order.origin, steps, order.functions)
-        self._begun[name].append(step)
         self._cursor.follow(name, step)
         lane.show(self._cursor.place)
-        if time.monotonic() - self._told_at > _LIVE_SECONDS:
+        if late:
             self._tell_of_steps()
 
     def _tell_of_steps(self) -> None:

@@ -23,7 +23,12 @@ from clnf_engine import (
     initial_from_landmarks,
     turned,
 )
+from clnf_engine.arrays import Floats
+from clnf_engine.detection.detect import Detection
+from clnf_engine.detection.parts import PartFit
+from clnf_engine.detection.tree import END, MERGED, REFITTED, WHOLE, Node, node_run, part_truth, parts_of
 from clnf_engine.initial import upright_box
+from clnf_engine.model import ModelPart
 from clnf_engine.options import Source
 from clnf_engine.plugins.process import traced
 from clnf_engine.steps import Place, common_start, numbers_of, place_order
@@ -68,6 +73,12 @@ class Lane:
         What the run was read from.
     functions : Path or None
         The file whose functions the run was made with.
+    detection : Detection or None
+        What was done around the fit.
+    node : Node
+        The run of the detection that is shown.
+    part : ModelPart or None
+        Of which that run is; None for the whole face.
     cursor : int
         Index of the Step that is shown.
     results : Results or None
@@ -79,6 +90,9 @@ class Lane:
     initial: Initial | None
     recorded: Recorded | None
     functions: Path | None
+    detection: Detection | None
+    part: ModelPart | None
+    _truth: tuple[Floats, Floats | None] | None
     results: Results | None = None
     followed = False
     steps: Sequence[Step]
@@ -144,6 +158,8 @@ class Lane:
             return None
         if self.recorded is not None:
             return self.recorded.trace
+        if self.detection is not None:
+            return self.trace_of_detection
         trace = Trace(image, model.name, self.initial, self.fit_options, self.steps[:], model.fingerprint)
         return trace if self.functions is None else traced(self.functions, trace)
 
@@ -159,6 +175,48 @@ class Lane:
         self.forget_run()
         self.initial, self.fit_options, self.origin, self.steps = initial, options, origin, steps
         self.functions = functions
+
+    def take_detection(self, detection: Detection, node: Node, origin: Origin) -> None:
+        """Show a node of a detection that was made, or the nearest one that it has."""
+        self.forget_run()
+        self.detection, self.origin = detection, origin
+        self.show_node(node)
+
+    def show_node(self, node: Node) -> None:
+        """Show another run of the detection, if there is one."""
+        if self.detection is None:
+            return
+        shown = node_run(self.detection, node)
+        self.run, self.cursor = next(_RUNS), 0
+        self._places.clear()
+        self._truth = None
+        self.node, self.part, self.steps = shown.node, shown.part, shown.steps
+        self.initial, self.fit_options = shown.initial, shown.options
+
+    @property
+    def trace_of_detection(self) -> Trace | None:
+        """The fit of the node that is shown, without what comes after it; None where there is none."""
+        return None if self.detection is None else node_run(self.detection, self.node).trace
+
+    def truth(self, of_face: Floats | None) -> Floats | None:
+        """The true landmarks of the run that is shown, NaN for those that are not known, of those of the face."""
+        if self.part is None or of_face is None:
+            return of_face
+        if self._truth is None or self._truth[0] is not of_face:
+            own = part_truth(self.part, of_face)
+            self._truth = of_face, own if np.isfinite(own).any() else None
+        return self._truth[1]
+
+    def parts_shown(self) -> tuple[PartFit, ...]:
+        """The parts of the whole face that is shown, from the end of its main fit on, where they begin."""
+        if self.detection is None or self.part is not None or self.place not in (END, MERGED, REFITTED):
+            return ()
+        return tuple(parts_of(self.detection, self.node).values())
+
+    @property
+    def params(self) -> Floats:
+        """Where the fit of the face has ended, (6 + m,) float64; there are Steps."""
+        return self.numbers[-1].params if self.detection is None else self.detection.params
 
     def end_run(self, seconds: float) -> None:
         """The run has ended."""
@@ -201,7 +259,9 @@ class Lane:
     def forget_run(self) -> None:
         """Show no run."""
         self.run = next(_RUNS)
-        self.recorded = self.functions = None
+        self.recorded = self.functions = self.detection = self.part = None
+        self.node = WHOLE
+        self._truth = None
         self.initial, self.fit_options, self.origin = None, FitOptions(), Origin.IMAGE
         self.steps = ()
         self._places: list[Place] = []

@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, Signal, Slot
 
 from clnf_engine import (
     ClnfError,
+    DetectionOptions,
     FitOptions,
     Initial,
     Model,
@@ -18,8 +19,9 @@ from clnf_engine import (
     TrackOptions,
     VideoSource,
 )
-from clnf_engine.calibration import Verdict, judge
-from clnf_engine.deviations import DEVIATIONS, without_deviations
+from clnf_engine.arrays import Floats
+from clnf_engine.calibration import Verdict
+from clnf_engine.detection.tree import REFITTED, Node, counterpart
 from clnf_engine.diagnostics.divergence import divergence
 from clnf_engine.diagnostics.finding import Link
 from clnf_engine.diagnostics.tools import Tool
@@ -27,11 +29,11 @@ from clnf_engine.io.images import Image
 from clnf_engine.io.landmarks import read_pts
 from clnf_engine.options import Source
 from clnf_engine.steps import Place
-from clnf_engine.tracking.track import check_first, tracked_windows
+from clnf_engine.tracking.track import check_first
 from clnf_gui.look import Look
 from clnf_gui.session.announcements import ENGINE_LOG, Announcements
 from clnf_gui.session.aspect import ALL_ASPECTS, Aspect
-from clnf_gui.session.choices import LANES, Choices, Recorded, beside_recorded, consequences
+from clnf_gui.session.choices import LANES, Choices, Recorded, beside_recorded, consequences, with_deviation
 from clnf_gui.session.cursor import START, Cursor
 from clnf_gui.session.document import SessionDocument
 from clnf_gui.session.evaluations import Evaluations
@@ -44,17 +46,15 @@ from clnf_gui.session.live import Live
 from clnf_gui.session.opener import Opened, Opener
 from clnf_gui.session.plugins import Plugins
 from clnf_gui.session.scene import Scene
-from clnf_gui.session.shots import Gate
+from clnf_gui.session.shots import Gate, options_from
 from clnf_gui.session.starts import Starts
 from clnf_gui.session.studies import Studies
 from clnf_gui.session.taking import show_waiting, take, take_live
-from clnf_gui.session.tracker import Tracker
+from clnf_gui.session.tracker import Tracker, parting
+from clnf_gui.session.verdicts import verdict_of
 
 CONFORMANCE = "conformance"
 """The tool that a recorded run is put to first."""
-
-PARTING_PX = 1.0
-"""Two trackings part where a landmark is farther apart."""
 
 
 class Session(QObject):
@@ -210,14 +210,21 @@ class Session(QObject):
             return None
         return self.lanes[name or self.active].trace(scene.image.gray, scene.model)
 
-    def model_of(self) -> Model | None:
-        """The model that the active lane's run is of; None where it is none that is open."""
-        recorded = self.lane.recorded
-        return None if recorded is not None and recorded.other_model else self.scene.model
+    def model_of(self, name: str = "") -> Model | None:
+        """The model that a lane's run is of (the active lane's without a name); None where it is none that is open."""
+        lane = self.lanes[name or self.active]
+        if lane.part is not None:
+            return lane.part.model
+        return None if lane.recorded is not None and lane.recorded.other_model else self.scene.model
+
+    @property
+    def truth(self) -> Floats | None:
+        """The true landmarks of the active lane's run, image px; see `Lane.truth`."""
+        return self.lane.truth(self.scene.truth)
 
     def engine_options(self) -> FitOptions | None:
         """What the engine made the active lane's run with; None where another program did."""
-        return None if self.lane.foreign else self.lane.options
+        return None if self.lane.foreign else self.lane.fit_options
 
     def recorded_files(self) -> dict[str, Path]:
         """The files of the lanes that hold recorded runs, by name; the first is that of the picture, too."""
@@ -225,17 +232,7 @@ class Session(QObject):
 
     def verdict(self, name: str) -> Verdict:
         """What the end of a lane's run means."""
-        lane, model = self.lanes[name], self.scene.model
-        if model is None:
-            return Verdict(None, "cannot be told: no model is open", "")
-        if lane.live:
-            return Verdict(None, "cannot be told: the run has not ended", "The port is still computing it.")
-        if lane.foreign:
-            return Verdict(None, "cannot be told: the run is foreign", "The calibration is that of the engine's fits.")
-        if lane.functions is not None:
-            reason = f"cannot be told: the fit has functions of {lane.functions.name}"
-            return Verdict(None, reason, "The calibration is that of the engine's fits.")
-        return judge(lane.steps, model, lane.fit_options)
+        return verdict_of(self.lanes[name], self.model_of(name))
 
     def finished(self, name: str) -> bool:
         """Whether a lane's run has ended and no newer one is under way."""
@@ -307,17 +304,10 @@ class Session(QObject):
             return
         given = self.starts.given(name) is not None
         origin = Origin.IMAGE if scene.video is None else Origin.BY_HAND if given else self.lanes[name].origin
-        options = self._fit_options(name, start.initial)
-        functions = self.choices[name].functions
-        self.fits.refit(name, Order(scene.image, scene.model, start.initial, options, origin, functions))
-
-    def _fit_options(self, name: str, initial: Initial) -> FitOptions:
-        """What a lane is to be fitted with: the windows of a tracked frame where it starts from the one before."""
-        model, chosen = self.scene.model, self.choices[name]
-        if self.scene.video is None or model is None or initial.source is not Source.PREVIOUS:
-            return chosen.options
-        windows = tracked_windows(model, chosen.options, chosen.tracking, float(initial.params[0]))
-        return replace(chosen.options, windows=windows)
+        chosen, functions = self.choices[name], self.choices[name].functions
+        options = chosen.options if scene.video is None else options_from(scene.model, chosen, start.initial)
+        around = chosen.detection if scene.video is None and functions is None else None
+        self.fits.refit(name, Order(scene.image, scene.model, start.initial, options, origin, functions, around))
 
     # --- lanes, options and look --------------------------------------------------------------
 
@@ -346,27 +336,50 @@ class Session(QObject):
         """Refit the active lane with other options; the cursor keeps its place."""
         self.choose(self.choices.with_lane(self.active, options=options))
 
+    def set_detection(self, detection: DetectionOptions | None, options: FitOptions | None = None) -> None:
+        """Do other things around the fits of the active lane; the end of the first detection is shown at once."""
+        lane = self.choices[self.active]
+        if lane.detection is None and detection is not None:
+            self.cursor.move_to(REFITTED)
+        self.choose(self.choices.with_lane(self.active, detection=detection, options=options or lane.options))
+
+    def show_node(self, node: Node, place: Place | None = None) -> None:
+        """Show another run of the detections, at a place; the same landmark of the face stays selected."""
+        before, chosen = self.lane.part, self.selection
+        self.cursor.show_node(node, place)
+        self.select(None if chosen is None else counterpart(chosen, before, self.lane.part))
+
     def set_look(self, look: Look) -> None:
         """Show things another way."""
         self.choose(replace(self.choices, look=look))
 
     def select(self, landmark: int | None) -> None:
-        """Select a landmark everywhere."""
+        """Select a landmark of the active lane's run everywhere."""
         if landmark != self.selection:
             self.selection = landmark
             self.changed.emit(Aspect.SELECTION)
+
+    def select_in(self, name: str, landmark: int | None) -> None:
+        """Select what is a landmark of a lane's run; that of a part may be none of the active lane's."""
+        self.select(None if landmark is None else counterpart(landmark, self.lanes[name].part, self.lane.part))
+
+    def selection_in(self, name: str) -> int | None:
+        """The landmark of a lane's run that is selected."""
+        chosen = self.selection
+        return None if chosen is None else counterpart(chosen, self.lane.part, self.lanes[name].part)
 
     # --- the lab ------------------------------------------------------------------------------
 
     def subject(self) -> Subject | None:
         """What the Lab's tools would look at now; None before the active lane has a run."""
-        runs = {name: trace for name in self.shown if (trace := self.trace(name)) is not None}
-        model = self.scene.model
+        model = self.model_of() or self.scene.model
+        of_model = [name for name in self.shown if (self.model_of(name) or self.scene.model) is model]
+        runs = {name: trace for name in of_model if (trace := self.trace(name)) is not None}
         if model is None or self.active not in runs:
             return None
         recorded = frozenset(name for name in runs if self.lanes[name].recorded is not None)
         own = {name: self.lanes[name].run for name in runs if self.lanes[name].functions is not None}
-        return Subject(runs, self.active, model, self.scene.truth, recorded, own)
+        return Subject(runs, self.active, model, self.truth, recorded, own)
 
     @property
     def can_diagnose(self) -> bool:
@@ -412,28 +425,20 @@ class Session(QObject):
         lane = self.active if result is None else result.lanes[0]
         if isinstance(link, Initial):
             self.set_active(lane)
-            self.starts.set(link)
+            self.starts.offer(link)
         elif isinstance(link, str):
             self.try_deviation(link, lane)
         elif not isinstance(link, int):
             self.cursor.move_to(link)
-        elif self.scene.model is not None and link < self.scene.model.n_landmarks:
+        elif (model := self.model_of(lane)) is not None and link < model.n_landmarks:
             self.select(link)
 
     def try_deviation(self, name: str, lane_name: str = "A") -> None:
         """Let lane B be like a lane, but with exactly one deviation; compare it with A."""
-        deviation, lane = DEVIATIONS[name], self.choices[lane_name]
-        value = getattr(lane.options, name) if deviation.on(lane.options) else deviation.value
-        options = replace(without_deviations(lane.options), **{name: value})
-        if self.scene.video is not None:
-            lane = replace(lane, start=self.starts.of(lane_name))
-        elif lane_name == "A" and lane.recorded is None:
-            lane = replace(lane, start=None)
-        target = "B" if self.choices.b.recorded is None else "A"
-        choices = replace(self.choices, comparing=True, active=target)
-        self.choose(choices.with_lane(target, **vars(replace(lane, options=options, recorded=None, functions=None))))
-        if self.choices[target].recorded is None:
-            self.told.emit(f"lane {target} is lane {lane_name} with no deviation but {name}")
+        start = None if self.scene.video is None else self.starts.of(lane_name)
+        self.choose(with_deviation(self.choices, name, lane_name, start))
+        if self.choices[self.active].recorded is None:
+            self.told.emit(f"lane {self.active} is lane {lane_name} with no deviation but {name}")
 
     def go_to_divergence(self) -> None:
         """Go to where the landmarks of A and B part by more than rounding, else to the first bit that differs."""
@@ -445,7 +450,7 @@ class Session(QObject):
         if not self.comparing or a is None or b is None:
             return
         try:
-            found = divergence(a, b, model=self.scene.model)
+            found = divergence(a, b, model=self.model_of())
         except ValueError as error:  # a recorded run of other landmarks
             self.told.emit(f"A and B cannot be compared: {error}")
             return
@@ -499,6 +504,7 @@ class Session(QObject):
             choices=choices,
             recorded=self.recorded_files(),
             place=self.cursor.place,
+            node=self.cursor.node,
             selection=self.selection,
             stops=tuple(stop.text for stop in self.cursor.stops),
             frame=scene.frame,
@@ -573,18 +579,12 @@ class Session(QObject):
         self.tracker.start()
 
     def go_to_parting(self) -> None:
-        """Show the first frame in which the lanes' landmarks are farther apart than `PARTING_PX`."""
-        apart = self.tracker.apart
-        if apart is None:
-            return
-        found = apart.parting(PARTING_PX)
-        so_far = "" if apart.end >= len(self.scene.times) else f" up to frame {apart.end}, where both have come to"
-        if found is None:
-            self.told.emit(f"A and B stay within {PARTING_PX:g} px of each other{so_far}")
-            return
-        distance = "only one has found a face" if apart.one_only[found] else f"{apart.distance[found]:.2f} px apart"
-        self.frames.go_to(found)
-        self.told.emit(f"A and B first part at frame {found + 1}: {distance}")
+        """Show the first frame in which the lanes' landmarks part."""
+        if self.tracker.apart is not None:
+            found, told = parting(self.tracker.apart, len(self.scene.times))
+            if found is not None:
+                self.frames.go_to(found)
+            self.told.emit(told)
 
     def give_way(self) -> None:
         """Let a tracking wait until the window has been painted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from clnf_engine import (
@@ -24,7 +24,8 @@ from clnf_engine.io.images import Image
 from clnf_engine.options import Source
 from clnf_engine.tracking.past import Past
 from clnf_engine.tracking.results import Results
-from clnf_engine.tracking.track import check_first, track_frame
+from clnf_engine.tracking.track import check_first, track_frame, tracked_windows
+from clnf_gui.session.choices import LaneChoices
 from clnf_gui.session.lanes import Lane, Origin
 
 _BATCH_SECONDS = 0.015
@@ -95,6 +96,14 @@ class Wish:
         """What a lane wants of a frame."""
         result = None if lane.results is None else lane.results[index]
         return Wish(lane.results, result, lane.options, lane.tracking, lane.chosen.first)
+
+
+def options_from(model: Model, chosen: LaneChoices, initial: Initial) -> FitOptions:
+    """What a frame is to be fitted with: the windows of a tracked one where it starts from the one before."""
+    if initial.source is not Source.PREVIOUS:
+        return chosen.options
+    windows = tracked_windows(model, chosen.options, chosen.tracking, float(initial.params[0]))
+    return replace(chosen.options, windows=windows)
 
 
 def take_shot(

@@ -74,6 +74,14 @@ class Starts(QObject):
         start = Start(base or initial, initial, self._scene.frame)
         self.chosen.emit(choices.with_lane(choices.active, start=start), kind and f"{kind} {choices.active}")
 
+    def offer(self, initial: Initial) -> None:
+        """The same for a start that was found somewhere, if it is one of the whole face."""
+        model = self._scene.model
+        if model is not None and initial.params.shape == (6 + model.pdm.n_modes,):
+            self.set(initial)
+        else:
+            self.failed.emit("this is a start of a part, which always starts from the fit of the whole face", "")
+
     def like_a(self) -> None:
         """Let lane B start where A does."""
         self.chosen.emit(self._lanes.choices.with_lane("B", start=None), "")
@@ -123,7 +131,7 @@ class Starts(QObject):
         """Start from the parameters the run ended with."""
         lane = self._lanes.active
         if lane.complete:
-            params = lane.numbers[-1].params
+            params = lane.params
             self._make(lambda model: initial_from_params(model, params))
 
     def perturb(self, seed: int, amount: float) -> None:

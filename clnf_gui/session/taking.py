@@ -69,7 +69,7 @@ def _set_picture(session: Session, picture: Image | Clip) -> None:
         session.frames.close(video)
     if isinstance(picture, Clip):
         source, frame = picture.source, picture.frame
-        session.lanes.choose(session.choices.with_lane("A", functions=None).with_lane("B", functions=None))
+        session.lanes.choose(session.choices.with_fits_alone())
         session.scene.set_video(source, Image(source.path, frame.rgb, frame.gray), frame.index)
         session.frames.expect(frame.index)
     else:
@@ -267,6 +267,7 @@ def _take_restored(session: Session, restored: Restored) -> None:
     for name in LANES:
         session.tracker.forget(name)
     session.cursor.set_place(document.place)
+    session.cursor.set_node(document.node)
     session.cursor.set_stops(tuple(parse_stop(text) for text in document.stops))
     if document.recorded:
         pass  # where it starts is told

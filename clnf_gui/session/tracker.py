@@ -19,6 +19,8 @@ _TELL_MS = 100
 _FRAMES_AT_ONCE = 200
 """So many are compared without a pause."""
 _TRACK = "track"
+PARTING_PX = 1.0
+"""Two trackings part where a landmark is farther apart."""
 
 
 class Tracker(QObject):
@@ -223,6 +225,19 @@ class Tracker(QObject):
             self._gate.watch(False)
             self._tell()
             self.failed.emit(message, details)
+
+
+def parting(apart: Apart, frames: int) -> tuple[int | None, str]:
+    """The first of so many frames in which the lanes' landmarks are farther apart than `PARTING_PX`, and what to say.
+
+    The frame is None where there is none as far as both lanes have come.
+    """
+    found = apart.parting(PARTING_PX)
+    if found is None:
+        so_far = "" if apart.end >= frames else f" up to frame {apart.end}, where both have come to"
+        return None, f"A and B stay within {PARTING_PX:g} px of each other{so_far}"
+    distance = "only one has found a face" if apart.one_only[found] else f"{apart.distance[found]:.2f} px apart"
+    return found, f"A and B first part at frame {found + 1}: {distance}"
 
 
 def _shows_another_fit(lane: Lane) -> bool:

@@ -56,6 +56,8 @@ def without_maps(step: Step | None) -> str:
         return "The start has no response maps; press → for those of the first stage"
     if step.phase is Phase.END:
         return "The end has no response maps of its own; press ← for those of the last iteration"
+    if step.phase in (Phase.MERGE, Phase.REFIT):
+        return f"A {step.phase} has no response maps: it moves landmarks to what the parts have found"
     if step.phase is Phase.SKIPPED:
         return f"This stage was skipped ({step.message}), so it has no response maps; press → to go on"
     return "The response maps of this step were not recorded"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyqtgraph as pg
@@ -13,14 +13,14 @@ from PySide6.QtGui import QTransform
 from PySide6.QtWidgets import QGraphicsItem, QLabel
 
 from clnf_engine import ResponseMaps, Step
+from clnf_engine.detection.parts import PartFit
 from clnf_engine.initial import Box
+from clnf_engine.model import ModelPart
 from clnf_engine.steps import numbers_of
 from clnf_gui.look import Look, Moment
 from clnf_gui.theme import (
     BACKDROP,
-    CONTOURS_68,
     GREEN,
-    IBUG_LANDMARKS,
     LANE_COLOURS,
     ORANGE,
     PURPLE,
@@ -28,6 +28,7 @@ from clnf_gui.theme import (
     SKY,
     YELLOW,
 )
+from clnf_gui.views.contours import contours
 from clnf_gui.views.items import set_pairs, set_points
 from clnf_gui.views.landmark_numbers import LandmarkNumbers
 from clnf_gui.views.pens import Pens
@@ -72,6 +73,7 @@ class ImageView(pg.GraphicsLayoutWidget):
         self.map_item.setColorMap(pg.colormap.get("viridis"))
         self.map_item.setOpacity(_MAP_OPACITY)
         self.ghost_item, self.contour_item, self.trail_item = (pg.PlotCurveItem() for _ in range(3))
+        self.part_item = pg.PlotCurveItem()
         self.shift_item, self.window_item = pg.PlotCurveItem(), pg.PlotCurveItem()
         self.point_item = pg.ScatterPlotItem(size=6, brush=pg.mkBrush("#ffffff"))
         self.selected_item = pg.ScatterPlotItem(size=16, brush=pg.mkBrush(None), pxMode=True)
@@ -97,6 +99,7 @@ class ImageView(pg.GraphicsLayoutWidget):
             self.trail_item,
             self.ghost_item,
             self.contour_item,
+            self.part_item,
             self.shift_item,
             self.apart_item,
             self.error_item,
@@ -129,6 +132,7 @@ class ImageView(pg.GraphicsLayoutWidget):
         give, dotted = self.pens.give, Qt.PenStyle.DotLine
         give(self.ghost_item.setPen, "#ffffff", 1.0, dotted)
         give(self.contour_item.setPen, SKY)
+        give(self.part_item.setPen, YELLOW)
         give(self.trail_item.setPen, (255, 255, 255, 110))
         give(self.shift_item.setPen, ORANGE, 2.0)
         give(self.window_item.setPen, YELLOW)
@@ -150,10 +154,12 @@ class ImageView(pg.GraphicsLayoutWidget):
         # Pixel centres lie at integers, so the image begins half a pixel before the first.
         self.image_item.setRect(QRectF(-0.5, -0.5, rgb.shape[1], rgb.shape[0]))
 
-    def show_step(self, steps: Sequence[Step], index: int, look: Look, moment: Moment) -> None:
+    def show_step(
+        self, steps: Sequence[Step], index: int, look: Look, moment: Moment, part: ModelPart | None = None
+    ) -> None:
         """Paint a Step of a run, and of the others what `look` asks for; an empty run paints nothing but the image.
 
-        Within an iteration the landmarks stay where it began until the update.
+        Within an iteration the landmarks stay where it began until the update. The run is of `part`, if there is one.
         """
         numbers = numbers_of(steps)
         step, ghost = (numbers[index], numbers[0]) if len(steps) else (None, None)
@@ -163,14 +169,14 @@ class ImageView(pg.GraphicsLayoutWidget):
             self._landmarks = before
         set_points(self.point_item, self._landmarks[_known(self._landmarks)])
         self.numbers.show_points(self._landmarks if look.show_numbers else _EMPTY)
-        contours = look.show_contours and len(self._landmarks) == IBUG_LANDMARKS
-        set_pairs(self.contour_item, self._landmarks[CONTOURS_68] if contours else None)
-        outlined = ghost is not None and look.show_ghost and len(ghost.landmarks) == IBUG_LANDMARKS
-        set_pairs(self.ghost_item, ghost.landmarks[CONTOURS_68] if ghost and outlined else None)
+        lines = contours(len(self._landmarks), part)
+        set_pairs(self.contour_item, self._landmarks[lines] if look.show_contours else None)
+        set_pairs(self.ghost_item, ghost.landmarks[lines] if ghost is not None and look.show_ghost else None)
         set_pairs(self.shift_item, _movement(step, moment, look.shift_scale) if step and look.show_shifts else None)
-        self.pens.give(self.shift_item.setPen, GREEN if moment is Moment.SOLVE else ORANGE, 2.0)
-        before_it = numbers[max(index - _TRAIL, 0) : index] if look.show_trail and contours else ()
-        trail = [s.landmarks[CONTOURS_68] for s in before_it if s.iteration is not None]
+        solved = moment is Moment.SOLVE or (step is not None and step.iteration is None)
+        self.pens.give(self.shift_item.setPen, GREEN if solved else ORANGE, 2.0)
+        before_it = numbers[max(index - _TRAIL, 0) : index] if look.show_trail and look.show_contours else ()
+        trail = [s.landmarks[lines] for s in before_it if s.iteration is not None]
         set_pairs(self.trail_item, np.concatenate(trail) if trail else None)
         wanted = len(steps) and (look.show_windows or look.show_map)
         self._maps, self._look = steps[index].responses if wanted else None, look
@@ -199,8 +205,14 @@ class ImageView(pg.GraphicsLayoutWidget):
     def show_truth(self, points: NDArray[np.float64] | None, look: Look) -> None:
         """Paint the true landmarks, image px, and lines from where the landmarks are to where they should be."""
         shown = points if look.show_truth else None
-        set_points(self.truth_item, _EMPTY if shown is None else shown)
+        set_points(self.truth_item, _EMPTY if shown is None else shown[_known(shown)])
         set_pairs(self.error_item, _between(self._landmarks, shown))
+
+    def show_parts(self, parts: Iterable[PartFit], look: Look) -> None:
+        """Paint the lines of parts that tell more than the landmarks of the face: eyelids, irises and pupils."""
+        own = [fitted for fitted in parts if fitted.part.model.n_landmarks > len(fitted.part.landmark_pairs)]
+        lines = [fitted.landmarks[contours(len(fitted.landmarks), fitted.part)] for fitted in own]
+        set_pairs(self.part_item, np.concatenate(lines) if lines and look.show_contours else None)
 
     def show_other(self, points: NDArray[np.float64] | None, look: Look) -> None:
         """Paint lines from every landmark to itself in the other lane, image px; None where there is none."""
@@ -304,8 +316,13 @@ def _between(points: NDArray[np.float64], others: NDArray[np.float64] | None) ->
 
 
 def _movement(step: Step, moment: Moment, scale: float) -> NDArray[np.float64] | None:
-    """Arrows from where an iteration began: the mean-shifts times `scale`, or what the solution does to landmarks."""
+    """Arrows from where an iteration began: the mean-shifts times `scale`, or what the solution does to landmarks.
+
+    From where a merge or a refit began it is what that does.
+    """
     start = step.landmarks_before
+    if start is not None and step.iteration is None:
+        return _arrows(start, step.landmarks - start)
     if start is None or step.mean_shift is None:
         return None
     return _arrows(start, step.landmarks - start if moment is Moment.SOLVE else scale * step.mean_shift.image)

@@ -8,7 +8,7 @@ from PySide6.QtCore import QPointF, QRectF
 from PySide6.QtGui import QFont, QPainter
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
-from clnf_gui.theme import IBUG_LANDMARKS
+from clnf_gui.views.contours import IBUG_LANDMARKS
 from clnf_gui.views.screen_text import ScreenText, draw_outlined
 
 _READABLE_PX = 24.0

@@ -24,6 +24,15 @@ def test_distances_of_a_few_landmarks() -> None:
     assert (found.eye_distance, found.percent, found.mean_percent, found.regions) == (None, None, None, {})
 
 
+def test_the_mean_is_over_the_landmarks_of_which_the_truth_is_known() -> None:
+    landmarks = np.array([(3.0, 4.0), (7.0, 7.0), (1.0, 3.0)])
+    found = accuracy(landmarks, np.array([(0.0, 0.0), (np.nan, np.nan), (1.0, 2.0)]))
+    assert found.mean == 3
+    assert math.isnan(found.distances[1])
+    landmarks[0] = np.nan  # one that is not known is not one that is right
+    assert math.isnan(accuracy(landmarks, np.zeros((3, 2))).mean)
+
+
 def test_shares_of_the_outer_eye_distance_by_region() -> None:
     truth = truth68()
     landmarks = truth.copy()

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from clnf_engine import Initial, Model, initial_from_box
 from clnf_engine.initial import box_around
-from clnf_engine.model import PatchExperts, PatchScale
+from clnf_engine.model import ModelPart, PatchExperts, PatchScale
 from clnf_engine.pdm import PDM, landmarks
+from clnf_engine.validator import Linear, Validator, ValidatorView, Warp
 
 Floats = NDArray[np.float64]
 
@@ -25,6 +26,8 @@ SUPPORT = 11
 WINDOWS = (7, 9, 11)
 SCALES = (0.25, 0.35)
 VIEW_CENTRES_DEGREES = np.array([[0.0, 0.0, 0.0], [0.0, 30.0, 0.0]])
+CERTAINTY = -0.75
+"""What the validator of the tiny model with parts says of everything."""
 INVISIBLE = (0, 1, 2, 3, 4, 5, 17, 18, 36, 41)
 """Landmarks without an expert in the second view."""
 TRUE_GLOBAL = (0.62, 0.0, 0.0, 0.12, 71.0, 76.0)
@@ -88,12 +91,13 @@ def _experts(points: Floats, patch_scaling: float, view: int) -> PatchExperts:
     steps = np.arange(SUPPORT) - (SUPPORT - 1) / 2
     narrow = math.cos(math.radians(VIEW_CENTRES_DEGREES[view, 1]))
     du, dv = steps[None, :] / (patch_scaling * narrow), steps[:, None] / patch_scaling
-    visible = np.ones(N, dtype=bool)
+    n = len(points)
+    visible = np.ones(n, dtype=bool)
     if view == 1:
         visible[list(INVISIBLE)] = False
-    weights = np.zeros((N, 3, SUPPORT, SUPPORT), dtype=np.float32)
-    norm_weights, bias, alpha = np.zeros((N, 3)), np.zeros((N, 3)), np.zeros((N, 3))
-    neurons, betas, confidence = np.zeros(N, dtype=np.int64), np.zeros((N, 2)), np.zeros(N)
+    weights = np.zeros((n, 3, SUPPORT, SUPPORT), dtype=np.float32)
+    norm_weights, bias, alpha = np.zeros((n, 3)), np.zeros((n, 3)), np.zeros((n, 3))
+    neurons, betas, confidence = np.zeros(n, dtype=np.int64), np.zeros((n, 2)), np.zeros(n)
     for i in np.flatnonzero(visible):
         u, v = points[i, 0] + du, points[i, 1] + dv
         look = texture(u, v)
@@ -147,6 +151,50 @@ def tiny_model() -> Model:
     )
     triangles = _frozen(np.array([[0, 1, 36], [30, 31, 35], [48, 51, 54]], dtype=np.int32))
     return Model(name="tiny", pdm=_pdm(), scales=scales, triangulations=(triangles, triangles[:2]))
+
+
+def _part(name: str, points: Floats, pairs: list[tuple[int, int]]) -> ModelPart:
+    """A part of the tiny face: its points in the face's own frame, and two modes that make it wider and higher."""
+    n, scaling = len(points), SCALES[0]
+    columns = [np.concatenate([points[:, 0] - points[:, 0].mean(), np.zeros(2 * n)]) / n]
+    columns.append(np.concatenate([np.zeros(n), points[:, 1] - points[:, 1].mean(), np.zeros(n)]) / n)
+    modes = np.ascontiguousarray(np.array([column / np.linalg.norm(column) for column in columns]).T)
+    mean = (points - points.mean(axis=0)).T.ravel()
+    pdm = PDM(_frozen(mean), _frozen(modes), _frozen(np.array([40.0, 20])))
+    experts = replace(_experts(points, scaling, 0), betas=_frozen(np.zeros((n, 0))))  # as those of OpenFace's eyes
+    scale = PatchScale(scaling, _frozen(VIEW_CENTRES_DEGREES[:1].copy()), (experts,), {})
+    return ModelPart(name, _frozen(np.array(pairs)), Model(name=f"tiny_{name}", pdm=pdm, scales=(scale,)))
+
+
+@lru_cache(maxsize=1)
+def tiny_model_with_parts() -> Model:
+    """The tiny model with OpenFace's parts, which share its landmarks as OpenFace's do, and a validator that agrees."""
+    points, parts = _points(), []
+    parts.append(_part("inner", points[17:], [(17 + k, k) for k in range(51)]))
+    for name, first in (("left_eye_28", 36), ("right_eye_28", 42)):
+        lid = points[first : first + 6]
+        middle = lid.mean(axis=0)
+        between = (lid + np.roll(lid, -1, axis=0)) / 2
+        circle = np.array([(np.cos(a), np.sin(a), 0.0) for a in 2 * np.pi * np.arange(8) / 8])
+        eye = np.array(
+            [*(middle + 7 * circle), *np.stack([lid, between], axis=1).reshape(12, 3), *(middle + 3 * circle)]
+        )
+        eye[:, 2] += (
+            eye[:, 0] - middle[0]
+        ) ** 2 / 20  # round: of flat points nobody can tell which way they are turned
+        parts.append(_part(name, eye, [(first + k, 8 + 2 * k) for k in range(6)]))
+    inside, plane = np.ones((2, 2), dtype=bool), np.array([[0.0, 0.1, 0.0]])
+    warp = Warp(
+        np.zeros(2),
+        np.zeros((N, 2)),
+        np.array([[0, 8, 16]], np.int32),
+        np.zeros((2, 2), np.int32),
+        inside,
+        plane,
+        plane,
+    )
+    view = ValidatorView(np.zeros(4), np.ones(4), Linear(np.zeros(4), CERTAINTY), warp)
+    return replace(tiny_model(), name="parted", parts=tuple(parts), validator=Validator(np.zeros((1, 3)), (view,)))
 
 
 def micro_model() -> Model:

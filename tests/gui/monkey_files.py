@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from engine.tiny_model import start, tiny_image, tiny_model, true_landmarks
+from engine.tiny_model import start, tiny_image, tiny_model, tiny_model_with_parts, true_landmarks
 from engine.video_tools import as_rgb, face_pictures, write_clip, write_folder
 
 from clnf_engine import fit
@@ -44,7 +44,7 @@ class Files:
 
 def make_files(folder: Path) -> Files:
     """Write all of them to a folder."""
-    model = write_model(tiny_model(), folder / "model")
+    model = write_model(tiny_model_with_parts(), folder / "model")
     photo = folder / "face.png"
     cv2.imwrite(str(photo), tiny_image())
     good = [*_pictures(folder), *_landmarks(folder), *_recordings(folder, model, photo)]

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from engine.tiny_model import start
 
-from clnf_engine import FitOptions, TrackOptions
+from clnf_engine import DetectionOptions, FitOptions, TrackOptions
 from clnf_gui.look import Look
 from clnf_gui.session.aspect import Aspect
 from clnf_gui.session.choices import Choices, Start, consequences
 
 OPTIONS = FitOptions(sigma=2.0)
+DETECTION = DetectionOptions()
 HERE, THERE = Start(start(), start(), 3), Start(start(), start(), 4)
 PHOTO, OTHER = Start(start(), start()), Start(start(), start())
 ALONE, BOTH = Choices(), Choices(comparing=True)
@@ -26,6 +27,16 @@ TABLE = {
     "options of B, hidden": (ALONE, ALONE.with_lane("B", options=OPTIONS), IMAGE, "", "", "", Aspect.OPTIONS),
     "options of B": (BOTH, BOTH.with_lane("B", options=OPTIONS), IMAGE, "B", "", "", Aspect.OPTIONS),
     "functions of B": (BOTH, BOTH.with_lane("B", functions=Path("mine.py")), IMAGE, "B", "", "", Aspect.OPTIONS),
+    "detection": (ALONE, ALONE.with_lane("A", detection=DETECTION), IMAGE, "A", "", "", Aspect.OPTIONS),
+    "detection of B, hidden": (
+        *(ALONE, ALONE.with_lane("B", detection=DETECTION)),
+        *(IMAGE, "", "", "", Aspect.OPTIONS),
+    ),
+    "video, detection": (ALONE, ALONE.with_lane("A", detection=DETECTION), FRAME, "", "", "", Aspect.OPTIONS),
+    "video, detection, by hand": (
+        *(ALONE.with_lane("A", start=HERE), ALONE.with_lane("A", start=HERE, detection=DETECTION)),
+        *(FRAME, "", "", "", Aspect.OPTIONS),
+    ),
     "start": (ALONE, ALONE.with_lane("A", start=PHOTO), IMAGE, "A", "", "", Aspect.START),
     "start of both": (BOTH, BOTH.with_lane("A", start=PHOTO), IMAGE, "AB", "", "", Aspect.START),
     "start of B": (BOTH, BOTH.with_lane("B", start=PHOTO), IMAGE, "B", "", "", Aspect.START),

@@ -18,7 +18,7 @@ from clnf_engine import FitOptions
 from clnf_engine.calibration import Verdict
 from clnf_gui import settings
 from clnf_gui import window as window_module
-from clnf_gui.panes import in_sight
+from clnf_gui.pane import in_sight
 from clnf_gui.session import Session
 from clnf_gui.window import MainWindow
 

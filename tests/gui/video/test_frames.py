@@ -14,7 +14,8 @@ from PySide6.QtCore import QPointF, Qt
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
-from clnf_engine import FitOptions, Phase, open_video
+from clnf_engine import DetectionOptions, FitOptions, Phase, open_video
+from clnf_engine.presets import PROGRAMS
 from clnf_engine.tracking.results import Results
 from clnf_gui.look import FrameCurves, Worst
 from clnf_gui.session import shots
@@ -51,6 +52,24 @@ def test_a_video_opens_on_its_first_frame_with_a_fit(window: MainWindow, clip: P
     assert window.panes.frames.isVisible()
     assert window.options.track.isVisible()
     assert window.windowTitle().startswith(clip.name)
+
+
+def test_a_video_is_tracked_by_fits_alone(qtbot: QtBot, window: MainWindow, clip: Path, photo: Path) -> None:
+    session = window.session
+    window.dialogs.open_file(str(photo))
+    qtbot.waitUntil(lambda: session.video is None and session.lane.complete, timeout=TIMEOUT_MS)
+    session.set_detection(DetectionOptions(parts=False, hypotheses=True))
+    qtbot.waitUntil(lambda: session.lane.detection is not None, timeout=TIMEOUT_MS)
+    open_file(qtbot, window, clip)
+    window.docks.raise_("Fits")
+    settle(qtbot, window)
+    assert (session.choices.a.detection, session.lane.detection) == (None, None)
+    assert "main fits alone" in window.panes.fits.hint.text()
+    assert not any(switch.isEnabled() for switch in window.panes.detection.switches.values())
+    items = window.options.preset.model()
+    chosen = [items.item(k).text() for k in range(items.rowCount()) if items.item(k).isEnabled()]
+    assert "openface" in chosen
+    assert not set(PROGRAMS) & set(chosen)
 
 
 def test_a_folder_of_images_is_a_video(qtbot: QtBot, empty: MainWindow, tmp_path: Path) -> None:
