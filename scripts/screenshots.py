@@ -19,7 +19,7 @@ from PySide6.QtWidgets import QApplication, QDockWidget
 from clnf_engine import FitOptions, Phase, TrackOptions, preset
 from clnf_engine.library import DEFAULT_MODEL
 from clnf_engine.options import Source
-from clnf_gui.app import sample_portrait
+from clnf_engine.samples import sample_path
 from clnf_gui.look import MapSource
 from clnf_gui.qt_setup import make_application
 from clnf_gui.session import Session
@@ -63,7 +63,7 @@ def _raise(window: MainWindow, *titles: str) -> None:
 
 def _moving_portrait(folder: Path) -> Path:
     """The sample portrait moved, turned and scaled over time, as a folder of frames; twice somebody has passed."""
-    portrait = cv2.imread(sample_portrait())
+    portrait = cv2.imread(str(sample_path()))
     height, width = portrait.shape[:2]
     for k in range(_FRAMES):
         turn = cv2.getRotationMatrix2D((width / 2, 0.35 * height), 9 * np.sin(k / 17), 1 + 0.12 * np.sin(k / 29))
@@ -100,7 +100,7 @@ def main(theme: str) -> None:
     window = MainWindow(session)
     window.show()
     session.open_model(DEFAULT_MODEL)
-    session.open_image(sample_portrait())
+    session.open_image(sample_path())
     _settle(session)
     session.select(_LANDMARK)
     for size, (width, height) in _SIZES.items():
