@@ -16,7 +16,7 @@ import clnf_engine  # noqa: E402
 
 project = "CLNF Studio"
 author = "CLNF Studio contributors"
-copyright = author  # noqa: A001
+copyright = author
 release = version = clnf_engine.__version__
 
 extensions = [
@@ -79,10 +79,13 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
-numpydoc_xref_ignore = {"of", "or", "and", "optional", "to", "by", "name", "operation", "bytes", "such", "as"}
+numpydoc_xref_ignore = {
+    *("of", "or", "and", "optional", "to", "by", "name", "operation", "such", "as"),
+    *("H", "W", "n", "m", "k", "w", "p", "x", "y", "height", "width"),
+}
 numpydoc_xref_aliases = {name: f"clnf_engine.{name}" for name in clnf_engine.__all__} | {
     "path-like": "os.PathLike",
-    "bool": "bool",
+    **{name: name for name in ("bool", "dict", "float", "int", "list", "str", "tuple")},
     "iterable": "collections.abc.Iterable",
     "iterator": "collections.abc.Iterator",
     "mapping": "collections.abc.Mapping",
@@ -116,6 +119,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "CLNF Studio"
 html_static_path = ["_static"]
 html_css_files = ["clnf.css"]
+html_js_files = ["clnf.js"]
 html_logo = "_static/logo.svg"
 html_favicon = "_static/logo.svg"
 html_copy_source = False

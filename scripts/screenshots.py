@@ -150,7 +150,7 @@ def _guide(session: Session, window: MainWindow) -> None:
     session.cursor.move_to((0, Phase.NONRIGID, 2))
     session.select(_LANDMARK)
     picture = _grabbed(window)
-    tools, strip = (window.findChild(QToolBar, name) for name in ("Steps", "Timeline"))
+    tools = window.findChild(QToolBar, "Steps")
     docks = [window.docks[name] for name in ("Response maps", "Landmark", "Convergence", "Lab")]
     view = window.image_views["A"]
     parts = [tools, window.docks["Options"], view, *docks, window.headers["A"], window.timeline, window.statusBar()]

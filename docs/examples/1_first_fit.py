@@ -24,7 +24,7 @@ shapes = {"start": trace.steps[0], **{str(step.stage): step for step in last_of_
 figure, axes = plt.subplots(1, 4, figsize=(12, 4.4), sharex=True, sharey=True, layout="constrained")
 for axis, (title, step) in zip(axes, shapes.items(), strict=True):
     axis.imshow(portrait.rgb)
-    axis.plot(*step.landmarks.T, ".", markersize=4, color="#00e5ff", markeredgecolor="black", markeredgewidth=0.3)
+    axis.plot(*step.landmarks.T, ".", markersize=4, color="#00e5ff", markeredgecolor="black")
     axis.set_title(title, fontsize=10)
     axis.set(xlim=(140, 390), ylim=(390, 120), xticks=[], yticks=[])
 plt.show()

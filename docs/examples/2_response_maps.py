@@ -2,7 +2,8 @@
 What a landmark sees
 ====================
 
-The response map of the chin at each stage: as the patch expert gives it, after Sigma, and what the mean-shift makes of it.
+The response map of the chin at each stage: as the patch expert gives it, after Sigma, and what the mean-shift
+makes of it.
 """
 
 import matplotlib.pyplot as plt
@@ -14,8 +15,8 @@ trace = fit(gray, model, initials_from_detector(model, gray)[0])
 chin = 8
 
 # %%
-# The first non-rigid iteration of each stage. All steps of a stage share its maps; where the landmark stands in its map, and where
-# the mean-shift takes it, belong to the step.
+# The first non-rigid iteration of each stage. All steps of a stage share its maps; where the landmark stands in its
+# map, and where the mean-shift takes it, belong to the step.
 
 steps = [step for step in trace.steps if step.phase is Phase.NONRIGID and step.iteration == 1]
 

@@ -2,8 +2,8 @@
 Does normalization matter?
 ==========================
 
-A constant factor on a response map cancels in its mean-shift; subtracting something does not. So dividing every map by its peak
-or its sum changes nothing, and stretching it between its minimum and maximum does.
+A constant factor on a response map cancels in its mean-shift; subtracting something does not. So dividing every map
+by its peak or its sum changes nothing, and stretching it between its minimum and maximum does.
 """
 
 import matplotlib.pyplot as plt
@@ -17,17 +17,18 @@ reference = fit(gray, model, start)
 
 
 def distances(options: FitOptions) -> list[float]:
-    """Largest distance of a landmark from where it is without normalization, iteration by iteration, px."""
+    """Largest distance of a landmark from where it is without normalization, px."""
     pairs = zip(fit(gray, model, start, options).steps, reference.steps, strict=True)
-    return [np.linalg.norm(a.landmarks - b.landmarks, axis=1).max() for a, b in pairs if a.iteration]
+    apart = [a.landmarks - b.landmarks for a, b in pairs if a.iteration]
+    return [np.linalg.norm(difference, axis=1).max() for difference in apart]
 
 
 # %%
 # On a logarithmic axis, for differences of 1e-13 px and of 10 px do not go into one picture otherwise.
 
 figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
-styles = dict(zip([n for n in Normalization if n is not Normalization.NONE], ("-", "-", "--", ":"), strict=True))
-for normalization, style in styles.items():
+others = [n for n in Normalization if n is not Normalization.NONE]
+for normalization, style in zip(others, ("-", "-", "--", ":"), strict=True):
     apart = distances(FitOptions(normalization=normalization))
     axes.semilogy(np.maximum(apart, 1e-15), style, label=normalization.value, linewidth=2)
     print(f"{normalization.value:12} ends {apart[-1]:.2g} px away")

@@ -2,8 +2,8 @@
 Which operation of a port is wrong?
 ===================================
 
-A run in which two operations are not OpenFace's, as of a port with two mistakes, is put to the check: each operation is computed again
-from what the run itself had as its inputs.
+A run in which two operations are not OpenFace's, as of a port with two mistakes, is put to the check: each operation
+is computed again from what the run itself had as its inputs.
 """
 
 import matplotlib.pyplot as plt
@@ -17,7 +17,7 @@ start = initials_from_detector(model, gray)[0]
 
 
 def position(landmarks, base_shape, image_to_reference, window):
-    """Where landmarks stand in their maps; the port forgets to turn the offset into the frame of the maps."""
+    """Where landmarks stand in their maps; the port forgets to turn the offset."""
     return np.clip(landmarks - base_shape + (window - 1) / 2, 0, window - 0.1)
 
 
@@ -28,10 +28,11 @@ def gradient(jacobian, weights, mean_shift):
 
 port = fit(gray, model, start, replace={"position": position, "gradient": gradient})
 found = check_trace(port, model)
-print(found.verdict)
+print(found.verdict.replace(". ", ".\n"))
 
 # %%
-# Everything that happens after the first mistake differs from a right run. But given its own inputs, only two operations are wrong.
+# Everything that happens after the first mistake differs from a right run. But given its own inputs, only two
+# operations are wrong.
 
 right = fit(gray, model, start)
 recorded = [operation for operation in found.operations if operation.error is not None]
@@ -40,11 +41,12 @@ apart = [
     for a, b in zip(port.steps, right.steps, strict=False)
 ]
 
-figure, (left, axes) = plt.subplots(1, 2, figsize=(11, 5.5), layout="constrained", width_ratios=(2, 3))
+figure, (left, axes) = plt.subplots(1, 2, figsize=(11, 5.5), layout="constrained")
 left.plot(apart, color="#d55e00")
 left.set(xlabel="step", ylabel="farthest landmark of the port from the engine's, px")
 colours = ["#d55e00" if operation.wrong else "#0072b2" for operation in recorded]
-axes.barh([o.name for o in recorded], [max(o.error, 1e-18) for o in recorded], color=colours, log=True)
+errors = [max(operation.error, 1e-18) for operation in recorded]
+axes.barh([operation.name for operation in recorded], errors, color=colours, log=True)
 axes.axvline(1e-4, color="grey", linewidth=0.8)
 axes.set(xlabel="largest error, in the unit of each operation (right of the line: wrong)")
 axes.invert_yaxis()
