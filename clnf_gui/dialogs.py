@@ -15,6 +15,7 @@ from clnf_gui import about, settings
 from clnf_gui.commands import COMMANDS
 from clnf_gui.docks import Docks
 from clnf_gui.export import lab_report, picture, png_bytes, python_source, step_report, steps_csv, tracking_csv
+from clnf_gui.guiding import Guiding
 from clnf_gui.opening import IMAGE_SUFFIXES, VIDEO_SUFFIXES, neighbour, open_file, open_model
 from clnf_gui.panels.follow_dialog import FollowDialog
 from clnf_gui.panels.palette import Palette
@@ -50,9 +51,10 @@ class WindowDialogs:
         image_views: Mapping[str, ImageView],
         actions: Mapping[str, QAction],
         docks: Docks,
+        guiding: Guiding,
     ) -> None:
         self._window, self._session, self._panes = window, session, panes
-        self._views, self._actions, self._docks = image_views, actions, docks
+        self._views, self._actions, self._docks, self._guiding = image_views, actions, docks, guiding
 
     # --- opening ------------------------------------------------------------------------------
 
@@ -242,6 +244,9 @@ class WindowDialogs:
 
     def show_help(self) -> None:
         ShortcutsDialog(COMMANDS, self._window).show()
+
+    def show_cases(self) -> None:
+        self._guiding.choose()
 
     def show_about(self) -> None:
         self._tell("About CLNF Studio", about.about_html())

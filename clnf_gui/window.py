@@ -16,9 +16,11 @@ from clnf_engine import Recording, Step
 from clnf_gui.actions import Actions
 from clnf_gui.dialogs import WindowDialogs
 from clnf_gui.docks import Docks
+from clnf_gui.guiding import Guiding
 from clnf_gui.option_titles import lane_labels
 from clnf_gui.panels.editor_keys import EditorKeys
 from clnf_gui.panels.frame_bar import FrameBar
+from clnf_gui.panels.guide_card import GuideCard
 from clnf_gui.panels.live_bar import LiveBar
 from clnf_gui.panels.message_bar import MessageBar
 from clnf_gui.panels.options import OptionsPanel
@@ -54,7 +56,7 @@ class MainWindow(QMainWindow):
         self.image_views = {name: ImageView(name) for name in session.lanes}
         self.panes = Panes(session)
         self.timeline, self.options = Timeline(), OptionsPanel()
-        self.live_bar = LiveBar()
+        self.live_bar, self.guide_card = LiveBar(), GuideCard()
         self.message_bar, self.headers = MessageBar(), {name: _line(f"Step of lane {name}") for name in session.lanes}
         self.hover_label, self.run_label = _line("What is pointed at or selected"), QLabel()
         self.actions_by_id: dict[str, QAction] = {}
@@ -62,7 +64,10 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         self._lay_out()
         self.docks = Docks(self, self.options, self.panes.all, self)
-        self.dialogs = WindowDialogs(self, session, self.panes, self.image_views, self.actions_by_id, self.docks)
+        self.guiding = Guiding(session, self.guide_card, self.docks, self._guided_parts(), self)
+        self.dialogs = WindowDialogs(
+            self, session, self.panes, self.image_views, self.actions_by_id, self.docks, self.guiding
+        )
         self.menus = Actions(self, session, self.dialogs, self.actions_by_id)
         self._connect()
         self._dirty = ALL_ASPECTS
@@ -86,6 +91,7 @@ class MainWindow(QMainWindow):
         layout.setContentsMargins(4, 4, 4, 2)
         layout.setSpacing(4)
         layout.addWidget(self.message_bar)
+        layout.addWidget(self.guide_card)
         images = QHBoxLayout()
         images.setSpacing(4)
         for view in self.image_views.values():
@@ -110,6 +116,11 @@ class MainWindow(QMainWindow):
         self.statusBar().addWidget(self.hover_label, 1)
         self.statusBar().addPermanentWidget(self.run_label)
         self.run_label.setContentsMargins(0, 0, _EDGE_PX, 0)
+
+    def _guided_parts(self) -> dict[str, tuple[QWidget, ...]]:
+        """What guided cases point at, but for docks."""
+        photos = tuple(self.image_views.values())
+        return {"photo": photos[:1], "photos": photos}
 
     def _connect(self) -> None:
         session = self.session
@@ -427,6 +438,7 @@ class MainWindow(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:
         for timer in (self._repaint_timer, self._zoom_timer, self._layout_timer):
             timer.stop()
+        self.guiding.close()
         self.hide()  # at once; a tool of the Lab may take a moment to end
         self.session.shut_down()
         super().closeEvent(event)
