@@ -91,7 +91,6 @@ class MainWindow(QMainWindow):
         layout.setContentsMargins(4, 4, 4, 2)
         layout.setSpacing(4)
         layout.addWidget(self.message_bar)
-        layout.addWidget(self.guide_card)
         images = QHBoxLayout()
         images.setSpacing(4)
         for view in self.image_views.values():
@@ -103,6 +102,7 @@ class MainWindow(QMainWindow):
         strip_layout = QVBoxLayout(strip)
         strip_layout.setContentsMargins(6, 0, 6, 0)
         strip_layout.setSpacing(0)
+        strip_layout.addWidget(self.guide_card)
         strip_layout.addWidget(self.live_bar)
         for header in self.headers.values():
             strip_layout.addWidget(header)

@@ -1,20 +1,20 @@
-"""The card of a guided case: what is to be seen on this page, and the way on."""
+"""The card of a guided case: what is to be seen on this page, and the way on. Below all panes, it covers none."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from clnf_gui.theme import SELECTION
-
-_STYLE = f"#guideCard {{ background: palette(base); border: 2px solid {SELECTION}; border-radius: 6px; }}"
+_STYLE = "#guideCard { background: palette(base); border: 1px solid palette(highlight); border-radius: 6px; }"
+_LINES = 3
 _TITLE_STYLE = "font-weight: bold; font-size: 115%"
 
 
 class GuideCard(QFrame):
-    """Above the photo, where it covers nothing."""
+    """Says what is to be seen, and asks for the next page, the one before, another case, or the end."""
 
     case_chosen = Signal(int)
     back_wanted = Signal()
@@ -32,7 +32,7 @@ class GuideCard(QFrame):
         self.text.setWordWrap(True)
         self.text.setTextFormat(Qt.TextFormat.RichText)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
+        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.text.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.back = _button("Back", self.back_wanted.emit)
         self.next = _button("Next", self.next_wanted.emit)
@@ -40,19 +40,22 @@ class GuideCard(QFrame):
         self.cases = QWidget()
         self._case_layout = QVBoxLayout(self.cases)
         self._case_layout.setContentsMargins(0, 0, 0, 0)
-        head, buttons = QHBoxLayout(), QVBoxLayout()
+        head, buttons = QHBoxLayout(), QHBoxLayout()
         head.addWidget(self.title, 1)
         head.addWidget(self.where)
+        for label in (self.title, self.where):
+            label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         words = QVBoxLayout()
+        words.setSpacing(4)
         words.addLayout(head)
-        words.addWidget(self.text, 1)
+        words.addWidget(self.text)
         words.addWidget(self.cases)
-        for button in (self.next, self.back, self.leave):
+        words.addStretch(1)
+        for button in (self.back, self.next, self.leave):
             buttons.addWidget(button)
-        buttons.addStretch(1)
         layout = QHBoxLayout(self)
-        layout.setContentsMargins(12, 8, 10, 8)
-        layout.setSpacing(14)
+        layout.setContentsMargins(12, 6, 10, 6)
+        layout.setSpacing(18)
         layout.addLayout(words, 1)
         layout.addLayout(buttons)
         self.hide()
@@ -63,7 +66,7 @@ class GuideCard(QFrame):
             for index, (title, about) in enumerate(cases):
                 button = _button(title, lambda _=False, index=index: self.case_chosen.emit(index))
                 line, words = QHBoxLayout(), QLabel(about)
-                words.setWordWrap(True)
+                words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
                 line.addWidget(button)
                 line.addWidget(words, 1)
                 self._case_layout.addLayout(line)
@@ -86,6 +89,16 @@ class GuideCard(QFrame):
         for button in (self.back, self.next):
             button.setVisible(not choosing)
         self.show()
+        self._make_room()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """For the text, and for as many lines as most texts have, so that panes keep their place from page to page."""
+        least = 0 if not self.cases.isHidden() else _LINES * self.text.fontMetrics().lineSpacing()
+        self.text.setFixedHeight(max(least, self.text.heightForWidth(self.text.width())))
 
 
 def _button(text: str, clicked: object) -> QPushButton:
