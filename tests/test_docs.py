@@ -212,6 +212,40 @@ def prepare(words: list[str]) -> None:
         shutil.rmtree(words[2])
 
 
+@pytest.mark.parametrize("example", sorted((ROOT / "docs" / "examples").glob("*.py")), ids=lambda path: path.stem)
+def test_an_example_of_the_gallery_runs(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import matplotlib.pyplot as plt
+
+    monkeypatch.setattr(plt, "show", lambda: None)
+    with plt.rc_context({"backend": "agg"}):
+        runpy.run_path(str(example))
+        assert plt.get_fignums()
+        plt.close("all")
+
+
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """Those of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    titles = (re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", title) for title in re.findall(r"^#+ (.*)", text, re.M))
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ROOT.glob("[CS]*.md")], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Within the checkout, as on GitHub; the site's own pages of the gallery are made with it."""
+    broken = []
+    for target, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        path = (page.parent / target).resolve() if target else page
+        if "docs/generated/" not in path.as_posix() and (
+            not path.exists() or (anchor and path.suffix == ".md" and anchor not in anchors(path))
+        ):
+            broken.append(f"{target}#{anchor}")
+    assert broken == []
+
+
 def test_the_table_of_commands_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
     (table,) = (block for page in PAGES for block in blocks(page) if block.text.startswith(SYNOPSIS))
     main(["--help"])
