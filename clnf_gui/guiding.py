@@ -53,8 +53,9 @@ class Guiding(QObject):
         self._session, self._docks, self._parts = session, docks, parts
         self.card, self.frame = card, Highlight(window)
         self._material: Material | None = None
-        self._case, self._page = -1, -1
-        self._opening = self._shown = self._asked = self._kept = False
+        self._case, self._page = 0, 0
+        self._playing = self._kept = False
+        self._opening = self._shown = self._asked = self._told = False
         self._timer = QTimer(self, singleShot=True)
         self._timer.timeout.connect(self._go_on)
         self.card.case_chosen.connect(self._begin)
@@ -66,27 +67,27 @@ class Guiding(QObject):
     @property
     def page(self) -> Page | None:
         """The page that is shown; None when no case is played."""
-        return CASES[self._case].pages[self._page] if self._case >= 0 else None
+        return CASES[self._case].pages[self._page] if self._playing else None
 
     def choose(self) -> None:
         """Let the person choose a case."""
-        self._case = -1
+        self._playing = False
         self.frame.look_at()
         self.card.show_cases(_CHOOSE, [(case.title, case.about) for case in CASES])
 
     @Slot()
     def leave(self) -> None:
-        """Take card and frame away, and bring back what was open before."""
-        self._case = -1
+        """Take card and frame away, and bring back what was open before, unless the person has opened something."""
+        self._playing = False
         self.card.hide()
         self.frame.look_at()
-        if self._kept and self._material is not None:
-            self._kept = False
+        if self._kept and self._material is not None and self._is_open():
             self._session.open_session(self._material.session_path)
+        self._kept = False
 
     def close(self) -> None:
         """The window closes."""
-        self._case = -1
+        self._playing = False
         self._timer.stop()
         if self._material is not None:
             self._material.close()
@@ -104,7 +105,7 @@ class Guiding(QObject):
                 self._kept = True
             except ClnfError as error:
                 self._session.failed.emit(str(error), "")
-        self._case = case
+        self._case, self._playing = case, True
         self._turn_to(0)
 
     def _turn(self, by: int) -> None:
@@ -114,39 +115,50 @@ class Guiding(QObject):
         else:
             self.choose()
 
-    def _turn_to(self, page: int) -> None:
-        self._page = page
-        self._opening = self._shown = self._asked = False
+    def _turn_to(self, number: int) -> None:
+        self._page = number
+        self._opening = self._shown = self._asked = self._told = False
+        if (page := self.page) is not None:
+            self._tell(page, _WAIT, False)
+            self._point(page)
         self._go_on()
 
     @Slot(Aspect)
     def _hear(self, _: Aspect) -> None:
-        if self._case >= 0:
+        if self._playing:
             self._timer.start(0)  # when the window has been painted
 
     @Slot()
     def _go_on(self) -> None:
-        """Do what is next of a page: open its picture, set what it shows, ask the Lab; then tell what is to be seen."""
+        """Do what is next of a page: open its picture, set what it shows, ask the Lab; then tell what is to be seen.
+
+        What has been told stays, whatever the person then tries.
+        """
         page = self.page
         if page is None:
             return
         if not self._is_open():
             if self._shown:
                 self._tell(page, _LOST, True)
-                return
-            if not self._opening:
+            elif not self._opening:
                 self._opening = True
                 self._open()
-        elif not self._shown and self._is_settled():
+        elif not self._told and self._is_settled():
+            self._go_on_with(page)
+
+    def _go_on_with(self, page: Page) -> None:
+        lab = self._session.lab
+        if not self._shown:
             self._shown = True
             page.show(self._session)
-        if self._shown and self._is_settled() and page.tool and not self._asked:
+            self._point(page)
+        if page.tool and not self._asked and self._is_settled():
             self._asked = True
-            record = self._session.lab.records[page.tool]
+            record = lab.records[page.tool]
             if record.result is None or record.is_stale(self._session.subject()):
                 self._session.diagnose((page.tool,))
-        ready = self._shown and self._is_settled() and not self._session.lab.busy
-        self._tell(page, page.text(self._session) if ready else self._progress(page), ready)
+        self._told = self._is_settled() and not lab.busy
+        self._tell(page, page.text(self._session) if self._told else self._progress(page), self._told)
 
     def _progress(self, page: Page) -> str:
         record = self._session.lab.records.get(page.tool)
@@ -158,6 +170,9 @@ class Guiding(QObject):
         case = CASES[self._case]
         where = f"{case.title}, {self._page + 1} of {len(case.pages)}"
         self.card.show_page(page.title, where, text, ready, self._page == len(case.pages) - 1)
+
+    def _point(self, page: Page) -> None:
+        """Frame what the page is about, once: whoever looks elsewhere is not called back."""
         if page.look_at in self._parts:
             self.frame.look_at(*self._parts[page.look_at])
         else:

@@ -111,6 +111,7 @@ sphinx_gallery_conf = {
     "matplotlib_animations": False,
     "image_srcset": ["2x"],
     "plot_gallery": True,
+    "write_computation_times": False,
 }
 
 # --- look -------------------------------------------------------------------------------------------

@@ -137,6 +137,23 @@ def test_a_case_goes_on_after_something_else_was_opened(qtbot: QtBot, window: Ma
     click(qtbot, window.guide_card.next)
     assert "−" in wait_for_page(qtbot, window)
     assert window.session.image.path.name == "tilted.png"
+    window.session.open_image(photo)
+    qtbot.waitUntil(lambda: "Something else" in window.guide_card.text.text(), timeout=PATIENCE_MS)
+    wait_for_fit(qtbot, window.session)
+    click(qtbot, window.guide_card.leave)  # what a person has opened meanwhile stays
+    assert not window.session.busy and window.session.image.path == photo
+
+
+def test_whoever_looks_elsewhere_is_not_called_back(qtbot: QtBot, window: MainWindow) -> None:
+    begin(qtbot, window, 0)
+    told = wait_for_page(qtbot, window)
+    window.docks.raise_("Log")
+    window.session.cursor.move_by_step(-1)
+    window.session.set_options(window.session.lane.options.with_text(["sigma=2"]))
+    wait_for_fit(qtbot, window.session)
+    window.repaint_now()
+    assert in_sight(window.docks["Log"]) and not in_sight(window.docks["Convergence"])
+    assert window.guide_card.text.text() == told
     click(qtbot, window.guide_card.leave)
 
 
