@@ -59,8 +59,7 @@ class Guiding(QObject):
         self._timer = QTimer(self, singleShot=True)
         self._timer.timeout.connect(self._go_on)
         self.card.case_chosen.connect(self._begin)
-        self.card.back_wanted.connect(lambda: self._turn(-1))
-        self.card.next_wanted.connect(lambda: self._turn(+1))
+        self.card.turned.connect(self._turn)
         self.card.leave_wanted.connect(self.leave)
         session.changed.connect(self._hear)
 
@@ -108,6 +107,7 @@ class Guiding(QObject):
         self._case, self._playing = case, True
         self._turn_to(0)
 
+    @Slot(int)
     def _turn(self, by: int) -> None:
         page = self._page + by
         if 0 <= page < len(CASES[self._case].pages):

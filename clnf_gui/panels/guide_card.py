@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
@@ -17,8 +17,8 @@ class GuideCard(QFrame):
     """Says what is to be seen, and asks for the next page, the one before, another case, or the end."""
 
     case_chosen = Signal(int)
-    back_wanted = Signal()
-    next_wanted = Signal()
+    turned = Signal(int)
+    """By a page: on, +1, or back, −1."""
     leave_wanted = Signal()
 
     def __init__(self) -> None:
@@ -34,9 +34,9 @@ class GuideCard(QFrame):
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.text.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.back = _button("Back", self.back_wanted.emit)
-        self.next = _button("Next", self.next_wanted.emit)
-        self.leave = _button("Leave", self.leave_wanted.emit)
+        self.back = _button("Back", self._turn_back)
+        self.next = _button("Next", self._turn_on)
+        self.leave = _button("Leave", self.leave_wanted)
         self.cases = QWidget()
         self._case_layout = QVBoxLayout(self.cases)
         self._case_layout.setContentsMargins(0, 0, 0, 0)
@@ -60,18 +60,30 @@ class GuideCard(QFrame):
         layout.addLayout(buttons)
         self.hide()
 
+    @Slot()
+    def _turn_back(self) -> None:
+        self.turned.emit(-1)
+
+    @Slot()
+    def _turn_on(self) -> None:
+        self.turned.emit(+1)
+
+    @Slot()
+    def _choose(self) -> None:
+        self.case_chosen.emit([button is self.sender() for button in self._buttons].index(True))
+
     def show_cases(self, text: str, cases: Sequence[tuple[str, str]]) -> None:
         """Let the person choose one of several cases, each with a title and what it is about."""
         if not self._case_layout.count():
-            for index, (title, about) in enumerate(cases):
-                button = _button(title, lambda _=False, index=index: self.case_chosen.emit(index))
+            self._buttons = [_button(title, self._choose) for title, _ in cases]
+            for button, (_, about) in zip(self._buttons, cases, strict=True):
                 line, words = QHBoxLayout(), QLabel(about)
                 words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
                 line.addWidget(button)
                 line.addWidget(words, 1)
                 self._case_layout.addLayout(line)
-            widest = max(button.sizeHint().width() for button in self.cases.findChildren(QPushButton))
-            for button in self.cases.findChildren(QPushButton):
+            widest = max(button.sizeHint().width() for button in self._buttons)
+            for button in self._buttons:
                 button.setFixedWidth(widest)
         self._show("Guided cases", "", text, choosing=True)
 

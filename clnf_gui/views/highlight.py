@@ -27,7 +27,6 @@ class Highlight(QWidget):
         palette = self.palette()
         palette.setColor(QPalette.ColorRole.Window, QColor(SELECTION))
         self.setPalette(palette)
-        self._window = window
         self._around: tuple[QWidget, ...] = ()
         self._watched: list[QWidget] = []
         self._timer = QTimer(self, singleShot=True)
@@ -54,8 +53,7 @@ class Highlight(QWidget):
 
     def place(self) -> None:
         """Go to where the widgets are now."""
-        window = self._window
-        area = QRect()
+        window, area = self.window(), QRect()
         for widget in self._around:
             if widget.isVisible() and widget.window() is window:
                 area |= QRect(widget.mapTo(window, QPoint()), widget.size())
