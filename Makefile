@@ -13,7 +13,7 @@ ifneq ($(and $(wildcard .venv/bin/python),$(shell cat .venv/.ready 2>/dev/null))
 .PHONY: $(READY)
 endif
 
-.PHONY: help run test monkey fuzz soak lint bench screenshots paradox train clean libraries compiler
+.PHONY: help run test monkey fuzz soak lint bench docs screenshots paradox train clean libraries compiler
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -50,6 +50,11 @@ bench: $(READY) libraries ## measure the engine's speed on one thread
 		echo "== $$script"; OPENBLAS_NUM_THREADS=1 $(BIN)/python "$$script"; \
 	done
 
+docs: $(READY) libraries ## build the documentation: build/docs/index.html
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
+
 train: $(READY) libraries ## train models/portrait68 anew: make train [FACES=folder of annotated faces]
 	@$(BIN)/clnf train "$(FACES)" --views -o models/portrait68
 
@@ -60,7 +65,7 @@ paradox: $(READY) libraries ## make the numbers and figures of docs/paradox.md a
 	@$(BIN)/python scripts/paradox.py $(if $(MODEL),"$(MODEL)")
 
 clean: ## remove .venv and everything else that was made here
-	rm -rf .venv build dist output evaluation models/*.work .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist output evaluation docs/generated models/*.work .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 libraries: $(READY)

@@ -21,7 +21,6 @@ from functools import partial
 from pathlib import Path
 
 import cv2
-import matplotlib.cbook
 import numpy as np
 from timing import calibration_ms, default_model
 
@@ -31,6 +30,7 @@ from clnf_engine.io.frames import Develop, Frame
 from clnf_engine.io.images import read_image
 from clnf_engine.io.video import VideoSource, open_video
 from clnf_engine.io.video_writer import write_video
+from clnf_engine.samples import sample_path
 from clnf_engine.tracking.journal import Journal, Row, run_name
 
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
@@ -74,7 +74,7 @@ def _video(folder: Path) -> Path:
     sample = shared / "samples" / "default.wmv"
     if sample.is_file():
         return sample
-    photo = read_image(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)).rgb
+    photo = read_image(sample_path()).rgb
     large = cv2.copyMakeBorder(photo, 60, 60, 160, 160, cv2.BORDER_REPLICATE)
     shifts = (np.array([60, 30]) + 30 * np.array([np.sin(k / 15), np.cos(k / 11)]) for k in range(300))
     views = (large[round(y) : round(y) + 480, round(x) : round(x) + 640] for x, y in shifts)

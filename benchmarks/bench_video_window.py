@@ -27,7 +27,7 @@ from PySide6.QtCore import QElapsedTimer, QEventLoop, QTimer
 from PySide6.QtWidgets import QApplication
 from timing import default_model
 
-from clnf_gui.app import sample_portrait
+from clnf_engine.samples import sample_path
 from clnf_gui.qt_setup import make_application
 from clnf_gui.session import Session
 from clnf_gui.window import MainWindow
@@ -39,7 +39,7 @@ _FRAMES = 300
 
 def moving_portrait(folder: Path, frames: int) -> Path:
     """The sample portrait, shifted, turned and scaled over time; 640×480."""
-    portrait = cv2.imread(sample_portrait())
+    portrait = cv2.imread(str(sample_path()))
     height, width = portrait.shape[:2]
     for k in range(frames):
         turn = cv2.getRotationMatrix2D((width / 2, 0.35 * height), 8 * np.sin(k / 20), 1 + 0.15 * np.sin(k / 33))

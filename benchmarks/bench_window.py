@@ -23,8 +23,8 @@ from PySide6.QtWidgets import QApplication, QDockWidget
 from timing import default_model
 
 from clnf_engine import FitOptions, Normalization, Phase, Step
+from clnf_engine.samples import sample_path
 from clnf_engine.steps import Stage
-from clnf_gui.app import sample_portrait
 from clnf_gui.look import Look
 from clnf_gui.qt_setup import make_application
 from clnf_gui.session import Session
@@ -128,7 +128,7 @@ def main() -> None:
     window.resize(1590, 1080)
     window.show()
     session.open_model(arguments.model)
-    session.open_image(sample_portrait())
+    session.open_image(sample_path())
     _wait_for_fit(app, session)
     _paint(app, window)
     session.set_comparing(True)

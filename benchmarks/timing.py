@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib.cbook
 import numpy as np
 
 from clnf_engine import Initial, Model, initials_from_detector, load_model
 from clnf_engine.io.images import read_image
 from clnf_engine.library import shipped_models
+from clnf_engine.samples import sample_path
 
 
 def default_model() -> str:
@@ -28,7 +28,7 @@ def model_and_photo(description: str) -> tuple[argparse.Namespace, Model, np.nda
     """The arguments ``--model`` and ``--image``, what they name, and the start at the largest face."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--model", default=default_model())
-    parser.add_argument("--image", default=str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
+    parser.add_argument("--image", default=str(sample_path()))
     arguments = parser.parse_args()
     if not arguments.model:
         sys.exit("no model: give one by --model")

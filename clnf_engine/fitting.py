@@ -68,6 +68,25 @@ def fit(
         When `replace` names no operation, or a function in it does not fit in its place.
     TypeError, ValueError
         When `image` is not a two-dimensional uint8 array with at least one pixel.
+
+    See Also
+    --------
+    fit_steps : The same fit as a stream.
+    fit_many : Many fits without their Steps.
+
+    Examples
+    --------
+    >>> from clnf_engine import fit, initials_from_detector, load_model, sample
+    >>> model, gray = load_model(), sample("portrait").gray
+    >>> start = initials_from_detector(model, gray)[0]
+    >>> trace = fit(gray, model, start)
+    >>> trace.success, trace.landmarks.shape, round(trace.likelihood, 2)
+    (True, (68, 2), 0.54)
+
+    What a step computed is kept, such as the response maps that the last iteration saw:
+
+    >>> trace.steps[-2].responses.final.shape
+    (68, 7, 7)
     """
     options = options or FitOptions()
     if replace:
@@ -105,12 +124,45 @@ def fit_steps(
     options: FitOptions | None = None,
     replace: Mapping[str, Function] | None = None,
 ) -> Iterator[Step]:
-    """The fit as a stream of immutable Steps; parameters and errors as for `fit`.
+    """The fit as a stream of immutable Steps.
+
+    Parameters
+    ----------
+    image : (H, W) uint8
+        Grey levels; they must not change as long as the Steps are read.
+    model : Model
+    initial : Initial
+        Where to start.
+    options : FitOptions, optional
+        OpenFace's by default.
+    replace : mapping of operation to callable, optional
+        Functions in the place of operations, as for `fit`.
 
     Yields
     ------
     Step
         INITIAL; per stage either SKIPPED or RESPONSES, then RIGID and NONRIGID iterations; END.
+
+    Raises
+    ------
+    InitialError
+        When `initial` does not suit the model or is not finite.
+    OperationError
+        When `replace` names no operation, or a function in it does not fit in its place.
+    TypeError, ValueError
+        When `image` is not a two-dimensional uint8 array with at least one pixel.
+
+    Examples
+    --------
+    >>> from clnf_engine import fit_steps, initials_from_detector, load_model, sample
+    >>> model, gray = load_model(), sample("portrait").gray
+    >>> start = initials_from_detector(model, gray)[0]
+    >>> for step in fit_steps(gray, model, start):
+    ...     if step.phase == "nonrigid" and step.likelihood is not None:  # the last of its phase
+    ...         print(step.stage, round(step.likelihood, 2))
+    stage 1 (0.2, window 11) 0.35
+    stage 2 (0.35, window 9) 0.56
+    stage 3 (0.5, window 7) 0.54
     """
     _check(image, model, initial)
     options = options or FitOptions()
@@ -186,6 +238,25 @@ def fit_many(
     ------
     FitRow
         One after the other, in this order; each is computed when it is asked for.
+
+    Raises
+    ------
+    InitialError, TypeError, ValueError
+        As `fit`, when it comes to the image or the start that is wrong.
+
+    Examples
+    --------
+    How far from one another do fits end whose starts are a little off?
+
+    >>> from itertools import repeat
+    >>> import numpy as np
+    >>> from clnf_engine import fit_many, initials_from_detector, load_model, perturbed, sample
+    >>> model, gray = load_model(), sample("portrait").gray
+    >>> start = initials_from_detector(model, gray)[0]
+    >>> starts = [perturbed(model, start, seed) for seed in range(8)]
+    >>> ends = np.array([row.landmarks for row in fit_many(repeat(gray), model, starts)])
+    >>> ends.shape, round(float(np.median(ends.std(axis=0))), 1)  # px
+    ((8, 68, 2), 0.5)
     """
     each = repeat(options or FitOptions()) if options is None or isinstance(options, FitOptions) else options
     for initial, image, chosen in zip(initials, images, each, strict=False):

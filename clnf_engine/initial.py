@@ -75,7 +75,17 @@ class Initial:
 
     @classmethod
     def unknown(cls, size: int) -> Initial:
-        """The start of a recorded run that does not tell it: `size` parameters that are NaN; no fit can run from it."""
+        """The start of a recorded run that does not tell it; no fit can run from it.
+
+        Parameters
+        ----------
+        size : int
+            Number of parameters; they are NaN.
+
+        Returns
+        -------
+        Initial
+        """
         start = object.__new__(cls)
         values = {
             "params": read_only(np.full(size, np.nan)),
@@ -104,10 +114,22 @@ def initial_from_box(model: Model, box: Box, rotation: Rotation = (0.0, 0.0, 0.0
     rotation : (rx, ry, rz)
         Head rotation, radians.
 
+    Returns
+    -------
+    Initial
+        The mean shape, as large as the box.
+
     Raises
     ------
     InitialError
         When the box has no size or holds a number that is not finite.
+
+    Examples
+    --------
+    >>> from clnf_engine import initial_from_box, load_model
+    >>> start = initial_from_box(load_model(), (162, 153, 206, 200))
+    >>> start.rotation, start.params.shape
+    ((0.0, 0.0, 0.0), (32,))
     """
     if len(box) != 4 or not all(math.isfinite(v) for v in box):
         raise InitialError(f"box {tuple(box)}: expected four finite numbers x, y, width, height")
@@ -127,10 +149,28 @@ def initial_from_landmarks(model: Model, points: Floats) -> Initial:
     points : (n, 2) float64
         Image px.
 
+    Returns
+    -------
+    Initial
+        The pose and the shape coefficients whose landmarks are nearest to them, in the least-squares sense.
+
     Raises
     ------
     InitialError
         When their number is not the model's, one is not finite, or they all lie on a line.
+
+    Examples
+    --------
+    The end of one fit as the start of another, with other options:
+
+    >>> from clnf_engine import fit, initial_from_landmarks, preset
+    >>> from clnf_engine import initials_from_detector, load_model, sample
+    >>> model, gray = load_model(), sample("portrait").gray
+    >>> start = initials_from_detector(model, gray)[0]
+    >>> first = fit(gray, model, start)
+    >>> again = fit(gray, model, initial_from_landmarks(model, first.landmarks), preset("openface-wild"))
+    >>> again.initial.source.value
+    'landmarks'
     """
     points = np.asarray(points, dtype=np.float64)
     if points.shape != (model.n_landmarks, 2):
@@ -150,6 +190,26 @@ def initial_from_params(model: Model, params: Floats) -> Initial:
     ----------
     model : Model
     params : (6 + m,) float64
+        ``[scale, rx, ry, rz, tx, ty, q…]``.
+
+    Returns
+    -------
+    Initial
+
+    Raises
+    ------
+    InitialError
+        When their number is not the model's, one is not finite, or the scale is not above 0.
+
+    Examples
+    --------
+    >>> from clnf_engine import fit, initial_from_params
+    >>> from clnf_engine import initials_from_detector, load_model, sample
+    >>> model, gray = load_model(), sample("portrait").gray
+    >>> start = initials_from_detector(model, gray)[0]
+    >>> end = fit(gray, model, start).steps[-1]
+    >>> initial_from_params(model, end.params).source.value
+    'previous'
     """
     params = np.asarray(params, dtype=np.float64)
     _check_length(model, params)
@@ -169,10 +229,24 @@ def turned(model: Model, initial: Initial, rotation: Rotation) -> Initial:
     rotation : (rx, ry, rz)
         Radians; it takes the place of the start's own.
 
+    Returns
+    -------
+    Initial
+
     Raises
     ------
     InitialError
         When the rotation is not three finite numbers, or the start is of a model with another number of modes.
+
+    Examples
+    --------
+    >>> import math
+    >>> from clnf_engine import initial_from_box, load_model, turned
+    >>> model = load_model()
+    >>> start = initial_from_box(model, (162, 153, 206, 200))
+    >>> tilted = turned(model, start, (0, 0, math.radians(20)))  # clockwise in the image
+    >>> tilted.box == start.box, tilted.rotation[2] > 0
+    (True, True)
     """
     _check_rotation(rotation)
     _check_length(model, initial.params)
@@ -226,6 +300,24 @@ def perturbed(model: Model, initial: Initial, seed: int, amount: float = 0.1, ro
         uniform within ± this fraction.
     rotation : float
         Change of each Euler angle, uniform within ± this, radians.
+
+    Returns
+    -------
+    Initial
+
+    Raises
+    ------
+    InitialError
+        When the seed is negative, `amount` is not from 0 to below 1, or `rotation` not from 0 to π.
+
+    Examples
+    --------
+    >>> from clnf_engine import initial_from_box, load_model, perturbed
+    >>> model = load_model()
+    >>> start = initial_from_box(model, (162, 153, 206, 200))
+    >>> other = perturbed(model, start, seed=1)
+    >>> other.seed, bool((other.params == perturbed(model, start, seed=1).params).all())
+    (1, True)
     """
     if not 0 <= amount < 1:
         raise InitialError(f"perturbation is {amount:g}; expected 0 up to, but not including, 1")

@@ -34,6 +34,13 @@ def load_model(path_or_name: str | os.PathLike[str] | None = None) -> Model:
     ------
     ModelFileError
         When there is no such model or its files cannot be used.
+
+    Examples
+    --------
+    >>> from clnf_engine import load_model
+    >>> model = load_model()  # the one that ships
+    >>> model.name, model.n_landmarks, [scale.patch_scaling for scale in model.scales]
+    ('main_portrait68', 68, [0.2, 0.35, 0.5])
     """
     model = read_model(find_model(path_or_name))
     return replace(model, calibration=find_calibration(model))

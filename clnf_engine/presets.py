@@ -57,10 +57,25 @@ PROGRAMS: dict[str, Program] = {
 def preset(name: str) -> FitOptions:
     """The options of the fits of a preset or of a program.
 
+    Parameters
+    ----------
+    name : str
+        Of `PRESETS`, such as ``openface-wild``, or of `PROGRAMS`, such as ``openface-image``.
+
+    Returns
+    -------
+    FitOptions
+
     Raises
     ------
     OptionsError
         When there is none of that name.
+
+    Examples
+    --------
+    >>> from clnf_engine import preset
+    >>> preset("openface-wild").windows
+    (15, 13, 11, 9)
     """
     if name in PROGRAMS:
         return PROGRAMS[name].fit

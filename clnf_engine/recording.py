@@ -164,6 +164,10 @@ class Recording(_Part):
     def append(self, step: Step) -> None:
         """Add the next Step of the fit.
 
+        Parameters
+        ----------
+        step : Step
+
         Raises
         ------
         ValueError
@@ -172,7 +176,13 @@ class Recording(_Part):
         self._store.append(step)
 
     def trace(self) -> Trace:
-        """The run so far; its `steps` are this Recording when the run has ended, before that a slice that stays."""
+        """The run so far.
+
+        Returns
+        -------
+        Trace
+            Its `steps` are this Recording when the run has ended, before that a slice that stays.
+        """
         steps: Sequence[Step] = self if self.complete else self[:]
         return Trace(self.image, self.model.name, self.initial, self.options, steps, self.model.fingerprint)
 

@@ -161,7 +161,17 @@ class ResponseMaps:
         return next((int(getattr(self, name).shape[-1]) for name in of_side if self.has(name)), 0)
 
     def has(self, *names: str) -> bool:
-        """Whether it has all values of these names."""
+        """Whether it has all values of these names.
+
+        Parameters
+        ----------
+        *names : str
+            Of attributes.
+
+        Returns
+        -------
+        bool
+        """
         return all(getattr(self, name) is not None for name in names)
 
 
@@ -190,7 +200,17 @@ class MeanShift:
     empty: NDArray[np.bool_]
 
     def has(self, *names: str) -> bool:
-        """Whether it has all values of these names."""
+        """Whether it has all values of these names.
+
+        Parameters
+        ----------
+        *names : str
+            Of attributes.
+
+        Returns
+        -------
+        bool
+        """
         return all(getattr(self, name) is not None for name in names)
 
 
@@ -286,7 +306,17 @@ class Step:
         return self.params[6:]
 
     def has(self, name: str) -> bool:
-        """Whether the moment has a value of this name, here or left out."""
+        """Whether the moment has a value of this name, here or left out.
+
+        Parameters
+        ----------
+        name : str
+            Of an attribute.
+
+        Returns
+        -------
+        bool
+        """
         return getattr(self, name) is not None or name in (self.left_out or ())
 
 

@@ -61,7 +61,17 @@ class Trace:
         return numbers_of(self.steps)
 
     def select(self, test: Callable[[Step], bool]) -> Iterator[Step]:
-        """The whole Steps whose `numbers` pass a test, one after the other."""
+        """The whole Steps whose `numbers` pass a test, one after the other.
+
+        Parameters
+        ----------
+        test : callable of Step to bool
+            It is given numbers only: see `numbers`.
+
+        Yields
+        ------
+        Step
+        """
         for index, step in enumerate(self.numbers):
             if test(step):
                 yield self.steps[index]
@@ -117,6 +127,10 @@ class Trace:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the trace as ``.npz``, whole or not at all.
 
+        Parameters
+        ----------
+        path : path-like
+
         Raises
         ------
         TraceFileError
@@ -128,6 +142,14 @@ class Trace:
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Trace:
         """Read a trace, from its file or its folder; nothing in it is executed.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Returns
+        -------
+        Trace
 
         Raises
         ------
@@ -197,6 +219,19 @@ def first_divergence(a: Trace, b: Trace, tolerance: float = 0.0) -> Divergence |
     Returns
     -------
     Divergence or None
+        None where the runs have the same moments, and all their values are equal.
+
+    Examples
+    --------
+    >>> from clnf_engine import FitOptions, first_divergence, fit
+    >>> from clnf_engine import initials_from_detector, load_model, sample
+    >>> model, gray = load_model(), sample("portrait").gray
+    >>> start = initials_from_detector(model, gray)[0]
+    >>> a = fit(gray, model, start)
+    >>> b = fit(gray, model, start, FitOptions(normalization="peak"))
+    >>> parting = first_divergence(a, b, tolerance=1e-9)
+    >>> parting.array, parting.step_a.stage.index, parting.step_a.phase.text
+    ('responses.final', 0, 'responses')
     """
     for step_a, step_b, values in compared(a, b):
         if step_a is None or step_b is None:

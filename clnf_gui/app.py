@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -16,6 +15,7 @@ from clnf_engine.commandline.arguments import complain
 from clnf_engine.errors import ClnfError
 from clnf_engine.io.files import reason, replacing
 from clnf_engine.library import DEFAULT_MODEL
+from clnf_engine.samples import sample_path
 from clnf_gui.opening import open_file, open_model
 from clnf_gui.qt_setup import bare_application, has_display, make_application, show_uncaught
 from clnf_gui.session import Session
@@ -49,7 +49,7 @@ def run(arguments: Namespace) -> int:
     session = Session()
     show_uncaught(session.failed.emit)
     open_model(session, arguments.model or DEFAULT_MODEL)  # now: threads read while the window is made
-    open_file(session, arguments.image or sample_portrait())
+    open_file(session, arguments.image or str(sample_path()))
     window = _window(session, arguments.theme or theme())
     width, height = arguments.size
     if not arguments.screenshot:
@@ -93,13 +93,6 @@ def _window(session: Session, theme: str) -> MainWindow:
     if said:
         QTimer.singleShot(0, window, say)
     return window
-
-
-def sample_portrait() -> str:
-    """Path of the portrait that matplotlib ships (public domain), found without loading matplotlib."""
-    package = importlib.util.find_spec("matplotlib")
-    folder = "" if package is None or package.origin is None else Path(package.origin).parent
-    return str(Path(folder, "mpl-data", "sample_data", "grace_hopper.jpg"))
 
 
 def _screenshot(window: MainWindow, session: Session, path: str) -> int:

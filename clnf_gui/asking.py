@@ -80,6 +80,9 @@ class Dialogs(Protocol):
     def show_help(self) -> None:
         """Show the shortcuts."""
 
+    def show_cases(self) -> None:
+        """Let the person choose a guided case."""
+
     def show_about(self) -> None:
         """Show versions and licence."""
 

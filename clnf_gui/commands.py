@@ -534,6 +534,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("theme_dark", "View", "Dark colours", lambda _, d: d.choose_theme("dark")),
     Command("reset_layout", "View", "Reset layout", lambda _, d: d.reset_layout()),
     Command("help", "Help", "Shortcuts", lambda _, d: d.show_help(), "F1"),
+    Command(
+        "cases",
+        "Help",
+        "Guided cases",
+        lambda _, d: d.show_cases(),
+        about="real fits, page by page, with a frame around what to look at",
+    ),
     Command("about", "Help", "About CLNF Studio", lambda _, d: d.show_about()),
 )
 

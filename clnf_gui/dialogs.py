@@ -24,6 +24,7 @@ from clnf_gui.export import (
     steps_csv,
     tracking_csv,
 )
+from clnf_gui.guiding import Guiding
 from clnf_gui.opening import IMAGE_SUFFIXES, VIDEO_SUFFIXES, neighbour, open_file, open_model
 from clnf_gui.pane import in_sight
 from clnf_gui.panels.follow_dialog import FollowDialog
@@ -61,9 +62,10 @@ class WindowDialogs:
         image_views: Mapping[str, ImageView],
         actions: Mapping[str, QAction],
         docks: Docks,
+        guiding: Guiding,
     ) -> None:
         self._window, self._session, self._panes = window, session, panes
-        self._views, self._actions, self._docks = image_views, actions, docks
+        self._views, self._actions, self._docks, self._guiding = image_views, actions, docks, guiding
 
     # --- opening ------------------------------------------------------------------------------
 
@@ -281,6 +283,9 @@ class WindowDialogs:
 
     def show_help(self) -> None:
         ShortcutsDialog(COMMANDS, self._window).show()
+
+    def show_cases(self) -> None:
+        self._guiding.choose()
 
     def show_about(self) -> None:
         self._tell("About CLNF Studio", about.about_html())

@@ -17,10 +17,12 @@ from clnf_engine.detection.tree import node_title
 from clnf_gui.actions import Actions
 from clnf_gui.dialogs import WindowDialogs
 from clnf_gui.docks import Docks
+from clnf_gui.guiding import Guiding
 from clnf_gui.option_titles import lane_labels
 from clnf_gui.pane import Pane, Room, in_sight
 from clnf_gui.panels.editor_keys import EditorKeys
 from clnf_gui.panels.frame_bar import FrameBar
+from clnf_gui.panels.guide_card import GuideCard
 from clnf_gui.panels.live_bar import LiveBar
 from clnf_gui.panels.message_bar import MessageBar
 from clnf_gui.panels.options import OptionsPanel
@@ -58,7 +60,7 @@ class MainWindow(QMainWindow):
         self.image_views = {name: ImageView(name) for name in session.lanes}
         self.panes = Panes(session)
         self.timeline, self.options = Timeline(), OptionsPanel()
-        self.live_bar = LiveBar()
+        self.live_bar, self.guide_card = LiveBar(), GuideCard()
         self.message_bar, self.headers = MessageBar(), {name: _line(f"Step of lane {name}") for name in session.lanes}
         self.hover_label, self.run_label = _line("What is pointed at or selected"), QLabel()
         self.actions_by_id: dict[str, QAction] = {}
@@ -66,7 +68,10 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         self._lay_out()
         self.docks = Docks(self, self.options, self.panes.all, self)
-        self.dialogs = WindowDialogs(self, session, self.panes, self.image_views, self.actions_by_id, self.docks)
+        self.guiding = Guiding(session, self.guide_card, self.docks, self._guided_parts(), self)
+        self.dialogs = WindowDialogs(
+            self, session, self.panes, self.image_views, self.actions_by_id, self.docks, self.guiding
+        )
         self.menus = Actions(self, session, self.dialogs, self.actions_by_id)
         self._connect()
         self._dirty = ALL_ASPECTS
@@ -101,6 +106,7 @@ class MainWindow(QMainWindow):
         strip_layout = QVBoxLayout(strip)
         strip_layout.setContentsMargins(6, 0, 6, 0)
         strip_layout.setSpacing(0)
+        strip_layout.addWidget(self.guide_card)
         strip_layout.addWidget(self.live_bar)
         for header in self.headers.values():
             strip_layout.addWidget(header)
@@ -114,6 +120,11 @@ class MainWindow(QMainWindow):
         self.statusBar().addWidget(self.hover_label, 1)
         self.statusBar().addPermanentWidget(self.run_label)
         self.run_label.setContentsMargins(0, 0, _EDGE_PX, 0)
+
+    def _guided_parts(self) -> dict[str, tuple[QWidget, ...]]:
+        """What guided cases point at, but for docks."""
+        photos = tuple(self.image_views.values())
+        return {"photo": photos[:1], "photos": photos}
 
     def _connect(self) -> None:
         session = self.session
@@ -457,6 +468,7 @@ class MainWindow(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:
         for timer in (self._repaint_timer, self._zoom_timer, self._layout_timer):
             timer.stop()
+        self.guiding.close()
         self.hide()  # at once; a tool of the Lab may take a moment to end
         self.session.shut_down()
         super().closeEvent(event)

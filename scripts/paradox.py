@@ -9,13 +9,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from matplotlib.cbook import get_sample_data
-
-from clnf_engine import FitOptions, Normalization, Trace, fit, initials_from_detector, load_model, preset
+from clnf_engine import FitOptions, Normalization, Trace, fit, initials_from_detector, load_model, preset, sample
 from clnf_engine.deviations import without_deviations
 from clnf_engine.diagnostics.finding import Plot
 from clnf_engine.diagnostics.tools import diagnose, tools_named
-from clnf_engine.io.images import read_image
 from clnf_engine.reports.figures import plot_svg
 
 _IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
@@ -56,7 +53,7 @@ def _last_update(trace: Trace) -> float:
 def main(name: str | None) -> None:
     """Ask every question of the page."""
     model = load_model(name)
-    gray = read_image(get_sample_data("grace_hopper.jpg", asfileobj=False)).gray
+    gray = sample("portrait").gray
     initial = initials_from_detector(model, gray)[0]
     for question, (options, tools) in _QUESTIONS.items():
         none, peak = (

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.cbook import get_sample_data
 
-from clnf_engine import FitOptions, fit, initials_from_detector, load_model
-from clnf_engine.io.images import read_image
+from clnf_engine import FitOptions, fit, initials_from_detector, load_model, sample
 
 OPTIONS = FitOptions(kernel="exact")
 """The port computes its kernels rather than look them up; so its runs end alike on every machine, mistakes and all."""
@@ -58,7 +56,7 @@ RUNS: dict[str, dict[str, Any]] = {
 def main(folder: str) -> None:
     """Record the port before, during and after its repair."""
     model = load_model()
-    gray = read_image(get_sample_data("grace_hopper.jpg", asfileobj=False)).gray
+    gray = sample("portrait").gray
     start = initials_from_detector(model, gray)[0]
     for name, own in RUNS.items():
         trace = fit(gray, model, start, OPTIONS, replace=own)

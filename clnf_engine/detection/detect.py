@@ -214,6 +214,16 @@ def detect(
         When `initial` does not suit the model.
     TypeError, ValueError
         When `image` is not a two-dimensional uint8 array with at least one pixel.
+
+    Examples
+    --------
+    >>> from clnf_engine import DetectionOptions, detect
+    >>> from clnf_engine import initials_from_detector, load_model, sample
+    >>> model, gray = load_model(), sample("portrait").gray
+    >>> start = initials_from_detector(model, gray)[0]
+    >>> found = detect(gray, model, start, detection=DetectionOptions(hypotheses=True))
+    >>> len(found.hypotheses), found.hypothesis.rotation, found.success
+    (5, (0.0, 0.0, 0.0), True)
     """
     options, detection = options or FitOptions(), detection or DetectionOptions()
     *_, found = detect_steps(image, model, initial, options, detection, budget)

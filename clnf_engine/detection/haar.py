@@ -76,6 +76,13 @@ def detect_faces(image: NDArray[np.uint8]) -> list[Box]:
     -------
     list of (x, y, width, height)
         Largest first, image px, around eyebrows to chin and cheek to cheek.
+
+    Examples
+    --------
+    >>> from clnf_engine import detect_faces, sample
+    >>> [(x, y, width, height)] = detect_faces(sample("portrait").gray)
+    >>> round(x), round(y), round(width), round(height)
+    (162, 153, 206, 200)
     """
     (found,) = find_faces(image, SearchOptions(search=False))
     return [face.box for face in found]

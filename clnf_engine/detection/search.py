@@ -75,6 +75,17 @@ def search(model: Model, image: NDArray[np.uint8], options: SearchOptions | None
     -------
     list of Candidate
         The best first.
+
+    Examples
+    --------
+    >>> import cv2
+    >>> from clnf_engine import load_model, sample, search
+    >>> gray = sample("portrait").gray
+    >>> turn = cv2.getRotationMatrix2D((256, 300), -40, 1)  # 40 degrees clockwise
+    >>> tilted = cv2.warpAffine(gray, turn, (512, 600), borderMode=cv2.BORDER_REPLICATE)
+    >>> best = search(load_model(), tilted)[0]
+    >>> best.sure, bool(30 <= best.angle <= 50)
+    (True, True)
     """
     candidates: list[Candidate] = []
     for number, found in enumerate(haar.find_faces(image, options or SearchOptions())):
@@ -108,6 +119,17 @@ def initials_from_detector(
     image : (H, W) uint8
         Grey levels.
     options : SearchOptions, optional
+
+    Returns
+    -------
+    list of Initial
+
+    Examples
+    --------
+    >>> from clnf_engine import initials_from_detector, load_model, sample
+    >>> starts = initials_from_detector(load_model(), sample("portrait").gray)
+    >>> len(starts), starts[0].source.value
+    (1, 'detector')
     """
     return [candidate.initial for candidate in best_of_faces(search(model, image, options))]
 

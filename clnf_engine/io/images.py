@@ -74,6 +74,13 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     ------
     ImageFileError
         When the file is missing, empty, truncated, damaged, too large or not an image.
+
+    Examples
+    --------
+    >>> from clnf_engine import read_image, sample
+    >>> photo = read_image(sample("portrait").path)
+    >>> photo.rgb.shape, photo.gray.shape, photo.gray.dtype
+    ((600, 512, 3), (600, 512), dtype('uint8'))
     """
     return decode_image(path, image_bytes(path))
 

@@ -39,10 +39,28 @@ def open_video(path: str | os.PathLike[str]) -> VideoSource:
     path : path-like
         Anything FFmpeg reads, or a folder.
 
+    Returns
+    -------
+    VideoSource
+        Close it, or use it in a ``with`` statement.
+
     Raises
     ------
     VideoFileError
         When there is no such file, or no frame in it.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from shutil import copy
+    >>> from clnf_engine import open_video, sample
+    >>> folder = Path("frames")
+    >>> folder.mkdir()
+    >>> for k in (1, 2, 10):
+    ...     _ = copy(sample("portrait").path, folder / f"{k}.jpg")
+    >>> with open_video(folder) as source:
+    ...     len(source), source.frame(2).gray.shape
+    (3, (600, 512))
     """
     path = Path(path)
     if os.path.isdir(path):  # unlike Path's, False for a name that no folder can have
@@ -72,7 +90,13 @@ class VideoSource:
         self._closed = False
 
     def keep_frames(self, count: int | None) -> None:
-        """Keep so many frames, if `CACHE_BYTES` suffice; None, as at first, keeps as many as do."""
+        """Keep so many frames, if `CACHE_BYTES` suffice.
+
+        Parameters
+        ----------
+        count : int or None
+            None, as at first, keeps as many as do.
+        """
         self._kept_frames = count
 
     def __len__(self) -> int:
@@ -80,11 +104,36 @@ class VideoSource:
         return len(self._reader.times)
 
     def timestamp(self, index: int) -> float:
-        """When a frame is shown, seconds from the first."""
+        """When a frame is shown.
+
+        Parameters
+        ----------
+        index : int
+            From 0.
+
+        Returns
+        -------
+        float
+            Seconds from the first frame.
+
+        Raises
+        ------
+        IndexError
+            When there is no such frame.
+        """
         return self._reader.times[range(len(self))[index]]
 
     def frame(self, index: int) -> Frame:
         """One frame; those used last are kept.
+
+        Parameters
+        ----------
+        index : int
+            From 0.
+
+        Returns
+        -------
+        Frame
 
         Raises
         ------
@@ -110,6 +159,10 @@ class VideoSource:
         ----------
         start : int
             Number of the first frame.
+
+        Returns
+        -------
+        iterator of Frame
 
         Raises
         ------

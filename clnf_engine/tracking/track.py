@@ -155,6 +155,19 @@ def track(
         When `first` is missing, is not of the kind that `tracking` says, or does not suit the model.
     VideoFileError
         After the last frame, when some could not be decoded.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from shutil import copy
+    >>> from clnf_engine import load_model, open_video, sample, track
+    >>> folder = Path("clip")
+    >>> folder.mkdir()
+    >>> for k in range(3):
+    ...     _ = copy(sample("portrait").path, folder / f"{k}.jpg")
+    >>> with open_video(folder) as source:
+    ...     [result.state.value for result in track(source, load_model())]
+    ['detected', 'tracked', 'tracked']
     """
     options, tracking = options or FitOptions(), tracking or TrackOptions()
     check_first(model, tracking, first)
@@ -312,10 +325,38 @@ def _fitted(
 def frame_trace(source: VideoSource, model: Model, result: FrameResult) -> Trace:
     """The whole fit of a frame, the same that was tracked.
 
+    Parameters
+    ----------
+    source : VideoSource
+    model : Model
+        Both as they were given to `track`.
+    result : FrameResult
+
+    Returns
+    -------
+    Trace
+
     Raises
     ------
     InitialError
         When the frame had no fit.
+    VideoFileError
+        When the frame cannot be decoded any more.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from shutil import copy
+    >>> from clnf_engine import frame_trace, load_model, open_video, sample, track
+    >>> folder, model = Path("clip"), load_model()
+    >>> folder.mkdir()
+    >>> for k in range(2):
+    ...     _ = copy(sample("portrait").path, folder / f"{k}.jpg")
+    >>> with open_video(folder) as source:
+    ...     first, second = track(source, model)
+    ...     trace = frame_trace(source, model, second)
+    >>> bool((trace.landmarks == second.landmarks).all()), trace.options.windows
+    (True, (0, 9, 7, 5))
     """
     if result.initial is None:
         raise InitialError(f"frame {result.index + 1} has no fit: {result.message}")

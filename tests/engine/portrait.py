@@ -5,19 +5,16 @@ from __future__ import annotations
 from functools import cache
 
 import cv2
-import matplotlib.cbook
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine import Initial, Model, fit, initial_from_box, initials_from_detector
-from clnf_engine.arrays import read_only
-from clnf_engine.io.images import read_image
+from clnf_engine import Initial, Model, fit, initial_from_box, initials_from_detector, sample
 
 
 @cache
 def grace_hopper() -> NDArray[np.uint8]:
     """The portrait's grey levels, (H, W), read-only."""
-    return read_only(read_image(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)).gray)
+    return sample("portrait").gray
 
 
 def turned_portrait(model: Model, degrees: float) -> tuple[NDArray[np.uint8], Initial, NDArray[np.float64]]:

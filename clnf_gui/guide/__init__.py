@@ -1,0 +1,1 @@
+"""Guided cases: what they show, and the pictures and runs that they show it on."""
