@@ -7,10 +7,13 @@ FACES ?= ../shared/faces
 export MODEL IMAGE
 
 BIN := .venv/bin
-READY := .venv/.ready
-# .venv is made anew when this folder was moved or its Python is gone, and installed again when pyproject.toml changed.
-ifneq ($(and $(wildcard .venv/bin/python),$(shell cat .venv/.ready 2>/dev/null)),$(CURDIR))
-.PHONY: $(READY)
+# What is installed in .venv: to run, to test, to lint. Each is installed again when pyproject.toml or uv.lock changed,
+# and .venv is made anew when this folder was moved or its Python is gone.
+TO_RUN := .venv/.has-gui
+TO_TEST := .venv/.has-gui-test
+TO_LINT := .venv/.has-gui-dev
+ifneq ($(and $(wildcard .venv/bin/python),$(shell cat .venv/.home 2>/dev/null)),$(CURDIR))
+.PHONY: .venv/.home $(TO_RUN) $(TO_TEST) $(TO_LINT)
 endif
 
 .PHONY: help run test monkey fuzz soak lint bench screenshots paradox train clean libraries compiler
@@ -19,22 +22,22 @@ endif
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: $(READY) libraries ## open the window: make run [MODEL=main_file.txt] [IMAGE=photo.jpg]; without a display, fit into output/
+run: $(TO_RUN) ## open the window: make run [MODEL=main_file.txt] [IMAGE=photo.jpg]; without a display, fit into output/
 	@scripts/run.sh
 
-test: $(READY) libraries compiler ## run the tests on every core: make test [ARGS="tests/engine -x"]
+test: $(TO_TEST) compiler ## run the tests on every core: make test [ARGS="tests/engine -x"]
 	@OPENBLAS_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-monkey: $(READY) libraries ## do random things in a window and tell what breaks: make monkey [ARGS="--actions 2000 --seed 7"]
+monkey: $(TO_TEST) ## do random things in a window and tell what breaks: make monkey [ARGS="--actions 2000 --seed 7"]
 	@PYTHONPATH=tests OPENBLAS_NUM_THREADS=1 $(BIN)/python -m gui.monkey $(ARGS)
 
-fuzz: $(READY) libraries ## give damaged files and command lines to everything that reads: make fuzz [ARGS="--seconds 600 --seed 7"]
+fuzz: $(TO_TEST) ## give damaged files and command lines to everything that reads: make fuzz [ARGS="--seconds 600 --seed 7"]
 	@PYTHONPATH=tests OPENBLAS_NUM_THREADS=1 $(BIN)/python -m fuzz $(ARGS)
 
-soak: $(READY) libraries ## track, play and refit for 20 minutes, and tell memory and pauses: make soak [ARGS="--minutes 2"]
+soak: $(TO_TEST) ## track, play and refit for 20 minutes, and tell memory and pauses: make soak [ARGS="--minutes 2"]
 	@PYTHONPATH=tests QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m gui.soak $(ARGS)
 
-lint: $(READY) ## check style, types and imports
+lint: $(TO_LINT) ## check style, types and imports
 	@status=0; \
 	for check in "ruff check" "ruff format --check" mypy lint-imports; do \
 		echo "== $$check"; $(BIN)/$$check || status=1; \
@@ -44,31 +47,35 @@ lint: $(READY) ## check style, types and imports
 	fi; \
 	exit $$status
 
-bench: $(READY) libraries ## measure the engine's speed on one thread
+bench: $(TO_RUN) ## measure the engine's speed on one thread
 	@set -e; for script in benchmarks/bench_*.py; do \
 		[ -e "$$script" ] || { echo "There are no benchmarks yet." >&2; exit 1; }; \
 		echo "== $$script"; OPENBLAS_NUM_THREADS=1 $(BIN)/python "$$script"; \
 	done
 
-train: $(READY) libraries ## train models/portrait68 anew: make train [FACES=folder of annotated faces]
+train: $(TO_RUN) ## train models/portrait68 anew: make train [FACES=folder of annotated faces]
 	@$(BIN)/clnf train "$(FACES)" --views -o models/portrait68
 
-screenshots: $(READY) libraries ## make the pictures of the documentation: docs/images
+screenshots: $(TO_RUN) ## make the pictures of the documentation: docs/images
 	@QT_QPA_PLATFORM=offscreen $(BIN)/python scripts/screenshots.py
 
-paradox: $(READY) libraries ## make the numbers and figures of docs/paradox.md anew: make paradox [MODEL=main_file.txt]
+paradox: $(TO_RUN) ## make the numbers and figures of docs/paradox.md anew: make paradox [MODEL=main_file.txt]
 	@$(BIN)/python scripts/paradox.py $(if $(MODEL),"$(MODEL)")
 
 clean: ## remove .venv and everything else that was made here
 	rm -rf .venv build dist output evaluation models/*.work .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-libraries: $(READY)
+.venv/.home: scripts/venv.sh
+	@scripts/venv.sh
+
+libraries: .venv/.home
 	@scripts/system_libs.sh
 
-compiler: $(READY)
+compiler: .venv/.home
 	@scripts/system_libs.sh compiler
 
-$(READY): pyproject.toml scripts/venv.sh
-	@scripts/venv.sh
-	@echo "$(CURDIR)" >$@
+$(TO_RUN) $(TO_TEST): | libraries
+
+$(TO_RUN) $(TO_TEST) $(TO_LINT): pyproject.toml uv.lock scripts/packages.sh | .venv/.home
+	@scripts/packages.sh $(subst -, ,$(@:.venv/.has-%=%))

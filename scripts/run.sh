@@ -17,7 +17,7 @@ fi
 
 has_display() {
     case "$(uname -s)" in
-    Darwin | MINGW* | MSYS* | CYGWIN*) return 0 ;;
+    Darwin) return 0 ;;
     *) [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] ;;
     esac
 }
