@@ -41,7 +41,7 @@ AREAS: dict[str, dict[str, str]] = {
     },
     "window": {
         "clnf_gui/session/choices.py": "tests/gui/test_choices.py tests/gui/test_lanes.py tests/gui/test_partial_traces.py tests/gui/test_files.py",
-        "clnf_gui/session/cursor.py": "tests/gui/test_session.py tests/gui/test_stops.py tests/gui/test_overlays.py tests/gui/test_lanes.py",
+        "clnf_gui/session/cursor.py": "tests/gui/test_session.py tests/gui/test_overlays.py tests/gui/test_lanes.py",
         "clnf_gui/session/frames.py": "tests/gui/video",
         "clnf_gui/session/tracker.py": "tests/gui/video",
         "clnf_gui/session/shots.py": "tests/gui/video",
@@ -57,7 +57,7 @@ AREAS: dict[str, dict[str, str]] = {
         "clnf_gui/views/worst.py": "tests/gui/video/test_frames.py tests/gui/video/test_tracking.py",
         "clnf_gui/views/start_box.py": "tests/gui/test_turning.py tests/gui/test_overlays.py",
         "clnf_gui/views/tables.py": "tests/gui/test_numbers.py tests/gui/test_panes.py tests/gui/test_lanes.py",
-        "clnf_gui/panels/timeline.py": "tests/gui/test_panels.py tests/gui/test_stops.py tests/gui/test_window.py",
+        "clnf_gui/panels/timeline.py": "tests/gui/test_panels.py tests/gui/test_window.py",
     },
 }
 COMPARISONS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==", "is not": "is", "is": "is not"}
