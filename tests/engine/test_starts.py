@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from clnf_engine import detect_faces, initial_from_landmarks, initial_from_params, perturbed
+from clnf_engine import detect_faces, initial_from_params, perturbed
 from clnf_engine.detection.haar import _cascade_file
 from clnf_engine.initial import box_around
 from clnf_engine.pdm import landmarks, params_from_landmarks
@@ -25,7 +25,11 @@ def faces() -> list[np.ndarray]:
     """Landmarks of turned faces with shapes of their own, one beyond the clamp, with what no shape can explain."""
     rng = np.random.default_rng(4)
     found = []
-    for turn, shape in (((0, 0, 0), (5, -4, 3, 2)), ((0.3, -0.5, 0.4), (-20, 9, -8, 6)), ((0, 0.2, -0.7), (60, 2, 2, 1))):
+    for turn, shape in (
+        ((0, 0, 0), (5, -4, 3, 2)),
+        ((0.3, -0.5, 0.4), (-20, 9, -8, 6)),
+        ((0, 0.2, -0.7), (60, 2, 2, 1)),
+    ):
         params = np.array([0.8, *turn, 60.0, 70.0, *shape])
         found.append(reference.project(PDM, params) + rng.normal(0, 1.5, (PDM.n_landmarks, 2)))
     return found
@@ -108,12 +112,14 @@ def test_a_perturbation_of_the_rotation_is_even_to_both_sides() -> None:
 
 
 def test_the_detector_is_set_as_openface_sets_it() -> None:
-    """Steps of 1.2, two answers at least, faces of 50 px at least: in small copies of a portrait each of them decides."""
+    """Steps of 1.2, two answers at least, faces of 50 px at least: in small copies of a portrait each decides."""
     cascade = cv2.CascadeClassifier(str(_cascade_file()))
     counts = dict.fromkeys(("as it is", "finer steps", "more answers", "fewer answers", "only large", "even small"), 0)
     for width in range(70, 170, 2):
         portrait = grace_hopper()
-        small = cv2.resize(portrait, (width, width * portrait.shape[0] // portrait.shape[1]), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(
+            portrait, (width, width * portrait.shape[0] // portrait.shape[1]), interpolation=cv2.INTER_AREA
+        )
         small = cv2.GaussianBlur(small, (0, 0), 1.2)
         found = detect_faces(small)
         settings = ((1.2, 2, 50), (1.1, 2, 50), (1.2, 3, 50), (1.2, 1, 50), (1.2, 2, 60), (1.2, 2, 40))

@@ -24,7 +24,6 @@ from ..detector_tools import FIND_FACES, finds
 from ..portrait import grace_hopper, turned_portrait
 from ..tiny_model import start, tiny_image, tiny_model
 
-
 CASCADE = haar._cascade_file()
 
 
@@ -181,7 +180,9 @@ def test_the_cascade_is_found_where_pip_conda_and_debian_put_it(place: str, else
     assert len(detect_faces(grace_hopper())) == 1
 
 
-@pytest.mark.parametrize("content", [None, "", "no XML", "<a/>", "<?xml version='1.0'?><opencv_storage><x/></opencv_storage>"])
+@pytest.mark.parametrize(
+    "content", [None, "", "no XML", "<a/>", "<?xml version='1.0'?><opencv_storage><x/></opencv_storage>"]
+)
 def test_a_cascade_that_is_missing_or_broken_is_told(content: str | None, elsewhere: Path) -> None:
     if content is not None:
         (elsewhere / "cv2" / "data").mkdir(parents=True)
