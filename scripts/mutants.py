@@ -22,7 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FITTING = {
     "pdm nu_rlms mean_shift response experts sigma fitting initial schedule deviations": (
-        "starts reference deviations operations edges starts_and_steps properties kernels options trace calibration parity"
+        "starts reference deviations operations edges starts_and_steps properties kernels options trace "
+        "calibration parity"
     ),
     "kernels/equations kernels/iteration kernels/responses kernels/shape kernels/shifts": "starts reference",
 }
