@@ -16,7 +16,7 @@ ifneq ($(and $(wildcard .venv/bin/python),$(shell cat .venv/.home 2>/dev/null)),
 .PHONY: .venv/.home $(TO_RUN) $(TO_TEST) $(TO_LINT)
 endif
 
-.PHONY: help run test monkey fuzz soak lint bench screenshots paradox train clean libraries compiler
+.PHONY: help run test coverage mutants monkey fuzz soak lint bench screenshots paradox train clean libraries compiler
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -36,6 +36,13 @@ fuzz: $(TO_TEST) ## give damaged files and command lines to everything that read
 
 soak: $(TO_TEST) ## track, play and refit for 20 minutes, and tell memory and pauses: make soak [ARGS="--minutes 2"]
 	@PYTHONPATH=tests QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m gui.soak $(ARGS)
+
+coverage: $(TO_TEST) compiler ## tell which lines and branches the tests reach: make coverage [ARGS=tests/gui]
+	@OPENBLAS_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(BIN)/python scripts/coverage.py $(ARGS)
+
+mutants: $(TO_TEST) compiler ## tell which mistakes no test notices, of a sample: make mutants [ARGS="--count 10 --seed 2"]
+	@$(BIN)/python scripts/mutants.py fitting --least 92 $(ARGS)
+	@$(BIN)/python scripts/mutants.py window --least 80 $(ARGS)
 
 lint: $(TO_LINT) ## check style, types and imports
 	@status=0; \
