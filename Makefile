@@ -38,7 +38,9 @@ soak: $(TO_TEST) ## track, play and refit for 20 minutes, and tell memory and pa
 	@PYTHONPATH=tests QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(BIN)/python -m gui.soak $(ARGS)
 
 coverage: $(TO_TEST) compiler ## tell which lines and branches the tests reach: make coverage [ARGS=tests/gui]
-	@OPENBLAS_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(BIN)/python scripts/coverage.py $(ARGS)
+	@OPENBLAS_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report= $(ARGS)
+	@$(BIN)/python -m coverage report --skip-covered --show-missing
+	@$(BIN)/python scripts/branches.py
 
 mutants: $(TO_TEST) compiler ## tell which mistakes no test notices, of a sample: make mutants [ARGS="--count 10 --seed 2"]
 	@$(BIN)/python scripts/mutants.py fitting --least 92 $(ARGS)
