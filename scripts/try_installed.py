@@ -47,7 +47,7 @@ def main() -> None:
             sys.exit("clnf fit tells of no landmarks")
         run("clnf", "trace", "Jürgen 1.jpg", "-o", "läuft.npz")
         run("clnf", "validate", "läuft.npz")
-        run("clnf", "diagnose", "Jürgen 1.jpg", "--only", "invariance", "--report", "wäre.html")
+        run("clnf", "diagnose", "Jürgen 1.jpg", "--tools", "invariance", "--report", "wäre.html")
         run("clnf", "completion", "bash")
         run("clnf", "fit", "keins.jpg", code=2)
         run("clnf-gui", "--screenshot", "fënster.png", "Jürgen 1.jpg")
