@@ -23,7 +23,7 @@ _Result = TypeVar("_Result")
 
 def read_only(array: _Array) -> _Array:
     """Forbid writing to an array, and return it."""
-    array.setflags(write=False)
+    array.setflags(False)  # type: ignore[call-arg] # its name, which NumPy's stubs want, takes twice as long
     return array
 
 
@@ -31,7 +31,7 @@ def read_only_fields(record: _Record) -> _Record:
     """Forbid writing to every array among a dataclass instance's fields, and return the instance."""
     for value in vars(record).values():
         if isinstance(value, np.ndarray):
-            value.setflags(write=False)
+            read_only(value)
     return record
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine.arrays import Array, Floats, read_only_fields
+from clnf_engine.arrays import Array, DType, Floats, read_only, read_only_fields
 from clnf_engine.caches import cached_with_owner
 from clnf_engine.kernels import iteration as kernels
 from clnf_engine.kernels.iteration import shape_change, update_norm
 from clnf_engine.mean_shift import TABLE_STEP, kernel_table
 from clnf_engine.model import Model
 from clnf_engine.nu_rlms import prior
-from clnf_engine.operations import Functions, Values, run
+from clnf_engine.operations import Functions, Values, functions_of, run
+from clnf_engine.options import FitOptions
 from clnf_engine.pdm import RIGID, mode_bounds, transposed_modes
 from clnf_engine.steps import MeanShift, Phase, ResponseMaps, Stage, Step
 
@@ -75,9 +77,9 @@ def computes_maps(fresh_maps: bool, before: Step, phase: Phase) -> bool:
 
 
 @cached_with_owner(maxsize=8)
-def stage_values(model: Model, functions: Functions, stage: Stage) -> Values:
+def stage_values(model: Model, options: FitOptions, stage: Stage) -> Values:
     """What the operations of a stage read that no operation gives: options, numbers, parts of the model."""
-    options, scale = functions.options, model.scales[stage.patch_scale]
+    scale = model.scales[stage.patch_scale]
     experts = scale.views[stage.view or 0]
     return {
         "pdm": model.pdm,
@@ -119,7 +121,7 @@ def response_maps(
     -------
     ResponseMaps
     """
-    values = stage_values(model, functions, stage) | {"image": image, "params_before": params}
+    values = stage_values(model, functions.options, stage) | {"image": image, "params_before": params}
     run(functions.maps, values)
     return read_only_fields(ResponseMaps(**{name: values[name] for name in ResponseMaps.__dataclass_fields__}))
 
@@ -159,46 +161,51 @@ def iterate(
         When the normal equations have no unique solution: `delta` None, parameters as they were, and a message.
     """
     options = functions.options
-    values = stage_values(model, functions, stage) | vars(responses)
-    values["rigid"], values["dtype"] = phase is Phase.RIGID, responses.final.dtype
     if functions.own_steps:
         together = 1 if path is None or fresh_maps else options.max_iterations - iteration + 1
-        ends, change, norm = run_iterations(functions, values, before.params, before.landmarks, together)
+        given, ends, change, norm = run_iterations(model, functions, stage, responses, before, phase, together)
         iteration += len(ends) - 1
     else:
-        change, norm = _row_by_row(functions, values, before)
-        ends = values["landmarks"][None]
+        given, change, norm = _row_by_row(model, functions, stage, responses, before, phase)
+        ends = given["landmarks"][None]
     if path is not None:
         path.extend(ends)
-    failed = values["delta"] is None
+    delta = given["delta"]
+    failed = delta is None
     converged = not failed and (change < options.convergence_px or norm < options.convergence_update)
     likelihoods = likelihood = None
     if converged or failed or iteration == options.max_iterations:
-        likelihoods = functions.apply("likelihood", values)
+        values = stage_values(model, functions.options, stage) | vars(responses) | given
+        likelihoods = read_only(functions.apply("likelihood", values))
         likelihood = mean_log(likelihoods, responses.visible)
-    return read_only_fields(
-        Step(
-            phase=phase,
-            params=values["params"],
-            landmarks=values["landmarks"],
-            stage=stage,
-            iteration=iteration,
-            responses=responses,
-            landmarks_before=values["landmarks_before"],
-            mean_shift=_mean_shift(values),
-            weights=values["weights"],
-            jacobian=values["jacobian"],
-            hessian=values["hessian"],
-            gradient=values["gradient"],
-            delta=values["delta"],
-            update_norm=None if failed else norm,
-            shape_change=change,
-            clamped=values["params"] != values["moved"],
-            likelihoods=likelihoods,
-            likelihood=likelihood,
-            converged=converged,
-            message=UNSOLVED if failed else "",
-        )
+    kernel_sum = given["kernel_sum"]
+    return Step(
+        phase=phase,
+        params=given["params"],
+        landmarks=given["landmarks"],
+        stage=stage,
+        iteration=iteration,
+        responses=responses,
+        landmarks_before=given["landmarks_before"],
+        mean_shift=MeanShift(
+            position=given["position"],
+            kernel_sum=kernel_sum,
+            reference=given["mean_shift"],
+            image=given["mean_shift_image"],
+            empty=read_only(responses.visible & ~(kernel_sum > 0)),
+        ),
+        weights=given["weights"],
+        jacobian=given["jacobian"],
+        hessian=given["hessian"],
+        gradient=given["gradient"],
+        delta=delta,
+        update_norm=None if failed else norm,
+        shape_change=change,
+        clamped=read_only(given["params"] != given["moved"]),
+        likelihoods=likelihoods,
+        likelihood=likelihood,
+        converged=converged,
+        message=UNSOLVED if failed else "",
     )
 
 
@@ -207,95 +214,124 @@ def mean_log(likelihoods: Array, visible: NDArray[np.bool_]) -> float | None:
     return float(np.log(likelihoods[visible]).mean()) if visible.any() else None
 
 
-def _row_by_row(functions: Functions, values: Values, before: Step) -> tuple[float, float]:
-    """An iteration by the rows of the table; the change of the landmarks and the norm of the update."""
+def _row_by_row(
+    model: Model, functions: Functions, stage: Stage, responses: ResponseMaps, before: Step, phase: Phase
+) -> tuple[Values, float, float]:
+    """An iteration by the rows of the table; what they give, the change of the landmarks and the norm of the update."""
+    values = stage_values(model, functions.options, stage) | vars(responses)
+    values["rigid"], values["dtype"] = phase is Phase.RIGID, responses.final.dtype
     values["params_before"], values["landmarks_before"] = before.params, before.landmarks
     run(functions.equations, values)
+    change, norm = 0.0, math.nan
     if values["delta"] is None:
         values["params"] = values["moved"] = before.params
         values["landmarks"] = before.landmarks
-        return 0.0, math.nan
-    run(functions.move, values)
-    return shape_change(values["landmarks"], before.landmarks), float(update_norm(values["delta"]))
+    else:
+        run(functions.move, values)
+        change, norm = shape_change(values["landmarks"], before.landmarks), float(update_norm(values["delta"]))
+    given = {name: values[name] for name in (*_FILLED, "weights")}
+    for value in given.values():
+        if value is not None:
+            read_only(value)
+    return given, change, norm
+
+
+_FILLED = (
+    "position",
+    "kernel_sum",
+    "mean_shift",
+    "mean_shift_image",
+    "jacobian",
+    "hessian",
+    "gradient",
+    "delta",
+    "params_before",
+    "moved",
+    "landmarks_before",
+    "params",
+    "landmarks",
+)
+"""What an iteration gives, in the order in which `kernels.iterate` fills it."""
 
 
 def run_iterations(
-    functions: Functions, values: Values, params: Floats, landmarks: Floats, most: int
-) -> tuple[Floats, float, float]:
+    model: Model,
+    functions: Functions,
+    stage: Stage,
+    responses: ResponseMaps,
+    before: Step,
+    phase: Phase,
+    most: int,
+) -> tuple[Values, Floats, float, float]:
     """The same by the one kernel that calls those of all rows, at most so many times.
 
     Parameters
     ----------
+    model : Model
     functions : Functions
         With `own_steps`.
-    values : Values
-        Of the stage and of its maps; gets what the operations give in the last iteration.
-    params : (6 + m,) float64
-    landmarks : (n, 2) float64
+    stage : Stage
+    responses : ResponseMaps
+    before : Step
         Where to start.
+    phase : Phase
     most : int
         Iterations at most; fewer when the options find it converged.
 
     Returns
     -------
-    (ends, shape_change, update_norm) : ((k, n, 2) float64, float, float)
-        The landmarks after each, and of the last what `kernels.iteration.iterate` returns; `delta` is None when the
-        equations have no solution.
+    (given, ends, shape_change, update_norm) : (dict, (k, n, 2) float64, float, float)
+        What the operations give in the last iteration, the landmarks after each, and of the last what
+        `kernels.iteration.iterate` returns; `delta` is None when the equations have no solution.
     """
-    options, pdm, maps = functions.options, values["pdm"], values["final"]
-    n, dtype, window, rigid = landmarks.shape[0], maps.dtype, maps.shape[-1], values["rigid"]
-    size = RIGID if rigid else params.shape[0]
-    weights = functions.apply("weights", values)
-    filled = {
-        "position": np.empty((n, 2), dtype),
-        "kernel_sum": np.empty(n, dtype),
-        "mean_shift": np.empty((n, 2), dtype),
-        "mean_shift_image": np.empty((n, 2), dtype),
-        "jacobian": np.empty((2 * n, size), dtype),
-        "hessian": np.empty((size, size), dtype),
-        "gradient": np.empty(size, dtype),
-        "delta": np.empty(size, dtype),
-        "params_before": np.empty(params.shape),
-        "moved": np.empty(params.shape),
-        "landmarks_before": np.empty((n, 2)),
-        "params": params.copy(),
-        "landmarks": landmarks.copy(),
-    }
+    dtype, (n, _), size = responses.final.dtype, before.landmarks.shape, before.params.shape[0]
+    p = RIGID if phase is Phase.RIGID else size
+    filled = (
+        np.empty((n, 2), dtype),
+        np.empty(n, dtype),
+        np.empty((n, 2), dtype),
+        np.empty((n, 2), dtype),
+        np.empty((2 * n, p), dtype),
+        np.empty((p, p), dtype),
+        np.empty(p, dtype),
+        np.empty(p, dtype),
+        np.empty(size),
+        np.empty(size),
+        np.empty((n, 2)),
+        before.params.copy(),
+        before.landmarks.copy(),
+    )
     ends = np.empty((most, n, 2))
+    maps = (responses.final, responses.base_shape, responses.image_to_reference, responses.reference_to_image)
+    constants = _constants(model, functions.options, stage, phase, dtype)
     count, change, norm = kernels.iterate.compiled(dtype)(
-        maps,
-        values["base_shape"],
-        values["image_to_reference"],
-        values["reference_to_image"],
+        *kernels.iterate.suited(maps, dtype), *constants, *filled, ends
+    )
+    for array in filled:
+        read_only(array)
+    given: Values = dict(zip(_FILLED, filled, strict=True))
+    given["weights"] = constants[0]
+    if math.isnan(norm):
+        given["delta"] = None
+    return given, ends[:count], change, norm
+
+
+@cached_with_owner(maxsize=16)
+def _constants(model: Model, options: FitOptions, stage: Stage, phase: Phase, dtype: DType) -> tuple[Any, ...]:
+    """What `kernels.iterate` reads beside the maps, the weights first: the same for all iterations of a phase."""
+    values, pdm = stage_values(model, options, stage), model.pdm
+    constants = (
+        functions_of(options).apply("weights", values | {"dtype": dtype}),
+        prior(pdm, stage.reg_factor, phase is Phase.RIGID, dtype),
+        kernel_table(stage.window, stage.sigma, options.kernel, dtype),
         values["visible"],
-        values["sigma"],
-        window - TABLE_STEP,
-        kernel_table(window, values["sigma"], values["kernel"], dtype),
-        weights,
-        prior(pdm, values["reg_factor"], rigid, dtype),
+        stage.sigma,
+        stage.window - TABLE_STEP,
         pdm.mean,
         pdm.modes,
         transposed_modes(pdm),
         mode_bounds(pdm, options.clamp_sigmas),
         options.convergence_px,
         options.convergence_update,
-        *filled.values(),
-        ends,
     )
-    values.update(filled, weights=weights)
-    if math.isnan(norm):
-        values["delta"] = None
-    return ends[:count], change, norm
-
-
-def _mean_shift(values: Values) -> MeanShift:
-    total = values["kernel_sum"]
-    return read_only_fields(
-        MeanShift(
-            position=values["position"],
-            kernel_sum=total,
-            reference=values["mean_shift"],
-            image=values["mean_shift_image"],
-            empty=values["visible"] & ~(total > 0),
-        )
-    )
+    return kernels.iterate.suited(constants, dtype, first=4)

@@ -318,7 +318,7 @@ def _fitting(operation: Operation, result: Any, shape: tuple[int, ...], dtype: A
         raise OperationError("the function in its place gave numbers that are not finite", operation.name)
     if shape == ():
         return int(array)
-    array = array.astype(dtype)
+    array = array.astype(dtype, order="C")
     return tuple(array.tolist()) if operation.name == "stage" else array
 
 

@@ -318,7 +318,7 @@ def _checked(name: str, value: Any, default: Any) -> Any:
         if isinstance(value, Iterable) and not isinstance(value, str):
             return tuple(_checked(name, item, 0) for item in value)
         raise OptionsError(f"{name} is {_short(value)}; expected a list of whole numbers")
-    number = _finite(value)
+    number = finite(value)
     if isinstance(default, int):
         if number is not None and number == int(number):
             return int(number)
@@ -328,7 +328,7 @@ def _checked(name: str, value: Any, default: Any) -> Any:
     raise OptionsError(f"{name} is {_short(value)}; expected a finite number")
 
 
-def _finite(value: Any) -> float | None:
+def finite(value: Any) -> float | None:
     """`value` as a float when it is a finite real number, but not a truth value."""
     if type(value) is bool or not isinstance(value, Real):
         return None

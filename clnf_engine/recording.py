@@ -24,7 +24,7 @@ from clnf_engine.moments import computes_maps, moment
 from clnf_engine.operations import functions_of
 from clnf_engine.options import FitOptions
 from clnf_engine.shelf import Shelf
-from clnf_engine.steps import LARGE, Phase, ResponseMaps, Step, Steps, describe, without_large
+from clnf_engine.steps import LARGE, Phase, ResponseMaps, Step, Steps, describe, holds_large, without_large
 from clnf_engine.trace import Trace
 
 DEFAULT_BUDGET = 256 << 20
@@ -243,7 +243,7 @@ class _Store:
 
     def append(self, step: Step) -> None:
         with self._lock:
-            index, large = len(self._numbers), any(step.has(name) for name in LARGE)
+            index, large = len(self._numbers), bool(step.left_out) or holds_large(step)
             if self.complete or (index == 0) != (step.phase is Phase.INITIAL):
                 raise ValueError(f"found {describe(step)} after {index} steps; expected the next step of a fit")
             key = None
@@ -255,7 +255,8 @@ class _Store:
             self._n_large += large
             self.complete = step.phase is Phase.END
             if whole:
-                self._note_maps(index, step)
+                if key == index:
+                    self._note_maps(index, step)
                 self._keep(index, step)
 
     def numbers(self, index: int) -> Step:

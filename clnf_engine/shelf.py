@@ -46,8 +46,9 @@ class Shelf:
         queue[index] = step
         self.bytes += _own_bytes(step)
         if step.responses is not None:
-            self.bytes += 0 if self._users[step.responses] else maps_bytes(step.responses)
-            self._users[step.responses] += 1
+            users = self._users[step.responses]
+            self.bytes += 0 if users else maps_bytes(step.responses)
+            self._users[step.responses] = users + 1
         dropped = []
         for queue in (self._iterations, self._starts):
             while self.bytes > self.budget and queue:
@@ -67,7 +68,7 @@ class Shelf:
 
 def _own_bytes(step: Step) -> int:
     """Of the large arrays that a Step shares with no other."""
-    return sum(array.nbytes for array in (step.jacobian, step.hessian) if array is not None)
+    return (0 if step.jacobian is None else step.jacobian.nbytes) + (0 if step.hessian is None else step.hessian.nbytes)
 
 
 def maps_bytes(maps: ResponseMaps) -> int:

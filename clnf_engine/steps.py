@@ -290,6 +290,11 @@ LARGE = ("responses", "jacobian", "hessian")
 """The attributes of a Step that take most of its memory, and that a `Recording` can compute again."""
 
 
+def holds_large(step: Step) -> bool:
+    """Whether any of `LARGE` is here."""
+    return step.responses is not None or step.jacobian is not None or step.hessian is not None
+
+
 def without_large(step: Step) -> Step:
     """The Step with `LARGE` left out, its other arrays the same ones; the Step itself when it has none of those."""
     here = [name for name in LARGE if getattr(step, name) is not None]

@@ -7,15 +7,38 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from PySide6.QtCore import QObject, QThread, Signal, Slot
+from PySide6.QtCore import QObject, QSemaphore, QThread, Signal, Slot
 
 from clnf_engine import ClnfError
 
 Job = Callable[[], Iterator[Any]]
 
+_MOST_WAITING = 256
+"""Items that may wait for a thread of the window that is busy; the job waits with the next."""
+
+_PATIENCE_MS = 20
+"""How long that takes before the job looks whether anybody waits for it."""
+
 
 class Stale(Exception):
     """Raised inside a job that nobody waits for any more."""
+
+
+class _Room(QObject):
+    """Places for items on their way from one thread to another, where this object lives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places = QSemaphore(_MOST_WAITING)
+
+    def taken(self) -> bool:
+        """Take a place for an item; False when there was none for a while."""
+        return self._places.tryAcquire(1, _PATIENCE_MS)
+
+    @Slot()
+    def give_back(self) -> None:
+        """An item has arrived."""
+        self._places.release()
 
 
 class Worker(QObject):
@@ -42,6 +65,8 @@ class Worker(QObject):
         # Not sent with the signal: what Qt still holds for a thread that has ended, Python's collector never sees.
         self._waiting: dict[tuple[str, int], Job] = {}
         self._running = ("", 0)
+        self._room = _Room()
+        self.produced.connect(self._room.give_back)
         self._thread = QThread()
         self._thread.setObjectName(name)
         self.moveToThread(self._thread)
@@ -112,6 +137,8 @@ class Worker(QObject):
         start = time.perf_counter()
         try:
             for item in job():
+                while self.is_current(kind, epoch) and not self._room.taken():
+                    pass
                 if not self.is_current(kind, epoch):
                     return
                 self.produced.emit(kind, epoch, item)

@@ -208,7 +208,7 @@ class Moment:
         if key not in reference.cache:
             values: dict[str, Any] = {"pdm": reference.model.pdm, "clamp_sigmas": reference.options.clamp_sigmas}
             if self.stage is not None:
-                values |= stage_values(reference.model, reference.functions, self.stage)
+                values |= stage_values(reference.model, reference.options, self.stage)
                 values |= {"rigid": self.step.phase is Phase.RIGID, "image": self.context["image"]}
                 values["sigma_transform"] = True
             reference.cache[key] = values

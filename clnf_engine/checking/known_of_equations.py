@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import linalg
 
 from clnf_engine.arrays import Array
 from clnf_engine.checking.evidence import Inputs
@@ -304,12 +303,12 @@ for _name, _text, _function in (
     (
         "one_triangle",
         "only one triangular factor is solved for",
-        lambda v: linalg.solve_triangular(np.linalg.cholesky(v.hessian), v.gradient, lower=True),
+        lambda v: np.linalg.solve(np.linalg.cholesky(v.hessian), v.gradient),
     ),
     (
         "one_triangle",
         "the second triangular factor alone is solved for",
-        lambda v: linalg.solve_triangular(np.linalg.cholesky(v.hessian).T, v.gradient),
+        lambda v: np.linalg.solve(np.linalg.cholesky(v.hessian).T, v.gradient),
     ),
     ("clipped_update", "the update is clipped to ±1", lambda v: np.clip(v.out, -1, 1)),
 ):

@@ -6,6 +6,7 @@ and what it gives, from the functions that the fit itself goes through; a wrong 
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -320,9 +321,9 @@ def _index(folder: Path) -> dict[str, Any]:
 
 
 def _output(file: Path, case: Case) -> Array:
-    read_file(file, "a .npy file", _MOST_BYTES)
+    data = read_file(file, "a .npy file", _MOST_BYTES)
     try:
-        array = np.load(file, allow_pickle=False, mmap_mode="r")
+        array = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise FileError(file, "", f"is no .npy file ({str(error).splitlines()[0]})") from error
     right = case.row.recorded

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,12 @@ from clnf_engine.errors import TraceFileError
 from clnf_engine.imports.parts import Found, Moment, phase_of, read_text, settle, summary
 from clnf_engine.io.trace_arrays import short
 from clnf_engine.io.trace_parts import MAX_LANDMARKS, MAX_PARAMETERS
+from clnf_engine.options import finite
 
 _TAKEN = {"iteration", "phase", "window_size", "update_magnitude", "params", "landmarks"}
+
+_MOST_OTHERS = 50
+"""Other numbers of an iteration that become notes."""
 
 
 def is_history(text: str) -> bool:
@@ -46,13 +49,13 @@ def read_history(path: Path) -> Found:
         raise TraceFileError(path, "line 1", "expected a list of iterations, or an object with iteration_history")
     others: dict[str, list[float | None]] = {}
     left: dict[str, None] = {}
-    for k, entry in enumerate(entries, start=1):
-        found.moments.append(_moment(path, f"entry {k}", entry))
+    for k, entry in enumerate(entries):
+        found.moments.append(_moment(path, f"entry {k + 1}", entry))
         for name, value in entry.items():
             if name in _TAKEN:
                 continue
-            if type(value) in (int, float) and len(others) < 50:
-                others.setdefault(name, [None] * (k - 1)).append(float(value) if math.isfinite(value) else None)
+            if type(value) in (int, float) and (name in others or len(others) < _MOST_OTHERS):
+                others.setdefault(name, [None] * len(entries))[k] = finite(value)
             else:
                 left[short(name)] = None
     sizes = {moment.values["params"].shape for moment in found.moments}

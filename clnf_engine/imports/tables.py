@@ -51,7 +51,7 @@ def read_openface_csv(path: Path, row: int | None = None) -> Found:
     """
     expected = "a CSV of OpenFace"
     lines = list(text_lines(read_text(path, expected)))
-    cells = [(number, [cell.strip() for cell in next(csv.reader([line]))], torn) for number, line, torn in lines]
+    cells = [(number, _cells(path, number, line), torn) for number, line, torn in lines]
     names = cells[0][1] if cells else []
     if not {"x_0", "p_scale"} & set(names):
         raise TraceFileError(path, "line 1", f"expected the columns of {expected}, x_0 … or p_scale …")
@@ -111,6 +111,13 @@ def _end(path: Path, line: int, names: Sequence[str], values: dict[str, str]) ->
         end["params"] = np.array(numbers(columns))
         used |= set(columns)
     return end, used
+
+
+def _cells(path: Path, number: int, line: str) -> list[str]:
+    try:
+        return [cell.strip() for cell in next(csv.reader([line]))]
+    except csv.Error as error:
+        raise TraceFileError(path, f"line {number}", f"cannot be read ({error})") from None
 
 
 def _number(path: Path, line: int, name: str, text: str | None) -> float:

@@ -119,7 +119,7 @@ class FolderReader:
     def read_more(self) -> Records | None:
         """All that the lines tell by now that are whole; None when no step is new."""
         known = 0 if self._records is None else len(self._records.steps)
-        with open(self._folder / LINES, "rb") as file:
+        with open_file(self._folder / LINES, "the lines of a trace", TraceFileError) as file:
             file.seek(self._read)
             while (raw := file.readline(_MAX_LINE + 1)).endswith(b"\n"):
                 self._read += len(raw)

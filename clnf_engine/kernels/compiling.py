@@ -1,13 +1,12 @@
 """`kernel`, which has a function over arrays compiled when it is first called, for the precision of its arguments.
 
-numba is imported then, not before. What it compiled is kept in a folder of the user's that is named after the kernels'
-sources, numba, the processor and the precision, so nobody ever meets the wrong code. With ``NUMBA_DISABLE_JIT=1`` the
-functions stay Python, for a debugger.
+What numba compiled is kept in a folder of the user's that is named after the kernels' sources, numba and the processor,
+so nobody ever meets the wrong code; `machine_code` brings it into other processes, which do not import numba. With
+``NUMBA_DISABLE_JIT=1`` the functions stay Python, for a debugger.
 """
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import logging
 import os
@@ -15,6 +14,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from threading import RLock
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from clnf_engine.arrays import FLOAT64, DType
+from clnf_engine.errors import ClnfError
 
 CACHE_FOLDER = "CLNF_KERNEL_CACHE"
 """Environment variable that names another folder for compiled kernels."""
@@ -48,6 +49,9 @@ _OURS = re.compile("[0-9a-f]{16}")
 """A folder of the cache."""
 
 _PRECISIONS = (np.dtype(np.float64), np.dtype(np.float32))
+
+_READ, _FILLED = 0x101, 0x501
+"""NumPy's flags of arrays that are C-contiguous and aligned, and of those that are writable, too."""
 
 
 class Kernel:
@@ -77,58 +81,76 @@ class Kernel:
         self._tells = precise[-1] if precise else None
         self._inlined: Any = None
         self._entries: dict[DType, Callable[..., Any]] = {}
-        self._fit: set[tuple[tuple[int, ...], ...]] = set()
+        self._forms = {precision: self._forms_of(precision) for precision in _PRECISIONS}
+        self._fit: set[tuple[Any, ...]] = set()
+
+    def _forms_of(self, precision: DType) -> tuple[tuple[int, DType, int], ...]:
+        """Of every array its place among the arguments, its dtype and the flags it needs."""
+        return tuple(
+            (at, _dtype(kind, precision), _READ if reads else _FILLED)
+            for at, (kind, shape, reads) in enumerate(self._arguments)
+            if shape
+        )
 
     def __call__(self, *arguments: Any) -> Any:
         """Run it on arrays that suit its signature; those it reads are converted.
 
         Raises
         ------
+        TypeError
+            When an array that it fills is of another type, not contiguous or not writable.
         ValueError
             When the shapes do not fit together.
         """
-        shapes = tuple([argument.shape for argument, kind in zip(arguments, self._arguments, strict=True) if kind[1]])
         precision = FLOAT64
         if self._tells is not None and arguments[self._tells].dtype in _PRECISIONS:
             precision = arguments[self._tells].dtype
-        if shapes in self._fit:
-            try:
-                return self.compiled(precision)(*arguments)
-            except TypeError:  # an array of another type or order
-                pass
-        sizes: dict[str, int] = {}
-        fitting = [
-            self._fitting(argument, kind, shape, reads, precision, sizes)
-            for argument, (kind, shape, reads) in zip(arguments, self._arguments, strict=True)
-        ]
-        if len(self._fit) < _SHAPES_KNOWN:
-            self._fit.add(shapes)
-        return self.compiled(precision)(*fitting)
+        return self.compiled(precision)(*self.suited(arguments, precision))
 
-    def _fitting(
-        self, value: Any, kind: str, shape: tuple[_Size, ...], reads: bool, precision: DType, sizes: dict[str, int]
-    ) -> Any:
-        if not shape:
-            return value
-        dtype = _dtype(kind, precision)
-        if reads and not (value.__class__ is np.ndarray and value.dtype is dtype and value.flags.c_contiguous):
-            value = np.ascontiguousarray(value, dtype)
-        found = value.shape
-        if len(found) == len(shape):
-            for (factor, name, more), size in zip(shape, found, strict=True):
-                one = sizes.setdefault(name, (size - more) // factor) if name else 0
-                if factor * one + more != size:
-                    break
-            else:
-                return value
-        wanted = ", ".join(
-            str(factor * sizes.get(name, 0) + more) if name in sizes or not name else name
-            for factor, name, more in shape
-        )
-        raise ValueError(f"{self.__name__}: found an array of shape {found}; expected ({wanted})")
+    def suited(self, arguments: tuple[Any, ...], precision: DType, first: int = 0) -> tuple[Any, ...]:
+        """Arguments, from a place in the signature on, as `compiled` takes them; errors as for a call."""
+        fit: list[Any] | None = None
+        shapes = []
+        for place, dtype, flags in self._forms[precision]:
+            at = place - first
+            if not 0 <= at < len(arguments):
+                continue
+            value = arguments[at]
+            if value.dtype is not dtype or value.flags.num & flags != flags:
+                if flags == _FILLED and not (value.dtype == dtype and value.flags.carray):
+                    raise TypeError(f"{self.__name__}: no writable, contiguous array of {dtype} to fill")
+                fit = fit or list(arguments)
+                fit[at] = value = np.require(value, dtype, ("C", "A"))
+            shapes.append(value.shape)
+        key = (first, *shapes)
+        if key not in self._fit:
+            self._check(first, shapes)
+            if len(self._fit) < _SHAPES_KNOWN:
+                self._fit.add(key)
+        return arguments if fit is None else tuple(fit)
+
+    def _check(self, first: int, shapes: list[tuple[int, ...]]) -> None:
+        """Raise ValueError unless the shapes of the arrays from a place on fit together."""
+        sizes: dict[str, int] = {}
+        for found, shape in zip(shapes, (shape for _, shape, _ in self._arguments[first:] if shape), strict=False):
+            if len(found) == len(shape):
+                for (factor, name, more), size in zip(shape, found, strict=True):
+                    one = sizes.setdefault(name, (size - more) // factor) if name else 0
+                    if factor * one + more != size:
+                        break
+                else:
+                    continue
+            wanted = ", ".join(
+                str(factor * sizes.get(name, 0) + more) if name in sizes or not name else name
+                for factor, name, more in shape
+            )
+            raise ValueError(f"{self.__name__}: found an array of shape {found}; expected ({wanted})")
 
     def compiled(self, precision: DType) -> Callable[..., Any]:
-        """The function itself for a precision, which checks no shapes; compiled or read from the cache at need."""
+        """The function itself for a precision, which checks nothing; compiled or read from the cache at need.
+
+        Its arguments must be as `suited` makes them.
+        """
         entry = self._entries.get(precision)
         if entry is None:
             with _lock:
@@ -140,56 +162,62 @@ class Kernel:
     def _compile(self, precision: DType) -> Callable[..., Any]:
         if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
             return self._function
-        _load_numba()
-        from numba.core import event
+        from clnf_engine.kernels.machine_code import MachineCode, link
+
+        kept = _cache_folder() / str(precision) / f"{self._function.__module__}.{self.__name__}"
+        try:
+            return link(MachineCode.read(kept), self.__name__)
+        except (OSError, ClnfError):  # there is none, or it is damaged
+            pass
+        _say_compiling()
+        dispatcher = self._dispatcher()
+        dispatcher.compile(self._signature(precision))
+        dispatcher.disable_compile()
+        (result,) = dispatcher.overloads.values()
+        try:
+            code = MachineCode.compiled(result)
+            entry = link(code, self.__name__)
+        except ClnfError as reason:  # this numba is made in another way; its own works all the same
+            _uncached(str(reason))
+            return dispatcher  # type: ignore[no-any-return]
+        try:
+            code.write(kept)
+        except OSError as reason:
+            _uncached(str(reason))
+        return entry
+
+    def _signature(self, precision: DType) -> tuple[Any, ...]:
+        """The types of its arguments, as numba names them."""
         from numba.core.types import Array as ArrayOf
         from numba.np.numpy_support import from_dtype
 
-        signature = tuple(
+        return tuple(
             ArrayOf(element, len(shape), "C", readonly=reads) if shape else element
             for element, shape, reads in (
                 (from_dtype(_dtype(kind, precision)), shape, reads) for kind, shape, reads in self._arguments
             )
         )
-        dispatcher = self._dispatcher(_cache_folder(str(precision)))
-        with event.install_listener("numba:compile", _announcer()):
-            try:
-                dispatcher.compile(signature)
-            except Exception as reason:  # numba lets through whatever a damaged file or a full disk leads to
-                _uncached(str(reason))
-                if not dispatcher.overloads:
-                    dispatcher = self._dispatcher(None)
-                    dispatcher.compile(signature)
-        dispatcher.disable_compile()
-        return dispatcher  # type: ignore[no-any-return]
 
-    def _dispatcher(self, folder: Path | None, within: bool = False) -> Any:
+    def _dispatcher(self, within: bool = False) -> Any:
         """What numba calls a function; `within` others, not for Python, which leaves it less to compile."""
         import numba
 
-        # numba chooses the folder when the function is made.
-        config: Any = numba.config
-        before, config.CACHE_DIR = config.CACHE_DIR, str(folder or "")
-        try:
-            compiler: Any = numba.njit  # some of its options are told to no type checker
-            return compiler(
-                nogil=True,
-                error_model="numpy",
-                fastmath=set(self._fast),
-                cache=folder is not None,
-                forceinline=within,
-                no_cpython_wrapper=within,
-                no_cfunc_wrapper=True,
-            )(self._function)
-        finally:
-            config.CACHE_DIR = before
+        compiler: Any = numba.njit  # some of its options are told to no type checker
+        return compiler(
+            nogil=True,
+            error_model="numpy",
+            fastmath=set(self._fast),
+            forceinline=within,
+            no_cpython_wrapper=within,
+            no_cfunc_wrapper=True,
+        )(self._function)
 
     @property
     def _numba_type_(self) -> Any:
         """What numba takes it for where another kernel calls it."""
         with _lock:
             if self._inlined is None:
-                self._inlined = self._dispatcher(None, within=True)
+                self._inlined = self._dispatcher(within=True)
         return self._inlined._numba_type_
 
 
@@ -211,70 +239,25 @@ def _dtype(kind: str, precision: DType) -> DType:
 
 
 @lru_cache(maxsize=1)
-def _load_numba() -> None:
-    """Import numba with all it needs to read its cache, in two thirds of the time this takes of itself."""
-    collecting = gc.isenabled()
-    gc.disable()  # a hundred thousand objects are made, and none of them is garbage
-    try:
-        from numba.np import linalg
-
-        # numba tries whether SciPy has a BLAS by importing scipy.linalg. It has; no kernel calls it.
-        tries: Any = getattr(linalg, "ensure_blas", None)
-        linalg.ensure_blas = lambda: None
-        try:
-            from numba.np import arraymath  # noqa: F401
-        finally:
-            linalg.ensure_blas = tries
-        from numba.core.registry import cpu_target
-
-        cpu_target.target_context.refresh()
-        cpu_target.typing_context.refresh()
-    finally:
-        if collecting:
-            gc.enable()
-
-
-@lru_cache(maxsize=2)
-def _cache_folder(precision: str) -> Path | None:
-    """Where compiled kernels are kept; None, and said once, where that cannot be. What is old there is removed."""
-    import llvmlite.binding
-    import numba
+def _cache_folder() -> Path:
+    """Where compiled kernels are kept. What others left there and no process used for long is removed."""
     from platformdirs import user_cache_path
 
-    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.binding.get_host_cpu_name()}".encode())
+    from clnf_engine.kernels.machine_code import fingerprint
+
+    digest = hashlib.sha256(fingerprint())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     named = os.environ.get(CACHE_FOLDER)
     kernels = Path(named) if named else user_cache_path("clnf-studio") / "kernels"
     ours = kernels / digest.hexdigest()[:16]
-    folder = ours / precision
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(f"{folder} is not writable")
+    with suppress(OSError):  # it is not there yet, or somebody else's
         os.utime(ours)
+    with suppress(OSError):
         for other in kernels.iterdir():
             if _OURS.fullmatch(other.name) and time.time() - other.stat().st_mtime > UNUSED_SECONDS:
                 shutil.rmtree(other, ignore_errors=True)
-    except OSError as reason:
-        _uncached(str(reason))
-        return None
-    return folder
-
-
-@lru_cache(maxsize=1)
-def _announcer() -> Any:
-    """A listener of numba's that says once that something is compiled."""
-    from numba.core.event import Listener
-
-    class Announcer(Listener):
-        def on_start(self, _: Any) -> None:
-            _say_compiling()
-
-        def on_end(self, _: Any) -> None:
-            pass
-
-    return Announcer()
+    return ours
 
 
 @lru_cache(maxsize=1)

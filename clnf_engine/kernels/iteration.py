@@ -28,7 +28,7 @@ def update_norm(delta):
 
 
 @kernel(
-    "F[n,w,w], f8[n,2], f8[2,2], f8[2,2], b1[n], f8, f8, F[t,2,w], F[n], F[m], f8[3n], f8[3n,m], f8[m,3n], f8[m], "
+    "F[n,w,w], f8[n,2], f8[2,2], f8[2,2], F[n], F[m], F[t,2,w], b1[n], f8, f8, f8[3n], f8[3n,m], f8[m,3n], f8[m], "
     "f8, f8 -> "
     "F[n,2], F[n], F[n,2], F[n,2], F[2n,p], F[p,p], F[p], F[p], f8[m+6], f8[m+6], f8[n,2], f8[m+6], f8[n,2], f8[k,n,2]"
 )
@@ -37,12 +37,12 @@ def iterate(
     base_shape,
     image_to_reference,
     reference_to_image,
+    weights,
+    prior,
+    table,
     visible,
     sigma,
     highest,
-    table,
-    weights,
-    prior,
     mean,
     modes,
     modes_transposed,

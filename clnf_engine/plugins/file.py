@@ -13,6 +13,7 @@ from typing import Any
 
 from clnf_engine.deviations import Function
 from clnf_engine.errors import FileError, OperationError
+from clnf_engine.io.files import read_file
 from clnf_engine.operations import OPERATIONS, in_place_of
 
 STEP_SECONDS, FIT_SECONDS = 20.0, 600.0
@@ -20,6 +21,8 @@ STEP_SECONDS, FIT_SECONDS = 20.0, 600.0
 
 _MODULE = "own_functions"
 """Under which name the file is run; no ``__main__``, so that its own tests are not."""
+
+_MAX_BYTES = 1 << 24
 
 _NAMED = 6
 """So many names of a file without functions are told."""
@@ -60,10 +63,7 @@ def own_functions(path: str | os.PathLike[str]) -> OwnFunctions:
         When it cannot be read or run, names no operation, or a function does not fit in the place of one.
     """
     file = Path(path).absolute()
-    try:
-        source = file.read_bytes()
-    except OSError as error:
-        raise FileError(file, "", f"cannot be read ({error.strerror})") from error
+    source = read_file(file, "a Python file", _MAX_BYTES)
     sys.modules[_MODULE] = module = ModuleType(_MODULE)
     module.__file__ = str(file)
     if str(file.parent) not in sys.path:

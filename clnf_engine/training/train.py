@@ -46,6 +46,7 @@ HELD_OUT_FILE = "held_out.txt"
 """Names of the held-out faces, one per line, in the model's folder."""
 
 _MAX_IMAGE_BYTES = 1 << 29
+_MAX_EXPERT_BYTES = _MAX_KEY_BYTES = 1 << 24
 
 COPIES = "copies"
 """Folder, in the work folder, of the turned copies that views learn from."""
@@ -192,7 +193,7 @@ def _prepare(work: Path, fingerprint: dict[str, object]) -> None:
     """Make the work folder; experts of another recipe or of other faces in it are removed."""
     text = json.dumps(fingerprint, indent=2) + "\n"
     key = work / _KEY_FILE
-    if not (key.is_file() and key.read_bytes() == text.encode()):
+    if not (key.is_file() and read_file(key, "a recipe", _MAX_KEY_BYTES) == text.encode()):
         for name in (SPLIT, ALL, COPIES):
             shutil.rmtree(work / name, ignore_errors=True)
     for name in (SPLIT, ALL):
@@ -211,7 +212,8 @@ def _save(file: Path, expert: Expert, value: float) -> None:
 
 
 def _load(file: Path) -> tuple[Expert, float]:
-    with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+    data = read_file(file, "an expert", _MAX_EXPERT_BYTES)
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         expert = Expert(arrays["theta"], arrays["bias"], float(arrays["alpha"]), arrays["betas"])
         return expert, float(arrays["confidence"])
 
@@ -220,7 +222,7 @@ def _is_finished(file: Path, recipe: Recipe) -> bool:
     """Whether a file holds a whole expert of a recipe; else it is trained, again when the file is damaged."""
     try:
         expert, value = _load(file)
-    except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile, zlib.error):
+    except (FileError, EOFError, KeyError, TypeError, ValueError, BadZipFile, zlib.error):
         return False
     numbers = np.concatenate([expert.theta.ravel(), expert.bias.ravel(), expert.betas.ravel(), [expert.alpha, value]])
     shapes = expert.theta.shape, expert.bias.shape, expert.betas.ndim

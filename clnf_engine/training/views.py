@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from clnf_engine.arrays import Floats, read_only
 from clnf_engine.errors import ClnfError
 from clnf_engine.ibug68 import MIRROR, N_LANDMARKS, TRAINED, mirrored
-from clnf_engine.io.files import atomic_write
+from clnf_engine.io.files import atomic_write, read_file
 from clnf_engine.pdm import PDM, euler_angles, rotation_matrix
 from clnf_engine.training.annotations import Face, resized
 from clnf_engine.training.recipe import Recipe, View
@@ -29,6 +29,8 @@ _SURROUNDINGS = 300.0
 
 _FINEST = 2.0
 """Most px per model unit of a copy; a larger photograph is shrunk."""
+
+_MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -138,7 +140,8 @@ def _with_depth(face: Face) -> Floats:
 
 
 def _read(folder: Path, name: str) -> TurnedFace:
-    with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
+    data = read_file(folder / f"{name}.npz", "the landmarks of a copy", _MAX_BYTES)
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         points, photographed, seen = (read_only(arrays[key]) for key in ("points", "photographed", "seen"))
     return TurnedFace(
         name=name,

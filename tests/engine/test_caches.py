@@ -12,6 +12,8 @@ import pytest
 from clnf_engine import fit, load_model
 from clnf_engine.caches import cached_with_owner, remembered
 from clnf_engine.io.openface import write_model
+from clnf_engine.model import Model
+from clnf_engine.operations import OPERATIONS
 
 from .tiny_model import start, tiny_image, tiny_model
 
@@ -84,6 +86,21 @@ def test_a_model_that_has_fitted_is_freed(tmp_path: Path) -> None:
     del model, trace, parts
     gc.collect()
     assert [part() for part in gone if part() is not None] == []
+
+
+@pytest.mark.parametrize("operation", ["area", "update"])
+def test_functions_of_a_caller_keep_no_model(operation: str, tmp_path: Path) -> None:
+    model = load_model(write_model(tiny_model(), tmp_path))
+
+    def mine(*arguments: object, owner: Model = model) -> object:
+        assert owner.scales
+        return OPERATIONS[operation].function(*arguments)
+
+    fit(tiny_image(), model, start(), replace={operation: mine})
+    gone = weakref.ref(model)
+    del model, mine
+    gc.collect()
+    assert gone() is None
 
 
 def test_what_is_remembered_goes_with_its_argument() -> None:

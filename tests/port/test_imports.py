@@ -115,6 +115,18 @@ def test_iterations_with_their_parameters(name: str, tmp_path: Path) -> None:
         assert "per_landmark_ms" in said(trace) and "hessian_cond" in dict(trace.notes)
 
 
+def test_numbers_that_some_iterations_lack_keep_their_place(tmp_path: Path) -> None:
+    path = history(tmp_path / "h.json", recorded())
+    entries = json.loads(path.read_text())
+    del entries[1]["hessian_cond"]
+    entries[3]["hessian_cond"] = 10**400  # which JSON allows, and no float holds
+    path.write_text(json.dumps(entries))
+    known = json.loads(dict(import_trace([path]).trace.notes)["hessian_cond"])
+    assert len(known) == len(entries)
+    assert [k for k, value in enumerate(known) if value is None] == [1, 3]
+    assert known[4] == entries[4]["hessian_cond"]
+
+
 def test_response_files_are_the_final_maps(tmp_path: Path) -> None:
     trace = import_trace([WRITERS["responses"](tmp_path)]).trace
     ours, theirs = (
@@ -189,6 +201,8 @@ WRONG: list[tuple[str, Change, str]] = [
         lambda text: text.replace("x_0,", "x_0,").replace(", 0.9,", ", 0.9, 7,"),
         r"line 2: \d+ fields; expected",
     ),
+    ("image.csv", lambda text: text.replace(",", "\r,", 1), "line 1: cannot be read"),
+    ("image.csv", lambda text: text + "x" * 200_000 + "\n", "line 3: cannot be read"),
     ("image.csv", lambda text: text.replace("p_tx,", "p_qx,"), "column p_tx: there is no such column"),
     (
         "image.csv",
