@@ -12,8 +12,9 @@ BIN := .venv/bin
 TO_RUN := .venv/.has-gui
 TO_TEST := .venv/.has-gui-test
 TO_LINT := .venv/.has-gui-dev
+INSTALLED := $(TO_RUN) $(TO_TEST) $(TO_LINT)
 ifneq ($(and $(wildcard .venv/bin/python),$(shell cat .venv/.home 2>/dev/null)),$(CURDIR))
-.PHONY: .venv/.home $(TO_RUN) $(TO_TEST) $(TO_LINT)
+.PHONY: .venv/.home $(INSTALLED)
 endif
 
 .PHONY: help run test coverage mutants monkey fuzz soak lint bench screenshots paradox train clean libraries compiler
@@ -72,7 +73,7 @@ paradox: $(TO_RUN) ## make the numbers and figures of docs/paradox.md anew: make
 	@$(BIN)/python scripts/paradox.py $(if $(MODEL),"$(MODEL)")
 
 clean: ## remove .venv and everything else that was made here
-	rm -rf .venv build dist output evaluation models/*.work .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist output evaluation models/*.work .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.home: scripts/venv.sh
@@ -86,5 +87,5 @@ compiler: .venv/.home
 
 $(TO_RUN) $(TO_TEST): | libraries
 
-$(TO_RUN) $(TO_TEST) $(TO_LINT): pyproject.toml uv.lock scripts/packages.sh | .venv/.home
+$(INSTALLED): pyproject.toml uv.lock scripts/packages.sh | .venv/.home
 	@scripts/packages.sh $(subst -, ,$(@:.venv/.has-%=%))

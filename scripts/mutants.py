@@ -25,7 +25,7 @@ FITTING = {
         "starts reference deviations operations edges starts_and_steps properties kernels options trace "
         "calibration parity"
     ),
-    "kernels/equations kernels/iteration kernels/responses kernels/shape kernels/shifts": "starts reference",
+    "kernels/equations kernels/iteration kernels/responses kernels/shape kernels/shifts": "starts reference edges",
 }
 """Modules of the engine, and the tests that should notice a mistake in them; kernels run uncompiled, which is slow."""
 
@@ -189,6 +189,7 @@ def passes(copy: Path, tests: Sequence[str], timeout: float, compiled: bool = Tr
     """Whether tests pass, in time; kernels that are not compiled run slowly, but at once."""
     environment = os.environ | {"PYTHONPATH": str(copy), "QT_QPA_PLATFORM": "offscreen", "OPENBLAS_NUM_THREADS": "1"}
     environment |= {"PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_PROFILE": "ci", "XDG_CACHE_HOME": str(copy / ".cache")}
+    environment.setdefault("CLNF_SHARED", str(ROOT.parent / "shared"))
     if not compiled:
         environment["NUMBA_DISABLE_JIT"] = "1"
     words = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
@@ -210,7 +211,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the sample (1)")
     parser.add_argument("--only", default="", help="files whose path holds this")
     parser.add_argument("--least", type=float, default=0.0, help="percent that must be killed")
-    parser.add_argument("--timeout", type=float, default=600.0, help="seconds for the tests of a mutant (600)")
+    parser.add_argument("--timeout", type=float, default=900.0, help="seconds for the tests of a mutant (900)")
     arguments = parser.parse_args()
     area = {file: tests for file, tests in AREAS[arguments.area].items() if arguments.only in file}
     every = [mutant for file in area for mutant in mutants(file)]
