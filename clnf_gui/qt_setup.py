@@ -17,8 +17,6 @@ from PySide6.QtCore import QCoreApplication, QMessageLogContext, QtMsgType, qIns
 from PySide6.QtGui import QColor, QIcon, QPalette, QPixmapCache
 from PySide6.QtWidgets import QApplication
 
-from clnf_gui.icons import resource_folder
-
 _DESKTOP_NAME = "clnf-studio"
 """Of the desktop file and the icon, by which a desktop knows the program."""
 _DARK = 128
@@ -68,6 +66,8 @@ def make_application(theme: str = "system") -> QApplication:
     """
     import_pyqtgraph()
     import pyqtgraph as pg
+
+    from clnf_gui.icons import resource_folder
 
     app = bare_application()
     app.setWindowIcon(QIcon(str(resource_folder() / f"{_DESKTOP_NAME}.svg")))
