@@ -14,9 +14,11 @@ from typing import Any
 
 import cv2  # noqa: F401  imported before Qt, because importing it sets Qt's plugin path
 from PySide6.QtCore import QCoreApplication, QMessageLogContext, QtMsgType, qInstallMessageHandler
-from PySide6.QtGui import QColor, QPalette, QPixmapCache
+from PySide6.QtGui import QColor, QIcon, QPalette, QPixmapCache
 from PySide6.QtWidgets import QApplication
 
+_DESKTOP_NAME = "clnf-studio"
+"""Of the desktop file and the icon, by which a desktop knows the program."""
 _DARK = 128
 _SWITCH_SECONDS = 0.001
 """How long a thread that computes keeps the window's thread waiting, at every turn; Python's own 5 ms add up."""
@@ -65,7 +67,11 @@ def make_application(theme: str = "system") -> QApplication:
     import_pyqtgraph()
     import pyqtgraph as pg
 
+    from clnf_gui.icons import resource_folder
+
     app = bare_application()
+    app.setWindowIcon(QIcon(str(resource_folder() / f"{_DESKTOP_NAME}.svg")))
+    app.setDesktopFileName(_DESKTOP_NAME)
     app.setStyle("Fusion")
     pg.setConfigOptions(imageAxisOrder="row-major", antialias=True)
     set_theme(theme)

@@ -17,7 +17,7 @@ fi
 
 has_display() {
     case "$(uname -s)" in
-    Darwin | MINGW* | MSYS* | CYGWIN*) return 0 ;;
+    Darwin) return 0 ;;
     *) [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] ;;
     esac
 }
@@ -31,7 +31,7 @@ mkdir -p output
 rm -f output/landmarks.json output/landmarks.csv output/landmarks*.pts output/trace.npz output/window.png
 photo=(${image[@]+"${image[@]}"})
 if [ ${#photo[@]} = 0 ]; then # the window's own choice
-    photo=("$("$bin/python" -c 'import matplotlib.cbook as c; print(c.get_sample_data("grace_hopper.jpg", asfileobj=False))')")
+    photo=("$("$bin/python" -c 'from clnf_engine import sample; print(sample("portrait").path)')")
 fi
 for format in json csv pts; do
     "$bin/clnf" fit "${photo[@]}" ${model[@]+"${model[@]}"} --format "$format" -o "output/landmarks.$format"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Create .venv with a Python that all our packages have wheels for, and install CLNF Studio and its tools in it.
-# PYTHON=/path/to/python chooses the interpreter.
+# Create .venv, still empty, with a Python that all our packages have wheels for.
+# PYTHON=/path/to/python chooses the interpreter; where uv is and no such Python, uv fetches one.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -24,30 +24,35 @@ choose_python() {
             return
         fi
     done
+    if command -v uv >/dev/null; then
+        echo 3.13
+        return
+    fi
     echo "CLNF Studio needs Python 3.11 to 3.14, and none was found: install one, or name it with PYTHON=/path/to/python." >&2
     return 1
 }
 
 moved() { # was this folder copied or moved since .venv was made? Its scripts name the old place.
-    [ -e .venv/.ready ] && [ "$(cat .venv/.ready)" != "$PWD" ]
+    [ -e .venv/.home ] && [ "$(cat .venv/.home)" != "$PWD" ]
 }
 
-if moved || ! fits .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+if moved || ! fits .venv/bin/python; then
     python=$(choose_python)
-    if ! "$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then
-        # Debian packages these apart from Python itself.
-        package="python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
-        if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-            scripts/apt_install.sh "$package"
-        else
-            echo "$python cannot create virtual environments; on Debian and Ubuntu run: sudo apt-get install -y $package" >&2
-            exit 1
+    if command -v uv >/dev/null; then
+        uv venv --quiet --clear --python "$python" .venv
+    else
+        if ! "$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then
+            # Debian packages these apart from Python itself.
+            package="python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
+            if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+                scripts/apt_install.sh "$package"
+            else
+                echo "$python cannot create virtual environments; on Debian and Ubuntu run: sudo apt-get install -y $package" >&2
+                exit 1
+            fi
         fi
+        "$python" -m venv --clear .venv
     fi
-    echo "Creating .venv with $("$python" --version)"
-    "$python" -m venv --clear .venv
+    echo "Created .venv with $(.venv/bin/python --version)"
 fi
-
-echo "Installing CLNF Studio and its packages into .venv"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[gui,test,dev]"
-.venv/bin/clnf warm-up
+echo "$PWD" >.venv/.home

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib
 import importlib.metadata
 import json
@@ -74,6 +75,65 @@ def test_a_wheel_holds_the_data_that_the_packages_read(root: Path) -> None:
         assert {Path(target) / file for file in files} <= held
 
 
+def test_a_desktop_finds_the_program_and_its_icon(pyproject: dict[str, Any], root: Path) -> None:
+    entry = configparser.ConfigParser(interpolation=None)
+    entry.read(root / "resources" / "clnf-studio.desktop", "utf-8")
+    desktop = entry["Desktop Entry"]
+    assert desktop["Exec"].split()[0] in pyproject["project"]["gui-scripts"]
+    shared = pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
+    assert shared["resources/clnf-studio.desktop"] == "share/applications/clnf-studio.desktop"
+    icon = f"share/icons/hicolor/scalable/apps/{desktop['Icon']}.svg"
+    (source,) = (name for name, target in shared.items() if target == icon)
+    assert (root / source).read_text("utf-8").startswith("<svg ")
+
+
+def test_the_lock_file_is_that_of_the_project_and_names_no_mirror(pyproject: dict[str, Any], root: Path) -> None:
+    """Else `uv sync --locked` fails, or asks an index that nobody else can reach."""
+    text = (root / "uv.lock").read_text("utf-8")
+    (own,) = (package for package in tomllib.loads(text)["package"] if package["name"] == "clnf-studio")
+    project = pyproject["project"]
+    wanted = {("", requirement) for requirement in project["dependencies"]}
+    for extra, requirements in project["optional-dependencies"].items():
+        wanted |= {(extra, requirement) for requirement in requirements}
+    locked = own["metadata"]["requires-dist"]
+
+    def bounds(specifiers: str) -> frozenset[str]:
+        return frozenset(specifiers.replace(" ", "").split(","))
+
+    found = {
+        (re.sub(r".*'(.*)'", r"\1", entry.get("marker", "")), entry["name"], bounds(entry["specifier"]))
+        for entry in locked
+    }
+    split = [(extra, *re.fullmatch(r"([A-Za-z0-9_-]+)(.*)", text).groups()) for extra, text in wanted]
+    assert found == {(extra, name.lower(), bounds(specifiers)) for extra, name, specifiers in split}
+    hosts = set(re.findall(r"https?://([^/\"]+)", text))
+    assert hosts == {"pypi.org", "files.pythonhosted.org"}
+
+
+def test_the_readme_on_pypi_leads_to_the_repository(root: Path) -> None:
+    """Pictures and links of a checkout lead nowhere there."""
+    readme = WheelBuilder(str(root)).metadata.core.readme
+    links = re.findall(r"\]\(([^)]+)\)", readme)
+    here = re.findall(r"\]\(([^)]+)\)", (root / "README.md").read_text("utf-8"))
+    assert len(links) == len(here) > 5
+    tag = f"v{clnf_engine.__version__}"
+    for link, original in zip(links, here, strict=True):
+        if not original.startswith(("https:", "#")):
+            kind = f"raw.githubusercontent.com/clnf-studio/clnf-studio/{tag}"
+            page = f"github.com/clnf-studio/clnf-studio/blob/{tag}"
+            assert link == f"https://{kind if original.endswith('.png') else page}/{original}"
+            assert (root / original.partition("#")[0]).exists()
+
+
+def test_version_date_and_changelog_agree(root: Path) -> None:
+    citation = (root / "CITATION.cff").read_text("utf-8")
+    date = re.search(r"^date-released: (\d{4}-\d\d-\d\d)$", citation, re.MULTILINE)
+    assert date is not None
+    assert f"\nversion: {clnf_engine.__version__}\n" in citation
+    changelog = (root / "CHANGELOG.md").read_text("utf-8")
+    assert f"\n## [{clnf_engine.__version__}] - {date[1]}\n" in changelog
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_package_folder_has_an_init_file(package: str, root: Path) -> None:
     folders = {file.parent for file in (root / package).rglob("*.py")}
@@ -136,4 +196,3 @@ def test_installed_opencv_has_the_face_detector() -> None:
     import cv2
 
     assert callable(cv2.CascadeClassifier)
-    assert (Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt.xml").is_file()

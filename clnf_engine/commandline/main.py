@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from clnf_engine import __version__
-from clnf_engine.commandline import checking, diagnosis, porting, studies, tracking, training, validation
+from clnf_engine.commandline import checking, completion, diagnosis, porting, studies, tracking, training, validation
 from clnf_engine.commandline.arguments import (
     BROKEN_PIPE,
     DONE,
@@ -148,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     tracking.add_commands(commands)
     training.add_commands(commands)
     studies.add_commands(commands)
+    completion.add_command(commands, parser)
     return parser
 
 

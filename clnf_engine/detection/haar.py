@@ -10,6 +10,7 @@ more at faces, at the angle nearest to theirs, and up to 15 elsewhere; all of 23
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -217,6 +218,33 @@ def _back(answers: Iterable[_Answer], to_copy: Floats, angle: float) -> Iterator
 
 
 _local = threading.local()
+_NAME = "haarcascade_frontalface_alt.xml"
+
+
+def _cascade_file() -> Path:
+    """The cascade of this OpenCV: pip installs it into the package, conda and Debian into a folder of shared data."""
+    package = Path(cv2.__file__).parent
+    shared = [Path(prefix, "share/opencv4") for prefix in (sys.prefix, "/usr/local", "/usr")]
+    folders = [package / "data", *(folder / "haarcascades" for folder in (*shared, Path(sys.prefix, "Library/etc")))]
+    for folder in folders:
+        if (folder / _NAME).is_file():
+            return folder / _NAME
+    raise ClnfError(f"OpenCV's face detector, {_NAME}, is not here; expected in one of: {', '.join(map(str, folders))}")
+
+
+def _classifier() -> cv2.CascadeClassifier:
+    """The cascade, read here: OpenCV opens no file on Windows whose path is not in the code page of the system."""
+    file = _cascade_file()
+    cascade = cv2.CascadeClassifier()
+    storage = cv2.FileStorage()
+    try:
+        storage.open(file.read_text("utf-8"), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+        usable = cascade.read(storage.getFirstTopLevelNode())
+    except (OSError, ValueError, cv2.error):
+        usable = False
+    if not usable:
+        raise ClnfError(f"{file}: cannot be read as OpenCV's face detector; install OpenCV again")
+    return cascade
 
 
 def _cascade(image: Array, min_size: int, max_size: int = 0, min_answers: int = 2, step: float = 1.2) -> list[_Answer]:
@@ -224,11 +252,7 @@ def _cascade(image: Array, min_size: int, max_size: int = 0, min_answers: int = 
     # A classifier may not be shared between threads.
     cascade: cv2.CascadeClassifier | None = getattr(_local, "cascade", None)
     if cascade is None:
-        file = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt.xml"
-        cascade = cv2.CascadeClassifier(str(file))
-        if cascade.empty():
-            raise ClnfError(f"{file}: this installation of OpenCV lacks its Haar cascade")
-        _local.cascade = cascade
+        cascade = _local.cascade = _classifier()
     boxes, answers = cascade.detectMultiScale2(
         image, step, min_answers, minSize=(min_size, min_size), maxSize=(max_size, max_size)
     )

@@ -10,10 +10,12 @@ import pytest
 
 from clnf_engine import FitOptions, Phase, Trace, fit, preset
 from clnf_engine.deviations import DEVIATIONS, active, forward_difference_columns, without_deviations
+from clnf_engine.experts import neuron_outputs
 from clnf_engine.moments import response_maps
 from clnf_engine.operations import Functions
 from clnf_engine.pdm import jacobian, rotation_matrix
 
+from . import reference
 from .tiny_model import start, tiny_image, tiny_model, true_landmarks
 
 POSE = (0.10, -0.20, 0.05)
@@ -147,6 +149,33 @@ def test_the_guard_stops_small_maps_only() -> None:
     assert np.array_equal(run(response_gain=2.0**-50).landmarks, plain.landmarks)
     shifts = [step.mean_shift for step in small.steps if step.mean_shift is not None]
     assert all(shift.empty.all() and not shift.image.any() for shift in shifts)
+
+
+@pytest.mark.parametrize(("total", "kept"), [(0.9e-10, 0.0), (1.1e-10, 1.1e-10), (0.0, 0.0)])
+def test_the_guard_is_where_the_port_has_it(total: float, kept: float) -> None:
+    (make,) = DEVIATIONS["sum_guard"].replaces.values()
+    guarded = make(lambda: np.array([total]), True)
+    assert guarded().tolist() == [kept]
+
+
+def test_forward_differences_have_the_port_s_step_and_precision() -> None:
+    """Of 1e-7 rad in float32, whose steps near 1 are 6e-8: what it gives away from 0 is mostly rounding."""
+    turned, step = params((0.3, 0.4, -0.2)), 1e-7
+    here = np.float32(reference.rotation(turned[1:4]))
+    shape = np.array(reference.shape_3d(tiny_model().pdm, turned[6:])).T
+    for k, column in enumerate(forward_difference_columns(tiny_model().pdm, turned).T):
+        beyond = turned[1:4] + step * np.eye(3)[k]
+        change = np.float64(np.float32(reference.rotation(beyond)) - here)[:2] / step
+        np.testing.assert_allclose(column, (turned[0] * change @ shape).ravel(), rtol=1e-9, atol=1e-9)
+
+
+def test_neurons_are_silent_from_openface_s_bound_down() -> None:
+    experts = tiny_model().scales[0].views[0]
+    n = len(experts.alpha)
+    alpha = np.tile([0.99e-4, 1e-4, 1.01e-4], (n, 1))
+    outputs = neuron_outputs(np.zeros((n, 3, 3, 3)), replace(experts, alpha=alpha, bias=np.zeros((n, 3))))
+    assert not outputs[:, :2].any()
+    np.testing.assert_allclose(outputs[:, 2], 1.01e-4, rtol=1e-12)
 
 
 def test_sigma_off_leaves_the_raw_maps() -> None:

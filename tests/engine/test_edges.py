@@ -20,6 +20,7 @@ from clnf_engine import (
     Phase,
     Precision,
     fit,
+    fit_many,
     fit_steps,
     initial_from_box,
     initial_from_params,
@@ -104,6 +105,8 @@ def test_impossible_images_are_refused_at_the_call(image: Any, error: type[Excep
     """At the call, not when the first Step is pulled."""
     with pytest.raises(error, match="image"):
         fit_steps(np.asarray(image), tiny_model(), start())
+    with pytest.raises(error, match="image"):
+        next(fit_many([np.asarray(image)], tiny_model(), [start()]))
 
 
 def test_images_in_any_memory_layout() -> None:
@@ -360,6 +363,11 @@ def test_a_singular_stage_ends_the_fit_without_a_crash() -> None:
     )
     assert steps[-1].phase is Phase.END
     assert sum(step.phase is Phase.RESPONSES for step in steps) == 1
+    model, options = with_experts(tiny_model(), patch_confidence=np.zeros(68)), FitOptions(weight_factor=1.0)
+    (row,) = fit_many([tiny_image()], model, [start()], options)
+    iterations = [step for step in steps if step.iteration is not None]
+    assert np.array_equal(row.path, [*(step.landmarks for step in iterations), steps[-1].landmarks])
+    assert np.array_equal(row.params, steps[-1].params)
 
 
 @settings(max_examples=60)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import fields, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -28,6 +27,7 @@ from clnf_engine import (
     perturbed,
     turned,
 )
+from clnf_engine.detection.haar import _cascade_file
 from clnf_engine.initial import box_around, moved, upright_box
 from clnf_engine.options import Source
 from clnf_engine.pdm import landmarks
@@ -276,8 +276,7 @@ def test_detected_boxes_are_corrected_and_largest_first() -> None:
     image[:, : portrait.shape[1]] = portrait
     small = cv2.resize(portrait, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     image[: small.shape[0], portrait.shape[1] : portrait.shape[1] + small.shape[1]] = small
-    haar = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt.xml"
-    raw = cv2.CascadeClassifier(str(haar)).detectMultiScale(image, 1.2, 2, 0, (50, 50))
+    raw = cv2.CascadeClassifier(str(_cascade_file())).detectMultiScale(image, 1.2, 2, 0, (50, 50))
     assert len(raw) >= 2
     boxes = detect_faces(image)
     assert len(boxes) == len(raw)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from clnf_engine.io.openface import write_model
 from clnf_gui.qt_setup import make_application
 from clnf_gui.session import Session
 from clnf_gui.window import MainWindow
+from clnf_gui.worker import Worker
 
 from .closing import bury
 from .monkey_watch import peak_mb, share_heaps
@@ -39,6 +42,21 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         reporter.write_line(f"\nmemory of the window's tests: {peak_mb():.0f} MB at most, of {PEAK_MB}")
     if peak_mb() > PEAK_MB and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def measured_threads() -> Iterator[None]:
+    """Let coverage follow the threads of Workers: Python has not started them, so nobody tells it of them."""
+    run, trace = Worker._run, threading.gettrace()
+
+    def traced(self: Worker, *words: object) -> None:
+        sys.settrace(trace)
+        run(self, *words)
+
+    if trace is not None:
+        Worker._run = traced  # type: ignore[method-assign]
+    yield
+    Worker._run = run  # type: ignore[method-assign]
 
 
 @pytest.fixture(scope="session")

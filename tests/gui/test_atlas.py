@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
-from clnf_engine import FitOptions, Phase
-from clnf_gui.look import Look, MapSource
+from clnf_engine import FitOptions, Normalization, Phase
+from clnf_gui.look import Look, MapKind, MapRange, MapSource
 from clnf_gui.views.response_atlas import ResponseAtlas
 from clnf_gui.window import MainWindow
 
@@ -43,6 +45,41 @@ def atlas(window: MainWindow) -> ResponseAtlas:
     window.repaint_now()
     QApplication.processEvents()  # the layout settles
     return window.panes.atlas
+
+
+def test_crosses_lie_on_the_middles_of_cells(window: MainWindow, atlas: ResponseAtlas) -> None:
+    """The peak on the cell that holds it; the landmark's position as far from the map's middle as the engine says."""
+    session = window.session
+    session.cursor.move_to((0, Phase.NONRIGID, 2))
+    window.repaint_now()
+    step = session.step
+    maps, window_size = step.responses.final, step.responses.window
+    peaks = np.stack(atlas.peak_item.getData(), axis=1)
+    positions = np.stack(atlas.position_item.getData(), axis=1)
+    for landmark in (0, 30, 67):
+        left, top = atlas._corner(landmark)
+        row, column = np.unravel_index(np.argmax(maps[landmark]), maps[landmark].shape)
+        assert tuple(peaks[landmark]) == (left + column + 0.5, top + row + 0.5)
+        shift = step.landmarks_before[landmark] - step.responses.base_shape[landmark]
+        from_middle = step.responses.image_to_reference @ shift
+        expected = np.array([left, top]) + window_size / 2 + from_middle
+        assert np.allclose(positions[landmark], expected, atol=1e-3)
+
+
+def test_colours_of_a_whole_run_span_both_lanes(qtbot: object, window: MainWindow, atlas: ResponseAtlas) -> None:
+    session = window.session
+    session.set_comparing(True)
+    session.set_active("B")
+    session.set_options(FitOptions(normalization=Normalization.SUM))
+    wait_for_fit(qtbot, session)
+    session.set_look(replace(session.look, map_range=MapRange.RUN, map_kind=MapKind.FINAL))
+    window.repaint_now()
+    highest = {
+        name: max(step.responses.final.max() for step in session.lanes[name].steps if step.responses is not None)
+        for name in "AB"
+    }
+    assert highest["A"] != highest["B"]
+    assert atlas.colour_bar.levels()[1] == pytest.approx(max(highest.values()))
 
 
 # --- steps without maps ---------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from clnf_engine import FitOptions, Normalization, Phase, first_divergence
 from clnf_gui.look import Look, MapKind
 from clnf_gui.panels.palette import Palette
 from clnf_gui.session import Session
+from clnf_gui.session.document import VERSION
 from clnf_gui.settings import recent_files
 from clnf_gui.window import MainWindow
 
@@ -84,7 +85,9 @@ def test_a_session_saved_closed_and_opened_again_is_identical(
     ("change", "word"),
     [
         ({"format": "x"}, "format"),
-        ({"version": 9}, "version"),
+        ({"version": VERSION + 1}, "version"),
+        ({"version": 0}, "version"),
+        ({"version": True}, "version"),
         ({"lanes": []}, "lanes"),
         ({"place": [0, "sideways", 1]}, "sideways"),
         ({"stops": ["whenever"]}, "whenever"),
@@ -123,6 +126,41 @@ def test_a_saved_trace_opens_as_it_was_and_can_be_run_anew(
     session.set_options(FitOptions(sigma=3.0))
     wait_for_fit(qtbot, session)
     assert session.lane.steps[1].stage.sigma == 3.0
+
+
+def test_a_trace_opened_while_comparing_is_shown_alone(
+    qtbot: QtBot, window: MainWindow, save_to: object, tmp_path: Path
+) -> None:
+    """Lane B would show a run of the photo that was open before."""
+    session = window.session
+    path = save_to(tmp_path / "run.npz")
+    window.actions_by_id["save_trace"].trigger()
+    window.actions_by_id["compare"].trigger()
+    session.set_active("B")
+    wait_for_fit(qtbot, session)
+    window.actions_by_id["open_trace"].trigger()
+    qtbot.waitUntil(lambda: session.image.path == path, timeout=TIMEOUT_MS)
+    window.repaint_now()
+    assert (session.comparing, session.active, session.lane.recorded.path) == (False, "A", path)
+    assert not window.image_views["B"].isVisible()
+
+
+def test_a_perturbation_can_be_taken_back_after_a_session_is_opened_again(
+    qtbot: QtBot, window: MainWindow, save_to: object, tmp_path: Path
+) -> None:
+    session = window.session
+    save_to(tmp_path / "kept.json")
+    before = session.starts.of("A")
+    session.starts.perturb(seed=4, amount=0.1)
+    wait_for_fit(qtbot, session)
+    perturbed = session.starts.of("A")
+    window.actions_by_id["save_session"].trigger()
+    window.actions_by_id["open_session"].trigger()
+    qtbot.waitUntil(lambda: session.choices.a.start is not None and not session.busy, timeout=TIMEOUT_MS)
+    kept = session.choices.a.start
+    assert np.array_equal(kept.base.params, before.initial.params)
+    assert np.array_equal(kept.initial.params, perturbed.initial.params)
+    assert not np.array_equal(kept.base.params, kept.initial.params)
 
 
 def test_the_step_table_is_exported_in_full(window: MainWindow, save_to: object, tmp_path: Path) -> None:

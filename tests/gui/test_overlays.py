@@ -171,6 +171,38 @@ def test_search_windows_are_the_maps_outlines(window: MainWindow) -> None:
     assert np.isclose(side, maps.window / np.sqrt(np.linalg.det(maps.image_to_reference)), rtol=1e-6)
 
 
+def test_search_windows_of_a_turned_face_are_turned(qtbot: QtBot, window: MainWindow) -> None:
+    """In the reference frame their corners lie half a window from the landmark, wherever the face looks."""
+    window.session.starts.turn((0.0, 0.0, 0.5))
+    wait_for_fit(qtbot, window.session)
+    window.session.cursor.move_to((0, Phase.RESPONSES, None))
+    run(window, "windows")
+    maps = window.session.step.responses
+    assert abs(maps.image_to_reference[0, 1]) > 0.2 * abs(maps.image_to_reference[0, 0])
+    outlines = segments(window.image_views["A"].window_item).reshape(-1, 4, 2, 2)
+    corners = (outlines[:, :, 0] - maps.base_shape[maps.visible][:, None]) @ maps.image_to_reference.T
+    half = maps.window / 2
+    expected = np.array([(-half, -half), (half, -half), (half, half), (-half, half)])
+    assert np.allclose(corners, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(("pixels", "selected"), [(6, 30), (25, None)])
+def test_a_landmark_is_hit_within_some_pixels_of_the_screen(
+    window: MainWindow, pixels: int, selected: int | None
+) -> None:
+    """However large the image is shown: here a pixel of the image takes several of the screen."""
+    view, session = window.image_views["A"], window.session
+    session.select(None)
+    x, y = session.step.landmarks[30]
+    view.box.setRange(xRange=(x - 30, x + 30), yRange=(y - 20, y + 20), padding=0)
+    QApplication.processEvents()
+    middle = view.mapFromScene(view.box.mapViewToScene(QPointF(x, y)))
+    assert view.box.viewPixelSize()[0] < 0.25
+    QTest.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=middle + QPoint(pixels, 0))
+    QApplication.processEvents()
+    assert session.selection == selected
+
+
 def test_the_trail_shows_the_shapes_before(window: MainWindow) -> None:
     session, view = window.session, window.image_views["A"]
     session.cursor.move_to((0, Phase.RIGID, 4))

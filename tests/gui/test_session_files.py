@@ -7,13 +7,14 @@ import os
 from pathlib import Path
 
 import pytest
+from systems import needs_fifo
 
 from clnf_engine import FitOptions, Phase
 from clnf_gui.__main__ import main
 from clnf_gui.session.choices import Choices, LaneChoices
 from clnf_gui.session.document import SessionDocument, SessionFileError, read_session, write_session
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes with names")
+pytestmark = needs_fifo
 
 
 def document(image: Path) -> SessionDocument:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PySide6.QtWidgets import QApplication
 
 import clnf_engine
 from clnf_gui.__main__ import main
@@ -108,3 +109,10 @@ def test_a_library_that_qt_needs_and_the_system_lacks(root: Path, tmp_path: Path
     assert done.stderr.startswith(
         "clnf-gui: libEGL.so.1 is not on this system; on Debian and Ubuntu run: sudo apt-get install -y libegl1"
     )
+
+
+def test_a_desktop_knows_the_window_and_its_icon(qapp: QApplication) -> None:
+    assert qapp.desktopFileName() == "clnf-studio"
+    image = qapp.windowIcon().pixmap(64, 64).toImage()
+    colours = {image.pixelColor(x, y).name() for x in range(0, image.width(), 2) for y in range(0, image.height(), 2)}
+    assert {"#17242f", "#ffd23f"} <= colours, "the ground, and the frame of the map"

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from systems import needs_fifo
 
 from ..cli_tools import BOX_TEXT, Output, run, save
 
@@ -22,7 +23,7 @@ INPUTS = {
     "validate": ("validate", "FILE"),
 }
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes with names")
+pytestmark = needs_fifo
 
 
 @pytest.mark.parametrize("file", ["fifo", "/dev/zero"])

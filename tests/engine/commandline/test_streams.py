@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from systems import heard_ctrl_c, needs_shell, needs_signals
 
 from ..cli_tools import BOX_TEXT, save
 
@@ -30,12 +31,14 @@ runpy.run_module("clnf_engine", run_name="__main__", alter_sys=True)
 """
 
 
+@needs_signals
 @pytest.mark.parametrize("how", ["as it is", "other"])
 @pytest.mark.parametrize("where", ["clnf_engine.commandline.main", "argparse", "numpy", "cv2", "clnf_engine.fitting"])
 def test_an_interruption_while_modules_are_imported(where: str, how: str, tmp_path: Path, model_file: str) -> None:
     argv = ["fit", save(tmp_path / "a.png"), "--model", model_file, f"--box={BOX_TEXT}"]
     code = f"WHERE, HOW, ARGV = {where!r}, {how!r}, {argv!r}\n{INTERRUPTING}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    with heard_ctrl_c():
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
@@ -61,11 +64,13 @@ def test_closed_and_full_streams(tmp_path: Path) -> None:
         assert shell(words, tmp_path) == expected, words
 
 
+@needs_shell
 def test_names_that_terminals_obey(tmp_path: Path) -> None:
     code, err = shell("CLNF fit \"$(printf 'a\\033[31m.jpg')\"", tmp_path)
     assert (code, err) == (2, "clnf: a\\x1b[31m.jpg: no such file\n")
 
 
+@needs_shell
 def test_files_do_not_get_what_is_meant_for_a_closed_stream(tmp_path: Path, model_file: str) -> None:
     """The first file that is opened would have the number of a stream that is closed."""
     save(tmp_path / "a.png")

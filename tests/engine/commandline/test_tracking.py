@@ -20,6 +20,7 @@ import av
 import numpy as np
 import pyarrow.parquet
 import pytest
+from systems import heard_ctrl_c, needs_fifo, needs_fork_server, needs_signals
 
 from clnf_engine import (
     FitOptions,
@@ -291,12 +292,16 @@ def test_an_interruption_within_a_row(clip: Path, model_file: str, whole: bytes,
     assert path.read_bytes() == whole.splitlines(keepends=True)[0]
 
 
+@needs_signals
 def test_a_signal(clip: Path, model_file: str, tmp_path: Path) -> None:
     """Ctrl-C, to a real process."""
     long = write_clip(tmp_path / "long.avi", [as_rgb(f) for f in face_pictures(8)] * 60, codec="mjpeg")
     path = tmp_path / "out.csv"
     argv = ["track", str(long), "--model", model_file, "--box=9,27,130,120", "-o", str(path)]
-    with subprocess.Popen([sys.executable, "-m", "clnf_engine", *argv], stderr=subprocess.PIPE) as process:
+    with (
+        heard_ctrl_c(),
+        subprocess.Popen([sys.executable, "-m", "clnf_engine", *argv], stderr=subprocess.PIPE) as process,
+    ):
         while not path.exists() or path.stat().st_size < 50_000:
             assert process.poll() is None, "it ended before it could be interrupted"
         process.send_signal(signal.SIGINT)
@@ -318,6 +323,7 @@ def forks() -> Iterator[multiprocessing.context.ForkServerContext]:
     yield context
 
 
+@needs_fork_server
 def test_killed_at_any_moment(
     forks: multiprocessing.context.ForkServerContext, clip: Path, model_file: str, whole: bytes, tmp_path: Path
 ) -> None:
@@ -395,6 +401,7 @@ def test_two_at_once(run: Run, tmp_path: Path) -> None:
     assert run("-o", str(tmp_path / "a.json"))[0] == 0
 
 
+@needs_fifo
 def test_outputs_that_cannot_be_written_are_found_before_the_work(run: Run, tmp_path: Path) -> None:
     (tmp_path / "isdir.mp4").mkdir()
     os.mkfifo(tmp_path / "p.csv")

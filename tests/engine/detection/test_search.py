@@ -13,7 +13,7 @@ from clnf_engine.accuracy import accuracy
 from clnf_engine.detection import haar
 from clnf_engine.detection.haar import Found
 from clnf_engine.detection.search import best_of_faces, detected_at
-from clnf_engine.errors import OptionsError
+from clnf_engine.errors import ClnfError, OptionsError
 from clnf_engine.initial import Initial
 from clnf_engine.io.images import read_image
 from clnf_engine.io.landmarks import read_pts
@@ -23,6 +23,8 @@ from clnf_engine.pdm import landmarks
 from ..detector_tools import FIND_FACES, finds
 from ..portrait import grace_hopper, turned_portrait
 from ..tiny_model import start, tiny_image, tiny_model
+
+CASCADE = haar._cascade_file()
 
 
 def off_axis(degrees: float) -> tuple[np.ndarray, np.ndarray]:
@@ -154,3 +156,36 @@ def test_the_start_at_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
     there = detected_at(tiny_model(), tiny_image(), (50, 50, 20, 20))
     assert isinstance(there, Initial) and there.box == boxes[1]
     assert detected_at(tiny_model(), tiny_image(), (110, 0, 20, 20)) is None
+
+
+# --- the cascade of OpenCV ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An OpenCV in a folder whose name is not ASCII, without data of its own, in an environment of its own."""
+    folder = tmp_path / "Jürgen 面"
+    folder.mkdir()
+    monkeypatch.setattr(haar.cv2, "__file__", str(folder / "cv2" / "__init__.py"))
+    monkeypatch.setattr(haar.sys, "prefix", str(folder))
+    monkeypatch.setattr(haar, "_NAME", "none-but-here.xml")  # not that of the system
+    monkeypatch.delattr(haar._local, "cascade", raising=False)
+    return folder
+
+
+@pytest.mark.parametrize("place", ["cv2/data", "share/opencv4/haarcascades", "Library/etc/haarcascades"])
+def test_the_cascade_is_found_where_pip_conda_and_debian_put_it(place: str, elsewhere: Path) -> None:
+    (elsewhere / place).mkdir(parents=True)
+    (elsewhere / place / "none-but-here.xml").write_bytes(CASCADE.read_bytes())
+    assert len(detect_faces(grace_hopper())) == 1
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "no XML", "<a/>", "<?xml version='1.0'?><opencv_storage><x/></opencv_storage>"]
+)
+def test_a_cascade_that_is_missing_or_broken_is_told(content: str | None, elsewhere: Path) -> None:
+    if content is not None:
+        (elsewhere / "cv2" / "data").mkdir(parents=True)
+        (elsewhere / "cv2" / "data" / "none-but-here.xml").write_text(content)
+    with pytest.raises(ClnfError, match=r"none-but-here\.xml"):
+        detect_faces(grace_hopper())

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from systems import needs_proc
 
 from clnf_engine.errors import ClnfError, FileError, ImageFileError
 from clnf_engine.io import files, temporaries
@@ -146,6 +147,7 @@ def test_pipes_and_devices_are_written_to(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["device", "fifo"]
 
 
+@needs_proc
 def test_descriptors_are_written_to(tmp_path: Path) -> None:
     """``-o /dev/stdout >> file``: what is in the file already stays there."""
     file = tmp_path / "f"

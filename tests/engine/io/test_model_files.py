@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from systems import needs_links, needs_signals
 
 from clnf_engine.errors import ModelFileError
 from clnf_engine.io import model_text
@@ -45,6 +46,7 @@ def _write_in_turn(folder: Path, ready: Connection) -> None:
         write_model(one, folder)
 
 
+@needs_signals
 def test_a_killed_writer_never_leaves_a_mixture(tmp_path: Path) -> None:
     prints = [read_model(write_model(model, tmp_path / f"{k}")).fingerprint for k, model in enumerate(two_models())]
     for k in range(3):
@@ -106,6 +108,7 @@ def test_files_elsewhere_are_not_read(value: str, tmp_path: Path) -> None:
     assert "hunter2" not in message
 
 
+@needs_links
 @pytest.mark.parametrize("text", ["hunter2 is the word", "3\n1\n6\nhunter2 0 0", "3\n1\n4\n1.5 2 3"])
 def test_what_links_lead_to_is_not_quoted(text: str, tmp_path: Path) -> None:
     """A model may be made of links, as those of caches are, but its messages tell nothing of what is elsewhere."""
@@ -120,6 +123,7 @@ def test_what_links_lead_to_is_not_quoted(text: str, tmp_path: Path) -> None:
         assert "hunter2" not in message and "1.5" not in message
 
 
+@needs_links
 def test_a_model_of_links_is_read(tmp_path: Path) -> None:
     main = write_model(tiny_model(), tmp_path / "blobs")
     for file in [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]:

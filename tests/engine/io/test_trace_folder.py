@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from systems import needs_fifo
 
 from clnf_engine import ClnfError, FitOptions, Phase, Trace, TraceFileError, fit
 from clnf_engine.io.trace_folder import LINES
@@ -193,6 +194,7 @@ def test_names_that_lead_elsewhere(lines: list[dict[str, Any]], tmp_path: Path, 
         assert "line 3" in refused(put(tmp_path, lines))
 
 
+@needs_fifo
 def test_links_folders_and_pipes(lines: list[dict[str, Any]], tmp_path: Path) -> None:
     secret = tmp_path.parent / "elsewhere"
     secret.mkdir(exist_ok=True)

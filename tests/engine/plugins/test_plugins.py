@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from systems import needs_fifo
 
 from clnf_engine import ClnfError, Trace, fit
 from clnf_engine.errors import FileError
@@ -104,8 +105,6 @@ WAITS = (
     f"{UPDATE}    print('here', file=alive, flush=True)\n    time.sleep(600)\n"
 )
 """Holds a pipe open as long as its process lives."""
-
-needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a named pipe tells that a process has ended")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from systems import needs_signals
 
 from clnf_engine import FitOptions, fit, initial_from_box, load_model
 from clnf_engine.accuracy import accuracy
@@ -338,6 +339,7 @@ def _hold(connection: Connection) -> None:
     pool.submit(time.sleep, 60).result()
 
 
+@needs_signals
 def test_workers_end_with_their_parent() -> None:
     here, there = multiprocessing.Pipe()
     parent = multiprocessing.get_context("spawn").Process(target=_hold, args=(there,))
@@ -360,6 +362,7 @@ def _is_deaf() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
+@needs_signals
 def test_processes_are_deaf_to_ctrl_c_from_their_first_moment() -> None:
     context = multiprocessing.get_context("spawn")
     with starting_deaf_processes():

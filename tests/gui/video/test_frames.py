@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +38,7 @@ from .conftest import (
     open_file,
     painted_points,
     press,
+    same,
     settle,
 )
 
@@ -234,23 +238,64 @@ def test_a_click_on_a_worst_frame_goes_there(qtbot: QtBot, tracked: MainWindow, 
     assert tracked.panes.worst.model().rowCount() == 0
 
 
+def test_the_fit_of_a_tracking_that_is_out_of_date_is_made_anew(
+    qtbot: QtBot, tracked: MainWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other options come while the fit of a frame is under way: the frame is shown, and its fit is another."""
+    session, made, go_on, seen = tracked.session, threading.Event(), threading.Event(), []
+    take = shots.take_shot
+
+    def late(*words: object) -> Iterator[shots.Shot]:
+        found = list(take(*words))
+        made.set()
+        go_on.wait(TIMEOUT_MS / 1000)
+        yield from found
+
+    monkeypatch.setattr("clnf_gui.session.frames.take_shot", late)
+    session.frames.go_to(5)
+    qtbot.waitUntil(made.is_set, timeout=TIMEOUT_MS)
+    session.set_options(FitOptions(sigma=2.5))
+    qtbot.waitUntil(lambda: session.lane.fit_options.sigma == 2.5 and session.lane.complete, timeout=TIMEOUT_MS)
+    session.changed.connect(lambda _: seen.append((session.scene.frame, session.lane.fit_options.sigma)))
+    go_on.set()
+    settle(qtbot, tracked)
+    assert {sigma for frame, sigma in seen if frame == 5} == {2.5}
+    assert session.scene.frame == 5
+    assert same(session.lane.initial, session.lane.results[5].initial)
+
+
 # --- playing --------------------------------------------------------------------------------------
 
 
-def test_playing_ends_with_the_last_frame(qtbot: QtBot, tracked: MainWindow) -> None:
+class Clock:
+    """In the place of `time`: so many seconds go by between two looks at it."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.now = seconds, 0.0
+
+    def monotonic(self) -> float:
+        self.now += self.seconds
+        return self.now
+
+
+@pytest.mark.parametrize("frames_late", [0.5, 5])
+def test_playing_ends_with_the_last_frame(
+    qtbot: QtBot, tracked: MainWindow, monkeypatch: pytest.MonkeyPatch, frames_late: float
+) -> None:
+    """A machine that keeps up shows every frame, one that does not leaves out those that would come too late."""
     session, seen = tracked.session, []
     press(qtbot, tracked, "first_frame")
     for _ in range(2):
         tracked.actions_by_id["faster"].trigger()
     assert session.frames.speed == 4.0
+    monkeypatch.setattr("clnf_gui.session.frames.time", Clock(frames_late * 1.001 * session.scene.times[1] / 4.0))
     session.changed.connect(lambda _: seen.append(session.scene.frame))
     tracked.actions_by_id["play_video"].trigger()
     assert session.frames.playback.on
     qtbot.waitUntil(lambda: not session.frames.playback.on, timeout=TIMEOUT_MS)
     settle(qtbot, tracked)
     assert session.scene.frame == COUNT - 1
-    assert seen == sorted(seen), "never back"
-    assert len(set(seen)) > 3
+    assert list(dict.fromkeys(seen)) == sorted({*range(0, COUNT, math.ceil(frames_late)), COUNT - 1})
     press(qtbot, tracked, "slower")
     assert session.frames.speed == tracked.panes.frame_bar.speed.currentData() == 2.0
 

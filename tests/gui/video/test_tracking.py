@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,9 +29,10 @@ from clnf_engine.options import Source
 from clnf_engine.tracking.past import Past
 from clnf_engine.tracking.results import Apart, Results
 from clnf_gui.look import FrameCurves, Worst
-from clnf_gui.session import Session
+from clnf_gui.session import Session, shots
 from clnf_gui.session.document import write_session
 from clnf_gui.session.lanes import Origin
+from clnf_gui.views.worst import worst_columns
 from clnf_gui.window import MainWindow
 
 from ..conftest import TIMEOUT_MS, set_option
@@ -268,6 +270,73 @@ def test_two_trackings_are_compared(qtbot: QtBot, tracked: MainWindow, clip: Pat
     press(qtbot, tracked, "compare")
     assert not view.plots[FrameCurves.APART].isVisible()
     assert not tracked.actions_by_id["parting"].isEnabled()
+
+
+def test_the_frames_that_only_one_lane_finds_are_named_after_it(qtbot: QtBot, tracked: MainWindow, clip: Path) -> None:
+    """Lane B begins later: what A finds before that is not compared, what B alone finds is said to be B's."""
+    session = tracked.session
+    press(qtbot, tracked, "compare")
+    settle(qtbot, tracked)
+    apart = session.tracker.apart
+    assert apart is not None and apart.end == COUNT
+    both = np.flatnonzero(apart.a.found & apart.b.found)
+    for name, frame in (("A", int(both[3])), ("B", int(both[5]))):
+        other = apart.b if name == "A" else apart.a
+        other.found[frame] = False
+        apart.one_only[frame] = True
+        apart.distance[frame] = np.nan
+    columns = worst_columns(Worst.APART, session.tracker.all_results(), apart)
+    named = dict(zip(columns["frame"], columns["face in"], strict=True))
+    assert named[int(both[3]) + 1] == "A only" and named[int(both[5]) + 1] == "B only"
+    assert named[int(both[0]) + 1] == "both"
+
+
+def test_what_is_tracked_is_what_both_lanes_have(qtbot: QtBot, tracked: MainWindow) -> None:
+    session = tracked.session
+    session.tracker.stop()
+    press(qtbot, tracked, "compare")
+    assert session.lanes["A"].results.end == COUNT and session.lanes["B"].results.end == 0
+    assert session.tracker.tracked == 0
+    assert session.tracker.can_track
+    session.tracker.start()
+    settle(qtbot, tracked)
+    assert session.tracker.tracked == COUNT
+
+
+def test_a_tracking_that_failed_is_not_begun_again_by_itself(
+    qtbot: QtBot, window: MainWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, failed, track_lanes = window.session, [], shots.track_lanes
+    session.failed.connect(lambda *words: failed.append(words[0]))
+
+    def breaks(*_: object) -> Iterator[object]:
+        raise RuntimeError("out of order")
+        yield
+
+    monkeypatch.setattr("clnf_gui.session.tracker.track_lanes", breaks)
+    session.tracker.start()
+    qtbot.waitUntil(lambda: bool(failed), timeout=TIMEOUT_MS)
+    monkeypatch.setattr("clnf_gui.session.tracker.track_lanes", track_lanes)
+    session.set_options(FitOptions(sigma=2.5))
+    settle(qtbot, window)
+    assert "out of order" in failed[0] and len(failed) == 1
+    assert session.lane.results.end == 0, "nobody has asked since"
+    assert not session.tracker.chasing
+    session.tracker.start()
+    settle(qtbot, window)
+    assert session.tracker.tracked == COUNT
+
+
+def test_each_lane_begins_with_a_start_of_its_own(qtbot: QtBot, tracked: MainWindow, clip: Path) -> None:
+    session = tracked.session
+    press(qtbot, tracked, "compare")
+    tilted = turned(tiny_model(), start(), (0.0, 0.0, 0.2))
+    session.choose(session.choices.with_lane("B", options=FitOptions(), first=tilted, begin=2))
+    settle(qtbot, tracked)
+    assert_tracked(tracked, "A", expected(clip))
+    results = session.lanes["B"].results
+    assert results.begin == 2 and same(results[2].initial, tilted)
+    assert results[1] is None
 
 
 def test_while_the_other_lane_is_tracked_both_show_the_frame(qtbot: QtBot, tracked: MainWindow, clip: Path) -> None:
