@@ -22,13 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clnf_engine import Model, Trace, detect_faces, fit, initial_from_box, load_model, open_video, track
+from clnf_engine.accuracy import error_statistics
 from clnf_engine.choice import choose
 from clnf_engine.detection.detect import ROTATIONS
 from clnf_engine.ibug68 import eye_distance
 from clnf_engine.initial import box_around, perturbed
 from clnf_engine.pdm import rotation_matrix, unposed_shape
 from clnf_engine.training.annotations import Face, read_annotations, select
-from clnf_engine.training.evaluate import Start, evaluate, statistics
+from clnf_engine.training.evaluate import Start, evaluate
 from clnf_engine.training.recipe import Recipe
 from clnf_engine.training.turning import turned as turned_copy
 from clnf_engine.training.views import can_be_turned
@@ -71,7 +72,7 @@ def error(found: Floats, truth: Floats, eyes: float, part: slice = slice(None)) 
 def line(name: str, errors: Sequence[float]) -> None:
     if not errors:
         return
-    row = statistics(errors)
+    row = error_statistics(errors)
     print(
         f"{name:<44}{len(errors):5d}{row.mean:8.2f}{row.median:8.2f}{row.p90:8.2f}"
         + "".join(f"{share:8.1f}" for share in row.below),

@@ -49,6 +49,11 @@ if TYPE_CHECKING:
     from clnf_engine.steps import Phase as Phase
     from clnf_engine.steps import ResponseMaps as ResponseMaps
     from clnf_engine.steps import Step as Step
+    from clnf_engine.studies.plan import Study as Study
+    from clnf_engine.studies.run import run_study as run_study
+    from clnf_engine.studies.variants import Start as Start
+    from clnf_engine.studies.variants import Variant as Variant
+    from clnf_engine.studies.variants import grid as grid
     from clnf_engine.trace import Trace as Trace
     from clnf_engine.trace import first_divergence as first_divergence
     from clnf_engine.tracking.past import State as State
@@ -96,6 +101,11 @@ _HOMES = {
     "Phase": "steps",
     "ResponseMaps": "steps",
     "Step": "steps",
+    "Start": "studies.variants",
+    "Study": "studies.plan",
+    "Variant": "studies.variants",
+    "grid": "studies.variants",
+    "run_study": "studies.run",
     "Trace": "trace",
     "first_divergence": "trace",
     "FrameResult": "tracking.track",

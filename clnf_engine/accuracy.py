@@ -5,7 +5,7 @@ Sagonas et al., "300 faces in-the-wild challenge", ICCVW 2013, §4.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +14,9 @@ import numpy as np
 from clnf_engine.arrays import Floats, read_only
 from clnf_engine.errors import TruthError
 from clnf_engine.ibug68 import N_LANDMARKS, REGIONS, eye_distance
+
+LIMITS = (5.0, 8.0)
+"""Errors, % of the outer-eye distance, for which the share of fits below them is told."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,3 +80,32 @@ def accuracy(landmarks: Floats, truth: Floats) -> Accuracy:
     # Without corners, or with corners in one place, there is nothing to take a share of.
     corners = (eye_distance(truth) or None) if len(truth) == N_LANDMARKS else None
     return Accuracy(read_only(np.linalg.norm(landmarks - truth, axis=1)), corners)
+
+
+@dataclass(frozen=True)
+class ErrorStatistics:
+    """Statistics of the errors of many fits, % of the outer-eye distance.
+
+    Attributes
+    ----------
+    mean, median, p90 : float
+        Over the faces that were fitted; NaN when there are none.
+    below : tuple of float
+        Share of all faces, %, with an error under each of `LIMITS`; a face without a fit is not.
+    """
+
+    mean: float
+    median: float
+    p90: float
+    below: tuple[float, ...]
+
+
+def error_statistics(errors: Sequence[float] | Floats) -> ErrorStatistics:
+    """Statistics of errors, % of the outer-eye distance; infinite where there is no fit."""
+    values = np.asarray(errors, dtype=np.float64)
+    fitted = values[np.isfinite(values)]
+    below = tuple(float(100 * np.mean(values < limit)) if values.size else np.nan for limit in LIMITS)
+    if not fitted.size:
+        return ErrorStatistics(np.nan, np.nan, np.nan, below)
+    median, p90 = np.quantile(fitted, [0.5, 0.9])
+    return ErrorStatistics(float(fitted.mean()), float(median), float(p90), below)

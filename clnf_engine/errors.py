@@ -81,6 +81,10 @@ class RecordingError(ClnfError):
     """A step of a recorded fit that comes out otherwise when it is computed again, as its image was changed."""
 
 
+class StudyError(ClnfError):
+    """What keeps a study from going on: not a face or an option, but what its fits are made with and where."""
+
+
 class OperationError(ClnfError):
     """A function put in the place of an operation of the fit that does not fit there.
 

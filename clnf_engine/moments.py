@@ -78,7 +78,10 @@ def computes_maps(fresh_maps: bool, before: Step, phase: Phase) -> bool:
 
 @cached_with_owner(maxsize=8)
 def stage_values(model: Model, options: FitOptions, stage: Stage) -> Values:
-    """What the operations of a stage read that no operation gives: options, numbers, parts of the model."""
+    """What the operations of a stage read that no operation gives: options, numbers, parts of the model.
+
+    The cache would keep a caller's functions, and what they know: the model, perhaps, which keeps the cache.
+    """
     scale = model.scales[stage.patch_scale]
     experts = scale.views[stage.view or 0]
     return {

@@ -10,6 +10,11 @@ from contextlib import contextmanager
 from multiprocessing import connection, parent_process
 
 
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextmanager
 def starting_deaf_processes() -> Iterator[None]:
     """Have processes that the body starts never see an interruption, not even while they import."""

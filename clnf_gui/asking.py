@@ -35,6 +35,15 @@ class Dialogs(Protocol):
     def ask_trace(self) -> None:
         """Let the person choose a saved trace to look at."""
 
+    def ask_study(self) -> None:
+        """Let the person choose the results of a study to look at."""
+
+    def ask_study_run(self) -> None:
+        """Let the person choose what a study is to fit, in which ways, and run it."""
+
+    def ask_faces_path(self) -> None:
+        """Let the person choose where to save the faces of the study that are listed."""
+
     def ask_functions(self) -> None:
         """Let the person choose a Python file whose functions lane B is to run."""
 

@@ -20,6 +20,7 @@ from clnf_gui.panels.follow_dialog import FollowDialog
 from clnf_gui.panels.palette import Palette
 from clnf_gui.panels.shortcuts import ShortcutsDialog
 from clnf_gui.panels.stop_dialog import StopDialog
+from clnf_gui.panels.study_dialog import StudyDialog
 from clnf_gui.panes import Panes, in_sight
 from clnf_gui.qt_setup import set_theme
 from clnf_gui.session import Session
@@ -92,6 +93,13 @@ class WindowDialogs:
         if path:
             self.open_file(path)
 
+    def ask_study(self) -> None:
+        path = QFileDialog.getExistingDirectory(self._window, "Open study", settings.folder())
+        if path:
+            settings.remember_file(path)
+            settings.remember_folder(str(Path(path).parent))
+            self._session.studies.open(path)
+
     def ask_model(self) -> None:
         self._ask("Open model", _MODELS, self.open_model)
 
@@ -141,6 +149,22 @@ class WindowDialogs:
             path = self._ask_path("Export tracking", ".csv", "CSV (*.csv)")
             if path is not None:
                 session.lab.write(path, tracking_csv(results, video, model, session.lane))
+
+    def ask_study_run(self) -> None:
+        image, model = self._session.image, self._session.model
+        folder = settings.folder() if image is None else str(image.path.resolve().parent)
+        dialog = StudyDialog(folder, None if model is None else model.path, self._window)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.wanted.connect(self._session.studies.run.start)
+        dialog.wanted.connect(lambda *_: self._docks.raise_("Studies"))
+        dialog.show()
+
+    def ask_faces_path(self) -> None:
+        results = self._session.studies.results
+        if results is not None:
+            path = self._ask_path("Export faces of the study", ".csv", "CSV (*.csv)")
+            if path is not None:
+                self._session.studies.export(path)
 
     def ask_picture_path(self) -> None:
         views: dict[str, QWidget] = {"The whole window": self._window}

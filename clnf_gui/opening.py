@@ -9,6 +9,7 @@ from clnf_engine.imports.sources import can_import
 from clnf_engine.io.frames import natural_order
 from clnf_engine.io.trace_folder import folder_of
 from clnf_engine.library import shipped_models
+from clnf_engine.studies.data import STUDY_FILE
 from clnf_gui import settings
 from clnf_gui.session import Session
 
@@ -22,6 +23,8 @@ VIDEO_SUFFIXES = (
 def open_file(session: Session, path: str) -> None:
     """Open a file: a session, trace, landmarks to start from, model, video or image; a folder is a trace or a video.
 
+    A folder of results, or its ``study.json``, is a study.
+
     What other programs print of their fits is opened as the trace that it makes. A Python file is one of functions for
     lane B, which run when the person has been asked.
     """
@@ -34,7 +37,10 @@ def open_file(session: Session, path: str) -> None:
     }
     openers |= dict.fromkeys(VIDEO_SUFFIXES, session.open_video)
     suffix = Path(path).suffix.lower()
-    if Path(path).is_dir():
+    results = Path(path).parent if Path(path).name == STUDY_FILE else Path(path)
+    if (results / STUDY_FILE).is_file():
+        path, suffix, openers[""] = str(results), "", session.studies.open
+    elif Path(path).is_dir():
         recorded = folder_of(path) is not None
         suffix, openers[suffix] = "", session.open_trace if recorded else session.open_video
     foreign = can_import(path)

@@ -19,6 +19,7 @@ from clnf_gui.panels.frame_bar import FrameBar
 from clnf_gui.panels.lab_tools import LabTools, state_text
 from clnf_gui.panels.look_choice import LookChoice
 from clnf_gui.panels.map_choice import MapChoice
+from clnf_gui.panels.study_bar import StudyBar
 from clnf_gui.session import Session
 from clnf_gui.session.aspect import Aspect
 from clnf_gui.session.lab import Activity, Record
@@ -31,6 +32,7 @@ from clnf_gui.views.landmark_path import LandmarkPathView
 from clnf_gui.views.magnitudes_view import MagnitudesView
 from clnf_gui.views.number_table import NumberTable
 from clnf_gui.views.response_atlas import ResponseAtlas
+from clnf_gui.views.study_view import StudyView
 from clnf_gui.views.tables import ParametersView, statistics_columns, step_columns
 from clnf_gui.views.worst import worst_columns
 
@@ -120,6 +122,8 @@ class Panes(QObject):
 
     command_wanted = Signal(str)
     """Id of a command."""
+    pointed_at = Signal(str)
+    """What the mouse is on, in words; "" for nothing."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -145,6 +149,7 @@ class Panes(QObject):
             Pane("Convergence", curves, lower, curves_show, self._paint_convergence),
             Pane("Lab", lab, lower, selected | _OF_LAB, self._paint_lab),
             Pane("Frames", frames, lower, _OF_VIDEO, self._paint_frames),
+            Pane("Studies", Room(self._make_study), lower, Aspect.STUDY | Aspect.SOURCE, self._paint_study),
             Pane("Magnitudes", self.magnitudes, lower, selected | Aspect.OPTIONS, self._paint_magnitudes),
             Pane("Statistics", Room(lambda: self.statistics), lower, _OF_RUN, self._paint_statistics),
             Pane("Parameters", Room(lambda: self.parameters), lower, _AT_CURSOR, self._paint_parameters),
@@ -218,6 +223,24 @@ class Panes(QObject):
         return table
 
     @cached_property
+    def study_bar(self) -> StudyBar:
+        bar, studies = StudyBar(), self._session.studies
+        bar.a_chosen.connect(lambda variant: studies.choose(a=variant))
+        bar.b_chosen.connect(lambda variant: studies.choose(b=variant))
+        bar.region_chosen.connect(lambda region: studies.choose(region=region))
+        bar.filter_chosen.connect(studies.set_filter)
+        bar.command_wanted.connect(self.command_wanted)
+        return bar
+
+    @cached_property
+    def study(self) -> StudyView:
+        view, studies = StudyView(), self._session.studies
+        view.variant_clicked.connect(lambda variant: None if variant == studies.a else studies.choose(b=variant))
+        view.pair_clicked.connect(studies.show)
+        view.pair_hovered.connect(lambda pair: self.pointed_at.emit(studies.pair_text(pair)))
+        return view
+
+    @cached_property
     def statistics(self) -> NumberTable:
         return NumberTable("Statistics of the response maps")
 
@@ -250,6 +273,10 @@ class Panes(QObject):
         split.setSizes([700, 290])
         split.setChildrenCollapsible(False)
         return _column(self.frame_bar, split)
+
+    def _make_study(self) -> QWidget:
+        """The choices above the study."""
+        return _column(self.study_bar, self.study)
 
     # --- what they show -----------------------------------------------------------------------
 
@@ -322,6 +349,20 @@ class Panes(QObject):
         self.frames.show_frame(session.frames.wanted)
         listed = session.frames.wanted in self._worst_frames and not session.tracker.tracking
         self.worst.show_row(self._worst_frames.index(session.frames.wanted) if listed else None)
+
+    def _paint_study(self, session: Session) -> None:
+        studies = session.studies
+        self.study_bar.show_studies(studies)
+        summary, faces = studies.summary, studies.faces
+        if self._changed("study", _ref(summary), studies.b):
+            self.study.show_summary(summary, studies.b)
+        relisted = self._changed("listed", studies.filter)
+        if self._changed("faces", _ref(faces)):
+            what = "" if summary is None else summary.error_title if summary.has_truth else "log-likelihood"
+            self.study.show_faces(faces, studies.listed, studies.filter, what)
+        elif relisted:
+            self.study.list_faces(faces, studies.listed, studies.filter)
+        self.study.show_pair(*((studies.pair, studies.note) if studies.here else (None, "")))
 
     def _paint_lab(self, session: Session) -> None:
         lab, now = session.lab, session.subject()

@@ -38,6 +38,8 @@ _TOLD_MS = 6000
 """A sentence in the status bar is shown so long."""
 _LAB_SHARE = 0.42
 """Of the window's height, for the Lab when it has checked a foreign run: there are as many rows as operations."""
+_STUDY_SHARE = 0.4
+"""The same of a study that has been opened."""
 _EDGE_PX = 8
 _SEPARATOR = "   ·   "
 _OF_RUN = Aspect.SOURCE | Aspect.STEPS | Aspect.CURSOR | Aspect.LANES
@@ -148,6 +150,8 @@ class MainWindow(QMainWindow):
         self.pins.unpinned.connect(self._unpin)
         for part in (self.panes, self.message_bar, self.live_bar):
             part.command_wanted.connect(self._trigger)
+        self.panes.pointed_at.connect(self._point_out)
+        session.studies.opened.connect(self._show_study)
 
     # --- repainting ---------------------------------------------------------------------------
 
@@ -332,6 +336,20 @@ class MainWindow(QMainWindow):
         """Show what is under the mouse, which a person who points at something wants to know now."""
         self.statusBar().clearMessage()
         self.hover_label.setText(text)
+
+    @Slot(str)
+    def _point_out(self, text: str) -> None:
+        """Say what the mouse is on, or what is selected."""
+        if text:
+            self._read_out(text)
+        else:
+            self._show_selected()
+
+    @Slot()
+    def _show_study(self) -> None:
+        """Bring the study that has been opened to the front."""
+        self.docks.raise_("Studies")
+        self.docks.heighten("Studies", _STUDY_SHARE)
 
     @Slot()
     def _focus_image(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from clnf_engine import __version__
-from clnf_engine.commandline import checking, diagnosis, porting, tracking, training, validation
+from clnf_engine.commandline import checking, diagnosis, porting, studies, tracking, training, validation
 from clnf_engine.commandline.arguments import (
     BROKEN_PIPE,
     DONE,
@@ -147,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     porting.add_commands(commands)
     tracking.add_commands(commands)
     training.add_commands(commands)
+    studies.add_commands(commands)
     return parser
 
 

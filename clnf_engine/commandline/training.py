@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from clnf_engine.model import Model
     from clnf_engine.options import FitOptions
     from clnf_engine.training.annotations import Face
+    from clnf_engine.training.processes import Begin
     from clnf_engine.training.train import Training
 
 _STARTS = ("box", "detector", "perturbed")
 _OUTPUT = "evaluation"
+_SCHEDULER = "work on this Dask cluster, such as tcp://host:8786, whose workers see the same folders"
 _MAX_NAMES_BYTES = 1 << 24
 
 
@@ -60,7 +63,9 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="also views to the sides, down and up, learnt from turned copies of the faces that have depth",
     )
-    command.add_argument("--processes", type=_count, metavar="N", help="processes to train in (all cores)")
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--processes", type=_count, metavar="N", help="processes to train in (all cores)")
+    where.add_argument("--scheduler", metavar="ADDRESS", help=_SCHEDULER)
     command.add_argument(
         "-O", dest="option", metavar="KEY=VALUE", action="append", default=[], help="change the recipe; repeatable"
     )
@@ -74,6 +79,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--only", metavar="F.txt", help="only the faces named in this file, such as held_out.txt")
     command.add_argument("--seed", type=int, default=0, help="of the perturbation (0)")
     command.add_argument("-o", "--output", metavar="DIR", default=_OUTPUT, help=f"folder for CSV and plot ({_OUTPUT})")
+    command.add_argument("--scheduler", metavar="ADDRESS", help=_SCHEDULER)
     where = command.add_mutually_exclusive_group()
     where.add_argument(
         "--calibrate", action="store_true", help="measure what likelihoods mean, and keep that with the model"
@@ -123,11 +129,14 @@ def _count(text: str) -> int:
 
 def _train(args: argparse.Namespace) -> int:
     from clnf_engine.training.evaluate import Start, evaluate, table_text
+    from clnf_engine.training.processes import worker_processes
     from clnf_engine.training.train import train
 
     recipe = _recipe(args)
+    faces, folder = _faces(_folder(args)), Path(args.output).absolute().parent
     try:
-        training = train(_faces(args.faces), args.output, recipe, processes=args.processes)
+        with _where(args, faces, folder) as begin:
+            training = train(faces, args.output, recipe, processes=args.processes, begin=begin or worker_processes)
     except KeyboardInterrupt:
         print("clnf: interrupted; the same command goes on from here", file=sys.stderr)
         raise
@@ -137,6 +146,20 @@ def _train(args: argparse.Namespace) -> int:
     print_text(f"\n{_calibrate_trained(training)}\n")
     print_text(f"\n{training.main_file}\n")
     return 0
+
+
+@contextmanager
+def _where(args: argparse.Namespace, faces: Sequence[Face], folder: Path | None = None) -> Iterator[Begin | None]:
+    """Where the work is done, when the arguments name a cluster; its workers must see the faces and share a folder."""
+    if args.scheduler is None:
+        yield None
+        return
+    from clnf_engine.studies.cluster import on_cluster
+
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    with on_cluster(args.scheduler, faces[0].image, folder) as begin:
+        yield begin
 
 
 def _calibrate_trained(training: Training) -> str:
@@ -181,6 +204,11 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     return replace(Recipe(**named), **changes)  # type: ignore[arg-type]
 
 
+def _folder(args: argparse.Namespace) -> str:
+    """The folder of faces as it was named; from the root for workers, which may be in another folder."""
+    return args.faces if args.scheduler is None else str(Path(args.faces).absolute())
+
+
 def _faces(folder: str) -> tuple[Face, ...]:
     """The faces of a folder; those that cannot be used are named."""
     from clnf_engine.training.annotations import read_annotations
@@ -209,11 +237,12 @@ def _evaluate(args: argparse.Namespace) -> int:
     model = load_model(args.model)
     if args.calibration is not None:
         prepare_file(args.calibration, [])
-    faces = _faces(args.faces)
+    faces = _faces(_folder(args))
     if args.only is not None:
         faces = select(faces, _names(Path(args.only)))
     prepare_output(f"{args.output}/", [])
-    evaluation = evaluate(faces, model, options, Start(args.init), args.seed)
+    with _where(args, faces) as begin:
+        evaluation = evaluate(faces, model, options, Start(args.init), args.seed, begin)
     print_text(table_text(evaluation))
     folder = Path(args.output)
     try:

@@ -14,6 +14,7 @@ from clnf_engine.fitting import FitRow, fit_many
 from clnf_engine.initial import Initial
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
+from clnf_engine.processes import processors
 
 Job = tuple[Initial, FitOptions]
 
@@ -42,7 +43,7 @@ def many_fits(image: NDArray[np.uint8], model: Model, jobs: Sequence[Job], progr
     list of FitRow
         In the order of the jobs.
     """
-    if sum(_work(model, options) for _, options in jobs) < _SLOW or _processors() < 2:
+    if sum(_work(model, options) for _, options in jobs) < _SLOW or processors() < 2:
         found: list[FitRow] = []
         initials, options = (job[0] for job in jobs), (job[1] for job in jobs)
         progress(0, len(jobs))
@@ -59,10 +60,6 @@ def _work(model: Model, options: FitOptions) -> int:
     return stages * (options.max_iterations if options.responses_every_iteration else 1)
 
 
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _in_processes(image: NDArray[np.uint8], model: Model, jobs: Sequence[Job], progress: Progress) -> list[FitRow]:
     import multiprocessing
     from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -72,7 +69,7 @@ def _in_processes(image: NDArray[np.uint8], model: Model, jobs: Sequence[Job], p
     # A process that is not forked knows nothing of Qt's threads, on any platform.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(min(_processors(), len(jobs)), context, _begin, (image, model))
+    pool = ProcessPoolExecutor(min(processors(), len(jobs)), context, _begin, (image, model))
     try:
         with starting_deaf_processes():
             futures = [pool.submit(_fit_here, *job) for job in jobs]

@@ -75,8 +75,17 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     ImageFileError
         When the file is missing, empty, truncated, damaged, too large or not an image.
     """
+    return decode_image(path, image_bytes(path))
+
+
+def image_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The content of the file of an image, for `decode_image`; errors as of `read_image`."""
+    return read_file(path, "an image", _MAX_FILE_BYTES, ImageFileError)
+
+
+def decode_image(path: str | os.PathLike[str], data: bytes) -> Image:
+    """As `read_image`, of a file whose content is known."""
     path = Path(path)
-    data = read_file(path, "an image", _MAX_FILE_BYTES, ImageFileError)
     if not data:
         raise ImageFileError(path, "", "the file is empty; expected an image")
     _check_size(path, data)

@@ -32,6 +32,9 @@ INITIAL_MARK = ("○", "o", "#ffa31a")
 FINAL_MARKS = (("●", "o", "#28b4ff"), ("×", "x", "#ff5aa8"))
 """Marks of landmarks on the photo: as text, as matplotlib's marker, and their colour."""
 
+_MARKED = 60
+"""Curves of so many points have marks at them."""
+
 _SHORT_TICKS = 4
 """Bars are upright under names of at most so many characters."""
 
@@ -143,7 +146,8 @@ def _inline(svg: str, name: str) -> str:
 def _lines(axes: Axes, plot: Plot) -> None:
     for k, (label, values) in enumerate(plot.series.items()):
         colour, dashes = _SERIES[k % len(_SERIES)], _DASHES[k % len(_DASHES)]
-        axes.plot(plot.x, values, color=colour, ls=dashes, lw=1.2, marker="o", markersize=2.5, label=label)
+        marker = "o" if len(plot.x) <= _MARKED else ""
+        axes.plot(plot.x, values, color=colour, ls=dashes, lw=1.2, marker=marker, markersize=2.5, label=label)
     if plot.ticks:
         every = _every(plot, 12)
         axes.set_xticks(plot.x[::every], plot.ticks[::every], rotation=30, ha="right", rotation_mode="anchor")

@@ -8,15 +8,16 @@ from __future__ import annotations
 import csv
 import io
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from clnf_engine.accuracy import Accuracy, accuracy
+from clnf_engine.accuracy import LIMITS, Accuracy, ErrorStatistics, accuracy, error_statistics
 from clnf_engine.detection.search import detected_at
 from clnf_engine.documents import csv_cell
 from clnf_engine.errors import one_line
@@ -27,9 +28,7 @@ from clnf_engine.io.files import atomic_write
 from clnf_engine.model import Model
 from clnf_engine.options import FitOptions
 from clnf_engine.training.annotations import Face, expect_same_landmarks
-
-LIMITS = (5.0, 8.0)
-"""Errors, % of the outer-eye distance, for which the share of faces below them is told."""
+from clnf_engine.training.processes import Begin
 
 PERTURBATION = 0.1
 """Of a true box: shift per axis and change of size, as a share of the box."""
@@ -72,24 +71,6 @@ class FaceError:
 
 
 @dataclass(frozen=True)
-class Row:
-    """Statistics of the errors of many faces, %.
-
-    Attributes
-    ----------
-    mean, median, p90 : float
-        Over the faces that were fitted; NaN when there are none.
-    below : tuple of float
-        Share of all faces, %, with an error under each of `LIMITS`; a face without a fit is not.
-    """
-
-    mean: float
-    median: float
-    p90: float
-    below: tuple[float, ...]
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """Errors of a model on many faces.
 
@@ -105,20 +86,10 @@ class Evaluation:
         """Faces that the detector missed."""
         return tuple(face.name for face in self.faces if face.accuracy is None)
 
-    def rows(self) -> dict[str, Row]:
+    def rows(self) -> dict[str, ErrorStatistics]:
         """Statistics of the whole face ("all") and of every region."""
-        rows = {"all": statistics([face.mean for face in self.faces])}
-        return rows | {name: statistics([face.region(name) for face in self.faces]) for name in REGIONS}
-
-
-def statistics(errors: Sequence[float]) -> Row:
-    """Statistics of the errors of faces, % of the outer-eye distance; infinite where there is no fit."""
-    values = np.array(errors, dtype=np.float64)
-    fitted = values[np.isfinite(values)]
-    below = tuple(float(100 * np.mean(values < limit)) for limit in LIMITS)
-    if not fitted.size:
-        return Row(np.nan, np.nan, np.nan, below)
-    return Row(float(fitted.mean()), float(np.median(fitted)), float(np.percentile(fitted, 90)), below)
+        rows = {"all": error_statistics([face.mean for face in self.faces])}
+        return rows | {name: error_statistics([face.region(name) for face in self.faces]) for name in REGIONS}
 
 
 def evaluate(
@@ -127,6 +98,7 @@ def evaluate(
     options: FitOptions | None = None,
     start: Start = Start.DETECTOR,
     seed: int = 0,
+    begin: Begin | None = None,
 ) -> Evaluation:
     """Fit a model to annotated faces and compare.
 
@@ -142,6 +114,8 @@ def evaluate(
         `PERTURBATION`; ``detector``: the detected face that overlaps it most.
     seed : int
         Of the perturbation; each face has its own, from this and its name.
+    begin : callable, optional
+        Where the faces are fitted, such as `clnf_engine.training.processes.worker_processes`; here by default.
 
     Returns
     -------
@@ -153,10 +127,19 @@ def evaluate(
         When the model has another number of landmarks or an image cannot be read.
     """
     expect_same_landmarks(model)
-    return Evaluation(tuple(_face_error(face, model, options, start, seed) for face in faces))
+    common = model, options, start, seed
+    if begin is None:
+        return Evaluation(tuple(_face_error(common, face) for face in faces))
+    every = [(face,) for face in faces]
+    with (
+        tqdm(total=len(every), desc="evaluating", unit="face", disable=None, leave=False) as bar,
+        begin(_face_error, common, None, bar) as run,
+    ):
+        return Evaluation(tuple(run(every)))
 
 
-def _face_error(face: Face, model: Model, options: FitOptions | None, start: Start, seed: int) -> FaceError:
+def _face_error(common: tuple[Model, FitOptions | None, Start, int], face: Face) -> FaceError:
+    model, options, start, seed = common
     image = face.gray()
     initial = _initial(face, image, model, start, seed)
     if initial is None:

@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
@@ -17,6 +17,19 @@ from clnf_engine.processes import end_with_parent, starting_deaf_processes
 
 Task = tuple[Any, ...]
 
+Run = Callable[[Sequence[Task]], list[Any]]
+"""Does tasks; what each gave, in their order."""
+
+
+class Begin(Protocol):
+    """Where tasks are done: `worker_processes`, or the like elsewhere."""
+
+    def __call__(
+        self, work: Callable[..., Any], common: object, processes: int | None, bar: tqdm[None]
+    ) -> AbstractContextManager[Run]:
+        """As `worker_processes`."""
+
+
 _MAX_PROCESSES = 61
 """More than these, Windows cannot wait for."""
 
@@ -24,15 +37,13 @@ _THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS
 
 
 @contextmanager
-def worker_processes(
-    work: Callable[..., None], common: object, processes: int | None, bar: tqdm[None]
-) -> Iterator[Callable[[Sequence[Task]], None]]:
+def worker_processes(work: Callable[..., Any], common: object, processes: int | None, bar: tqdm[None]) -> Iterator[Run]:
     """Processes that do tasks, each by a call of ``work(common, *task)``.
 
     Parameters
     ----------
     work : callable
-        Of a module, so that processes find it; leaves its results in files.
+        Of a module, so that processes find it. What is large it leaves in files.
     common : object
         The same object in all tasks of a process, so that a cache may go by it.
     processes : int, optional
@@ -43,19 +54,20 @@ def worker_processes(
     Yields
     ------
     callable
-        Takes a sequence of tasks, begins them in this order, and returns when all are done. It raises a `ClnfError`
-        when a process dies; an interruption lets tasks under way finish.
+        A `Run`: takes a sequence of tasks, begins them in this order, and returns when all are done. It raises a
+        `ClnfError` when a process dies; an interruption lets tasks under way finish.
     """
     workers = min(processes or os.cpu_count() or 1, _MAX_PROCESSES)
     with _single_threaded(), ProcessPoolExecutor(workers, get_context("spawn"), _begin, (work, common)) as pool:
 
-        def run(tasks: Sequence[Task]) -> None:
+        def run(tasks: Sequence[Task]) -> list[Any]:
             with starting_deaf_processes():
-                futures: list[Future[None]] = [pool.submit(_do, task) for task in tasks]
+                futures: list[Future[Any]] = [pool.submit(_do, task) for task in tasks]
             try:
                 for future in as_completed(futures):
                     future.result()
                     bar.update()
+                return [future.result() for future in futures]
             except BrokenProcessPool:
                 raise ClnfError(
                     "a training process died, perhaps for lack of memory; the same command goes on from here"
@@ -82,16 +94,16 @@ def _single_threaded() -> Iterator[None]:
                 os.environ[name] = value
 
 
-_work: Callable[..., None]
+_work: Callable[..., Any]
 _common: object
 
 
-def _begin(work: Callable[..., None], common: object) -> None:
+def _begin(work: Callable[..., Any], common: object) -> None:
     """First thing in a process: learn what to do, and for whom."""
     global _work, _common
     _work, _common = work, common
     end_with_parent()
 
 
-def _do(task: Task) -> None:
-    _work(_common, *task)
+def _do(task: Task) -> Any:
+    return _work(_common, *task)

@@ -35,7 +35,7 @@ from clnf_engine.training.assemble import Experts, assemble
 from clnf_engine.training.ccnf import Expert, confidence, train_expert
 from clnf_engine.training.crops import sample_crops
 from clnf_engine.training.pdm import train_pdm
-from clnf_engine.training.processes import worker_processes
+from clnf_engine.training.processes import Begin, worker_processes
 from clnf_engine.training.recipe import FRONTAL, Recipe, View
 from clnf_engine.training.views import can_be_turned, has_copies, landmarks_seen, read_copies, write_copies
 
@@ -80,6 +80,7 @@ def train(
     *,
     processes: int | None = None,
     quiet: bool = False,
+    begin: Begin = worker_processes,
 ) -> Training:
     """Train a model on annotated faces and write it in OpenFace's format.
 
@@ -98,6 +99,8 @@ def train(
         All cores by default.
     quiet : bool
         No progress bar.
+    begin : callable
+        Where experts are trained: in processes of this machine by default. Wherever it is must see `folder`.
 
     Returns
     -------
@@ -115,14 +118,16 @@ def train(
     except OSError as error:
         raise FileError(folder, "", f"cannot be written ({error.strerror})") from error
     with exclusive(_work_folder(folder)):
-        return _train(faces, folder, recipe or Recipe(), processes, quiet)
+        return _train(faces, folder, recipe or Recipe(), processes, quiet, begin)
 
 
 def _work_folder(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.work")
 
 
-def _train(faces: Sequence[Face], folder: Path, recipe: Recipe, processes: int | None, quiet: bool) -> Training:
+def _train(
+    faces: Sequence[Face], folder: Path, recipe: Recipe, processes: int | None, quiet: bool, begin: Begin
+) -> Training:
     held_out = split(faces, recipe)
     kept = [face for face in faces if face not in held_out]
     pdms = {SPLIT: train_pdm(kept, recipe.variance_kept), ALL: train_pdm(faces, recipe.variance_kept)}
@@ -132,9 +137,9 @@ def _train(faces: Sequence[Face], folder: Path, recipe: Recipe, processes: int |
         _prepare(work, _fingerprint(faces, recipe))
         turnable: tuple[Face, ...] = ()
         if recipe.views:
-            turnable = _with_copies(work / COPIES, faces, held_out, pdms[SPLIT], recipe, processes, quiet)
+            turnable = _with_copies(work / COPIES, faces, held_out, pdms[SPLIT], recipe, processes, quiet, begin)
         jobs = _jobs(work, faces, held_out, turnable, pdms, recipe)
-        _train_all([job for views in jobs.values() for job in views.values()], processes, quiet)
+        _train_all([job for views in jobs.values() for job in views.values()], processes, quiet, begin)
         models = {
             name: assemble(
                 f"main_{folder.name}",
@@ -325,6 +330,7 @@ def _with_copies(
     recipe: Recipe,
     processes: int | None,
     quiet: bool,
+    begin: Begin,
 ) -> tuple[Face, ...]:
     """Make turned copies of all faces that can be turned; which those are.
 
@@ -343,7 +349,7 @@ def _with_copies(
     left = [(folder, face) for face in turnable if not has_copies(folder, face, recipe)]
     with (
         tqdm(total=len(turnable), initial=len(turnable) - len(left), unit="face turned", disable=quiet) as bar,
-        worker_processes(_make_copies, (pdm, recipe), processes, bar) as run,
+        begin(_make_copies, (pdm, recipe), processes, bar) as run,
     ):
         run(left)
     return turnable
@@ -353,11 +359,11 @@ def _make_copies(common: tuple[PDM, Recipe], folder: Path, face: Face) -> None:
     write_copies(folder, face, *common)
 
 
-def _train_all(jobs: Sequence[_Job], processes: int | None, quiet: bool) -> None:
+def _train_all(jobs: Sequence[_Job], processes: int | None, quiet: bool, begin: Begin) -> None:
     """Train every expert that has no file yet."""
     with (
         tqdm(total=sum(len(job.everything) for job in jobs), unit="expert", disable=quiet) as bar,
-        worker_processes(_train_one, jobs, processes, bar) as run,
+        begin(_train_one, jobs, processes, bar) as run,
     ):
         for k, job in enumerate(jobs):
             job.folder.mkdir(exist_ok=True)

@@ -27,6 +27,8 @@ class Aspect(Flag):
     """What is known of the other frames, and whether they are being tracked or played."""
     LIVE = auto()
     """What is heard of a port that is followed."""
+    STUDY = auto()
+    """What is looked at of a study."""
 
 
 ALL_ASPECTS = ~Aspect(0)

@@ -169,6 +169,10 @@ class Opener(QObject):
         """Open everything that a session file names."""
         self._open(f"opening {Path(path).name}", _Brings.MODEL | _Brings.PICTURE, lambda: _restored(Path(path)))
 
+    def open_document(self, what: str, make: Callable[[], tuple[SessionDocument, Model]]) -> None:
+        """Open everything that a document names, which `make` gives in the background, with its model."""
+        self._open(what, _Brings.MODEL | _Brings.PICTURE, lambda: _opened(*make()))
+
     def find_faces(self, image: Image, model: Model) -> None:
         """Find the faces of an image, as starts for a model."""
         find = lambda: Faces(image, model, tuple(initials_from_detector(model, image.gray)))  # noqa: E731
@@ -266,7 +270,10 @@ def _clips(path: str | Path) -> Iterator[Clip]:
 
 def _restored(path: Path) -> Iterator[Restored]:
     document = read_session(path)
-    model = _model(document.model)
+    yield from _opened(document, _model(document.model))
+
+
+def _opened(document: SessionDocument, model: Model) -> Iterator[Restored]:
     for initial in document.initials():
         initial_from_params(model, initial.params)
     truth = None if document.truth is None else read_pts(document.truth)

@@ -46,6 +46,7 @@ from clnf_gui.session.plugins import Plugins
 from clnf_gui.session.scene import Scene
 from clnf_gui.session.shots import Gate
 from clnf_gui.session.starts import Starts
+from clnf_gui.session.studies import Studies
 from clnf_gui.session.taking import show_waiting, take, take_live
 from clnf_gui.session.tracker import Tracker
 
@@ -82,6 +83,8 @@ class Session(QObject):
     history : History
     plugins : Plugins
         Files with functions of the person's own.
+    studies : Studies
+        The results of a study, and its faces.
     lab : Lab
     evaluations : Evaluations
         One operation of the run that the Lab has checked, where the cursor stands.
@@ -111,10 +114,12 @@ class Session(QObject):
         self.frames = Frames(self.lanes, self.scene, self.cursor, self.fits, gate, self)
         self.starts, self.opener, self.lab = Starts(self.lanes, self.scene, self), Opener(self), Lab(self)
         self.evaluations, self.live, self.plugins = Evaluations(self), Live(self.scene, self), Plugins(self)
-        working = (self.fits, self.tracker, self.frames, self.opener, self.lab, self.evaluations, self.live)
+        self.studies = Studies(self.lanes, self.scene, self.cursor, self.fits, self.opener, self)
+        slow = (self.lab, self.evaluations, self.live, self.studies)
+        working = (self.fits, self.tracker, self.frames, self.opener, *slow)
         for changing in (self.cursor, *working):
             changing.changed.connect(self.changed)
-        for telling in (self.cursor, self.fits, self.tracker, self.lab, self.live):
+        for telling in (self.cursor, self.fits, self.tracker, self.lab, self.live, self.studies):
             telling.told.connect(self.told)
         for failing in (self.starts, *working):
             failing.failed.connect(self.failed)
@@ -137,7 +142,8 @@ class Session(QObject):
         """Stop playing and end the threads; the Session cannot be used afterwards."""
         ENGINE_LOG.removeHandler(self._announcements)
         self.cursor.playback.stop()
-        for part in (self.live, self.lab, self.evaluations, self.opener, self.tracker, self.fits, self.frames):
+        reading = (self.live, self.lab, self.evaluations, self.studies, self.opener)
+        for part in (*reading, self.tracker, self.fits, self.frames):
             part.shut_down()
 
     # --- what is shown ------------------------------------------------------------------------

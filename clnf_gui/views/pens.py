@@ -53,6 +53,10 @@ class Pens(QObject):
         """A colour as this view shows it."""
         return colour if self._on_photo else readable(colour, is_dark(self._view.palette()))
 
+    def forget(self) -> None:
+        """Give nothing anew: the items are others."""
+        self._rows, self._fills = {}, []
+
     def _pen(self, colour: Colour, width: float, style: Qt.PenStyle, cap: Qt.PenCapStyle) -> QPen:
         shown = self.colour(colour) if isinstance(colour, str) else colour
         pen = pg.mkPen(shown, width=width * self._view.devicePixelRatioF(), style=style)

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from clnf_engine import FitOptions, Trace, TrackOptions, fit, load_model, open_video
+from clnf_engine import FitOptions, Study, Trace, TrackOptions, Variant, fit, load_model, open_video
 from clnf_engine.commandline.main import main
 from clnf_engine.errors import ClnfError
 from clnf_engine.io.calibration_file import write_calibration
 from clnf_engine.io.openface import write_model
 from clnf_engine.io.video_writer import write_video
+from clnf_engine.studies.parts import write_study
 from clnf_engine.tracking.job import TrackJob
 from clnf_engine.tracking.output import write_json, write_parquet
 
@@ -39,6 +40,7 @@ def writers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Writer]:
     trace: Trace = fit(tiny_image(), model, start(), options)
     calibration = load_model().calibration
     photo, main_file = save(folder / "photo.png"), write_model(model, folder / "model")
+    study = Study(str(folder), (Variant.of(model=str(main_file)),))
     clip = write_clip(folder / "a.avi", [as_rgb(tiny_image())] * 3, codec="mjpeg")
     with open_video(clip) as source:
         TrackJob(source, model, options, tracking, start()).write(folder / "t.csv")
@@ -66,6 +68,7 @@ def writers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Writer]:
         "v.mkv": lambda path: write_video(path, [(k / 25, as_rgb(tiny_image())) for k in range(3)]),
         "main.txt": lambda path: write_model(model, path.parent),
         "track.csv": track,
+        "study.json": lambda path: write_study(path.parent, study),
         "fit.json": command("fit", "-o"),
         "trace.npz": command("trace", "-o"),
     }
@@ -73,7 +76,7 @@ def writers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Writer]:
 
 NAMES = (
     *("t.npz", "t.json", "t.parquet", "c.json", "v.mp4", "v.mkv", "main.txt", "track.csv"),
-    *("fit.json", "trace.npz"),
+    *("study.json", "fit.json", "trace.npz"),
 )
 
 

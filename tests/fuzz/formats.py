@@ -19,7 +19,7 @@ from engine.trace_tools import minimal, pack
 from engine.video_tools import pictures, write_clip
 from port.foreign_files import cpp_trace, history, openface_csv, response_files
 
-from clnf_engine import FitOptions, Trace, TrackOptions, fit, initial_from_box, open_video
+from clnf_engine import FitOptions, Study, Trace, TrackOptions, Variant, fit, initial_from_box, open_video, run_study
 from clnf_engine.diagnostics.foreign import rerun
 from clnf_engine.errors import ClnfError
 from clnf_engine.imports.sources import import_trace
@@ -28,10 +28,11 @@ from clnf_engine.io.image_headers import read_header
 from clnf_engine.io.images import read_image
 from clnf_engine.io.landmarks import pts_text, read_pts
 from clnf_engine.io.model_binary import read_patch_scale
-from clnf_engine.io.openface import read_model
+from clnf_engine.io.openface import read_model, write_model
 from clnf_engine.io.validator_file import read_validator, validator_bytes
 from clnf_engine.library import load_model
 from clnf_engine.stops import EXAMPLES, parse_stop
+from clnf_engine.studies.parts import COLUMNS, PARTS, done_of, read_columns, read_row, read_study, scan
 from clnf_engine.tracking.job import TrackJob
 from clnf_engine.tracking.journal import Journal, run_name
 from clnf_engine.tracking.output import write_json, write_parquet
@@ -93,6 +94,7 @@ def formats(folder: Path) -> dict[str, Format]:
     networks = tuple(validator_bytes(validator(network)) for network in NETWORKS.values())
     kinds["validator"] = Format("v.txt", networks, read_validator)
     kinds |= _imports(folder / "imports")
+    kinds |= _results(folder / "results")
     with suppress(ImportError):  # the window is optional
         kinds["session"] = _session()
     return kinds
@@ -191,6 +193,20 @@ def _imports(folder: Path) -> dict[str, Format]:
     return kinds | {"import maps": maps}
 
 
+def _results(folder: Path) -> dict[str, Format]:
+    """Both files of the results of a study."""
+    (folder / "faces").mkdir(parents=True)
+    (folder / "faces" / "a.png").write_bytes(next(_images()))
+    main = write_model(tiny_model(), folder / "model")
+    study = Study(str(folder / "faces"), (Variant.of(["max_iterations=1"], model=str(main)),))
+    run_study(study, folder, workers=0)
+    (part,) = scan(folder)
+    return {
+        "study": Format("study.json", ((folder / "study.json").read_bytes(),), lambda path: read_study(path.parent)),
+        "study part": Format("a.parquet", (part.path.read_bytes(),), _use_part),
+    }
+
+
 def _session() -> Format:
     from clnf_engine import Phase
     from clnf_gui.session.choices import Choices, LaneChoices
@@ -254,6 +270,21 @@ def _use_options(path: Path) -> None:
                 kind.from_json(values)
             with suppress(ClnfError):
                 kind().with_text([f"{name}={value}" for name, value in values.items()])
+
+
+def _use_part(path: Path) -> None:
+    results = path.with_name("results")
+    (results / PARTS).mkdir(parents=True, exist_ok=True)
+    copied = results / PARTS / "a.parquet"
+    copied.write_bytes(path.read_bytes())
+    (part,) = parts = scan(results)
+    for name in COLUMNS:
+        with suppress(ClnfError):
+            read_columns(parts, [name])
+    for position in range(min(part.n_rows, 3)):
+        with suppress(ClnfError):
+            read_row(part, position)
+    done_of(results, parts)
 
 
 def _use_stop(path: Path) -> None:

@@ -15,6 +15,7 @@ FORMATS = (
     *("image", "video", "pts", "xyz", "ccnf", "calibration", "trace", "trace lines", "options", "stop"),
     *("model main", "model module_main", "model pdm_3", "model patches", "journal", "session"),
     *("validator", "import csv", "import cpp_trace", "import history", "import maps"),
+    *("study", "study part"),
 )
 
 
@@ -56,6 +57,11 @@ FOUND: dict[str, tuple[str, bytes]] = {
         "calibration",
         b'{"version": 1, "model": "m", "basis": "", "faces": 1, "held_out": true, "error_limit_percent": 8,'
         b'"scales": [1, 2], "options": {}, "worked": [' + b"9" * 400 + b'], "failed": []}',
+    ),
+    "a seed without an end": (
+        "study",
+        b'{"format": "clnf-study", "version": 1, "data": "", "models": [], "variants": [], '
+        b'"starts": [], "seed": 1e999, "baseline": ""}',
     ),
     "a long stop": ("stop", b"update_norm > " * 400),
     "a long name": ("model main", b"LandmarkDetector " + b"x" * 5000),

@@ -22,7 +22,7 @@ def test_processes_compute_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> Non
     here = many_fits(tiny_image(), tiny_model(), JOBS, no_progress)
     told: list[tuple[int, int]] = []
     monkeypatch.setattr(module, "_SLOW", 0)
-    monkeypatch.setattr(module, "_processors", lambda: 2)
+    monkeypatch.setattr(module, "processors", lambda: 2)
     there = many_fits(tiny_image(), tiny_model(), JOBS, lambda done, total: told.append((done, total)))
     assert [a.update_norm for a in here] == [b.update_norm for b in there]
     assert all(np.array_equal(a.path, b.path) for a, b in zip(here, there, strict=True))
@@ -36,7 +36,7 @@ def test_processes_compute_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_cancelling_ends_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SLOW", 0)
-    monkeypatch.setattr(module, "_processors", lambda: 2)
+    monkeypatch.setattr(module, "processors", lambda: 2)
 
     def cancel(_: int, __: int) -> None:
         raise InterruptedError

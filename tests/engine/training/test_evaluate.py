@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from clnf_engine import load_model
-from clnf_engine.accuracy import Accuracy, accuracy
+from clnf_engine.accuracy import Accuracy, accuracy, error_statistics
 from clnf_engine.errors import ClnfError
 from clnf_engine.pdm import PDM
 from clnf_engine.training.annotations import Face, read_annotations
@@ -22,7 +22,6 @@ from clnf_engine.training.evaluate import (
     csv_text,
     evaluate,
     save_curve,
-    statistics,
     table_text,
 )
 
@@ -64,7 +63,7 @@ def test_statistics_by_hand() -> None:
 
 
 def test_statistics_without_any_fit() -> None:
-    row = statistics([float("inf")] * 3)
+    row = error_statistics([float("inf")] * 3)
     assert np.isnan([row.mean, row.median, row.p90]).all()
     assert row.below == (0.0, 0.0)
 

@@ -1,0 +1,1 @@
+"""Tests of `clnf_engine.studies`."""
