@@ -166,6 +166,8 @@ class MainWindow(QMainWindow):
             part.command_wanted.connect(self._trigger)
         self.panes.pointed_at.connect(self._point_out)
         session.studies.opened.connect(self._show_study)
+        if session.studies.results is not None:  # which was read before there was a window
+            self._show_study()
 
     # --- repainting ---------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ from clnf_gui.session.lanes import Lanes
 from clnf_gui.session.opener import Opener
 from clnf_gui.session.scene import Scene
 from clnf_gui.session.study_run import StudyRun
-from clnf_gui.worker import Worker
+from clnf_gui.worker import Job, Worker
 
 _STUDY, _FILE = "study", "file"
 """Kinds of jobs."""
@@ -211,9 +211,9 @@ class Studies(QObject):
         self._list()
         self.changed.emit(Aspect.STUDY)
 
-    def _read(self, what: str, job: object) -> None:
+    def _read(self, what: str, job: Job) -> None:
         self.reading = what
-        self._worker.submit(_STUDY, job)  # type: ignore[arg-type]
+        self._worker.submit(_STUDY, job)
         self.changed.emit(Aspect.STUDY)
 
     def _take_faces(self, faces: Beside) -> None:
@@ -312,8 +312,11 @@ class Studies(QObject):
             self.pair, self.note, self._shown, self.filter = None, "", {}, Filter.CHANGED
             self._photo, self._verdicts = None, {}
         self.results, self.summary = item.results, item.summary
-        self.a, self.b, self.region = item.summary.baseline, item.faces.b, item.summary.region
-        self._take_faces(item.faces)
+        faces = item.faces
+        if not fresh and self.b != faces.b and item.summary.has_truth:  # which was chosen while landmarks were read
+            faces = beside(item.summary, self.b)
+        self.a, self.b, self.region = item.summary.baseline, faces.b, item.summary.region
+        self._take_faces(faces)
         if fresh:
             self.opened.emit()
         self.changed.emit(Aspect.STUDY)

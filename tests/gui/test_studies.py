@@ -92,6 +92,15 @@ def test_a_dropped_folder_of_results_opens_in_front_with_its_verdict(study: Main
     assert study.panes.study_bar.a.currentText() == "sigma=1 normalization=none"
 
 
+def test_a_study_that_was_read_before_there_was_a_window_is_in_front(study: MainWindow) -> None:
+    later = MainWindow(study.session)
+    later.show()
+    paint(later)
+    assert not later.panes.study.visibleRegion().isEmpty()
+    later.close()
+    later.deleteLater()
+
+
 def test_every_face_is_a_dot_and_the_curves_are_those_of_the_study(study: MainWindow) -> None:
     studies, view = study.session.studies, study.panes.study
     known = np.isfinite(studies.faces.values).all(axis=0)
