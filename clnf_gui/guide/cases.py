@@ -245,7 +245,7 @@ def _repairs(session: Session) -> str:
         return "Nothing needs to be repaired."
     single = "; ".join(f"with {name} {value:.3g} px" for name, value in repair.items() if name.startswith("only"))
     return (
-        "Is that all? The engine's fit, made wrong on purpose, is compared with where the port ended. With no mistake "
+        "The engine's fit, made wrong on purpose, is compared with where the port ended. With no mistake "
         f"it is {repair['no mistake']:.3g} px away, {f'{single}, ' if single else ''}with all that were named "
         f"{repair['all']:.1g} px. So nothing else is wrong."
     )
