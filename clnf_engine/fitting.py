@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -26,6 +26,10 @@ from clnf_engine.trace import Trace
 
 MIN_FACE_SCALE = 0.25
 """The fit gives up on a face smaller than this, image px per model unit."""
+
+
+def unchecked() -> None:
+    """A check that lets the work go on."""
 
 
 def fit(
@@ -221,6 +225,7 @@ def fit_many(
     model: Model,
     initials: Iterable[Initial],
     options: FitOptions | Iterable[FitOptions] | None = None,
+    check: Callable[[], None] = unchecked,
 ) -> Iterator[FitRow]:
     """Many fits without their Steps: the results of `fit` bit for bit, sooner.
 
@@ -233,6 +238,8 @@ def fit_many(
         As many as there are fits to make.
     options : FitOptions or iterable of FitOptions, optional
         Of all fits, or of each; OpenFace's by default.
+    check : callable, optional
+        Called after every phase of a fit; what it raises ends the fit.
 
     Yields
     ------
@@ -263,7 +270,13 @@ def fit_many(
         _check(image, model, initial)
         path: list[Floats] = []
         steps = _stages(image, model, initial, functions_of(chosen), path)
-        yield row_of(steps, path)
+        yield row_of(_checked(steps, check), path)
+
+
+def _checked(steps: Iterable[Step], check: Callable[[], None]) -> Iterator[Step]:
+    for step in steps:
+        check()
+        yield step
 
 
 def row_of(steps: Iterable[Step], path: list[Floats] | None = None) -> FitRow:

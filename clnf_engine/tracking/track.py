@@ -18,7 +18,7 @@ of the response maps: another normalization, gain, `sigma` or `sigma_off` needs 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,7 +28,7 @@ from clnf_engine.arrays import Floats
 from clnf_engine.detection.detect import Detection, detect, eye_landmarks
 from clnf_engine.detection.search import initials_from_detector
 from clnf_engine.errors import InitialError
-from clnf_engine.fitting import fit, fit_many, fit_steps, row_of
+from clnf_engine.fitting import fit, fit_many, fit_steps, row_of, unchecked
 from clnf_engine.initial import Initial, initial_from_params
 from clnf_engine.io.frames import Frame
 from clnf_engine.io.video import VideoSource
@@ -215,16 +215,20 @@ def track_frame(
     steps: list[Step] | None = None,
     detection: DetectionOptions | None = None,
     search: SearchOptions | None = None,
+    check: Callable[[], None] = unchecked,
 ) -> FrameResult:
-    """One frame of `track`; the same arguments give the same bits. A list for `steps` is given those of the fit."""
+    """One frame of `track`; the same arguments give the same bits. A list for `steps` is given those of the fit.
+
+    `check` is called again and again within a fit that nothing else is done around; what it raises ends it.
+    """
     if tracking.rules is Rules.OPENFACE:
-        return _openface_frame(frame, model, options, tracking, first, past, steps, detection, search)
+        return _openface_frame(frame, model, options, tracking, first, past, steps, detection, search, check)
     initial = _start(frame.gray, model, tracking, first, past, search)
     if initial is None:
         return _no_face(frame, options)
     if initial.source is Source.PREVIOUS and not past.failures:
         options = replace(options, windows=tracked_windows(model, options, tracking, float(initial.params[0])))
-    result = _fitted(frame, model, initial, options, steps, detection)
+    result = _fitted(frame, model, initial, options, steps, detection, check)
     if detection is None or not detection.validate or model.validator is None:
         result = replace(result, certainty=None)
     reason = _why_lost(model, result, tracking)
@@ -241,6 +245,7 @@ def _openface_frame(
     steps: list[Step] | None,
     detection: DetectionOptions | None,
     search: SearchOptions | None,
+    check: Callable[[], None],
 ) -> FrameResult:
     """One frame by OpenFace's rules."""
     detection = detection or DetectionOptions(parts=False, validate=False)
@@ -249,7 +254,7 @@ def _openface_frame(
     if previous is not None:
         small = tracked_windows(model, options, tracking, float(previous.params[0]))
         windows = small if past.good else options.windows
-        tracked = _fitted(frame, model, previous, replace(options, windows=windows), steps, detection)
+        tracked = _fitted(frame, model, previous, replace(options, windows=windows), steps, detection, check)
         if tracked.good:
             return tracked
     every = tracking.redetect_interval * (1 if tracked is not None else SELDOM)
@@ -261,7 +266,7 @@ def _openface_frame(
     if start_anew is None:
         return _no_face(frame, options) if tracked is None else tracked
     mine: list[Step] = []
-    anew = _fitted(frame, model, start_anew, options, None if steps is None else mine, detection)
+    anew = _fitted(frame, model, start_anew, options, None if steps is None else mine, detection, check)
     if not anew.good and tracked is not None:
         return tracked
     if steps is not None:
@@ -289,6 +294,7 @@ def _fitted(
     options: FitOptions,
     steps: list[Step] | None,
     detection: DetectionOptions | None,
+    check: Callable[[], None],
 ) -> FrameResult:
     """A frame with its fit and what is around that: found if the fit succeeded, else lost."""
     found: Detection | None = None
@@ -297,9 +303,12 @@ def _fitted(
         budget = _NUMBERS_ONLY if steps is None else DEFAULT_BUDGET
         found = detect(frame.gray, model, initial, options, around, budget)
     if steps is None:
-        row = next(fit_many([frame.gray], model, [initial], options)) if found is None else row_of(found.trace.numbers)
+        fits = fit_many([frame.gray], model, [initial], options, check)
+        row = next(fits) if found is None else row_of(found.trace.numbers)
     else:
-        steps += fit_steps(frame.gray, model, initial, options) if found is None else found.trace.steps
+        for step in fit_steps(frame.gray, model, initial, options) if found is None else found.trace.steps:
+            check()
+            steps.append(step)
         row = row_of(steps)
     good = row.success if found is None else found.success
     return FrameResult(

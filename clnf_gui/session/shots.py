@@ -16,12 +16,14 @@ from clnf_engine import (
     Step,
     TrackOptions,
     VideoSource,
-    fit,
     initials_from_detector,
 )
 from clnf_engine.errors import FileError, VideoFileError
+from clnf_engine.fitting import fit_and_trace
 from clnf_engine.io.images import Image
 from clnf_engine.options import Source
+from clnf_engine.recording import DEFAULT_BUDGET
+from clnf_engine.trace import Trace
 from clnf_engine.tracking.past import Past
 from clnf_engine.tracking.results import Results
 from clnf_engine.tracking.track import check_first, track_frame, tracked_windows
@@ -109,7 +111,7 @@ def options_from(model: Model, chosen: LaneChoices, initial: Initial) -> FitOpti
 def take_shot(
     source: VideoSource, index: int, model: Model | None, wishes: Mapping[str, Wish], check: Callable[[], None]
 ) -> Iterator[Shot]:
-    """A frame and its fits; `check` is called before each and may end the work."""
+    """A frame and its fits; `check` is called before every step of a fit and may end the work."""
     try:
         frame = source.frame(index)
     except FileError as error:
@@ -140,7 +142,12 @@ def take_shot(
             if wish.result is not None:
                 options, origin = wish.result.options, Origin.TRACKED
             began = time.perf_counter()
-            steps = () if initial is None else fit(frame.gray, model, initial, options).steps
+            steps: Sequence[Step] = ()
+            if initial is not None:
+                for item in fit_and_trace(frame.gray, model, initial, options, DEFAULT_BUDGET):
+                    check()
+                    if isinstance(item, Trace):
+                        steps = item.steps
             fits[name] = LaneFit(wish.track, initial, options, origin, steps, time.perf_counter() - began)
             check()
     yield Shot(index, Image(source.path, frame.rgb, frame.gray), fits, faces)
@@ -193,9 +200,9 @@ Batch = list[tuple[str, FrameResult]]
 
 
 def track_lanes(
-    source: VideoSource, model: Model, tasks: Mapping[str, Task], gate: Gate
+    source: VideoSource, model: Model, tasks: Mapping[str, Task], gate: Gate, check: Callable[[], None]
 ) -> Iterator[Batch | Shot | VideoFileError]:
-    """Track in every lane; a frame is decoded once for all of them.
+    """Track in every lane; a frame is decoded once for all of them. `check` may end the work within a frame.
 
     Yields
     ------
@@ -220,9 +227,8 @@ def track_lanes(
                 if past.frame <= frame.index:
                     began = time.perf_counter()
                     steps: list[Step] = []
-                    result = track_frame(
-                        frame, model, task.options, task.tracking, task.first, past, steps if watched else None
-                    )
+                    kept = steps if watched else None
+                    result = track_frame(frame, model, task.options, task.tracking, task.first, past, kept, check=check)
                     pasts[name] = past.after(
                         result.index, result.state, result.params, result.good, task.tracking.rules
                     )

@@ -146,7 +146,7 @@ class Tracker(QObject):
             }
             if tasks:
                 self._tracking, self._begun, self._count = True, time.monotonic(), 0
-                self._worker.submit(_TRACK, lambda: track_lanes(source, model, tasks, self._gate))
+                self._worker.submit(_TRACK, lambda: track_lanes(source, model, tasks, self._gate, self._worker.check))
         self._tell()
 
     def _pause(self) -> None:

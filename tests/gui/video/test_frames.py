@@ -17,13 +17,15 @@ from PySide6.QtCore import QPointF, Qt
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
-from clnf_engine import DetectionOptions, FitOptions, Phase, open_video
+from clnf_engine import DetectionOptions, FitOptions, Phase, TrackOptions, open_video
 from clnf_engine.presets import PROGRAMS
+from clnf_engine.tracking.past import Past
 from clnf_engine.tracking.results import Results
 from clnf_gui.look import FrameCurves, Worst
 from clnf_gui.session import shots
 from clnf_gui.session.lanes import Origin
 from clnf_gui.window import MainWindow
+from clnf_gui.worker import Stale
 
 from ..conftest import TIMEOUT_MS
 from ..test_panes import click_row
@@ -303,3 +305,31 @@ def test_playing_ends_with_the_last_frame(
 def test_closing_while_playing(tracked: MainWindow) -> None:
     tracked.session.frames.set_playing(True)
     tracked.close()
+
+
+class Patience:
+    """A check that ends the work once it was called so many times."""
+
+    def __init__(self, calls: int) -> None:
+        self.left = calls
+
+    def __call__(self) -> None:
+        self.left -= 1
+        if not self.left:
+            raise Stale
+
+
+ENDLESS = FitOptions(max_iterations=1000, convergence_px=0, responses_every_iteration=True)
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_long_fit_of_a_frame_ends_when_nobody_waits_for_it(clip: Path, watched: bool) -> None:
+    gate, tracking = shots.Gate(), TrackOptions()
+    gate.watch(watched)
+    with open_video(clip) as source:
+        task = shots.Task(Results(len(source), tiny_model()), ENDLESS, tracking, None, Past())
+        with pytest.raises(Stale):
+            list(shots.track_lanes(source, tiny_model(), {"A": task}, gate, Patience(8)))
+        wish = shots.Wish(None, None, ENDLESS, tracking, None)
+        with pytest.raises(Stale):
+            list(shots.take_shot(source, 0, tiny_model(), {"A": wish}, Patience(8)))
