@@ -31,7 +31,8 @@ import psutil
 
 from clnf_engine.processes import end_with_parent
 from clnf_engine.studies.cluster import Cluster
-from clnf_engine.studies.parts import TIMES, Made, fit_part, scan, write_part
+from clnf_engine.studies.making import Made, fit_part, write_part
+from clnf_engine.studies.parts import TIMES, scan
 from clnf_engine.studies.plan import Done, Study, Task, tasks
 from clnf_engine.studies.variants import Start, grid
 

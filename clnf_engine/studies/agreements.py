@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from clnf_engine.arrays import Floats
 from clnf_engine.studies.columns import Columns
-from clnf_engine.studies.parts import Part, read_arrays
+from clnf_engine.studies.parts import Part
+from clnf_engine.studies.reading import read_arrays
 from clnf_engine.studies.statistics import SAME_PX, Indices, Pairs
 from clnf_engine.studies.words import Agreement
 

@@ -26,9 +26,7 @@ from clnf_engine.errors import ClnfError, StudyError, one_line
 from clnf_engine.io.images import image_bytes
 from clnf_engine.io.temporaries import temporary_file
 from clnf_engine.processes import starting_deaf_processes
-from clnf_engine.studies.parts import (
-    INSTALL,
-)
+from clnf_engine.studies.parts import INSTALL
 from clnf_engine.studies.rows import one_thread
 from clnf_engine.studies.variants import StudyModel
 from clnf_engine.training.processes import Begin

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from clnf_engine.arrays import Array, Floats
 from clnf_engine.errors import FileError, StudyError
-from clnf_engine.studies.parts import Part, read_coded, read_study, scan
+from clnf_engine.studies.parts import Part, read_study, scan
 from clnf_engine.studies.plan import Study
+from clnf_engine.studies.reading import read_coded
 from clnf_engine.studies.variants import ARITHMETIC, Variant
 
 Whole = NDArray[np.int32]

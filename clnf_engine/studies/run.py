@@ -38,23 +38,10 @@ from clnf_engine.studies.cluster import (
     result_of,
 )
 from clnf_engine.studies.data import STUDY_FILE, count_photos, photos
-from clnf_engine.studies.parts import (
-    PARTS,
-    Made,
-    Part,
-    done_of,
-    drop_photos,
-    failed_part,
-    fit_part,
-    read_study,
-    require_pyarrow,
-    scan,
-    set_aside,
-    without_fit,
-    write_part,
-    write_study,
-)
+from clnf_engine.studies.making import Made, failed_part, fit_part, write_part
+from clnf_engine.studies.parts import PARTS, Part, read_study, require_pyarrow, scan, set_aside, write_study
 from clnf_engine.studies.plan import Done, Study, Task, tasks
+from clnf_engine.studies.resuming import done_of, drop_photos, without_fit
 from clnf_engine.studies.variants import ARITHMETIC
 
 _PER_WORKER = 3

@@ -22,8 +22,9 @@ from clnf_engine.studies.agreements import Landmarks
 from clnf_engine.studies.columns import Columns, read_results, with_region
 from clnf_engine.studies.data import is_video, root_of
 from clnf_engine.studies.faces import Beside, Filter, beside, faces_csv
-from clnf_engine.studies.parts import Part, read_row
+from clnf_engine.studies.parts import Part
 from clnf_engine.studies.plan import Study
+from clnf_engine.studies.reading import read_row
 from clnf_engine.studies.rows import Row, arithmetic_kernel
 from clnf_engine.studies.statistics import Indices
 from clnf_engine.studies.summary import Summary, summarize

@@ -32,7 +32,9 @@ from clnf_engine.io.openface import read_model, write_model
 from clnf_engine.io.validator_file import read_validator, validator_bytes
 from clnf_engine.library import load_model
 from clnf_engine.stops import EXAMPLES, parse_stop
-from clnf_engine.studies.parts import COLUMNS, PARTS, done_of, read_columns, read_row, read_study, scan
+from clnf_engine.studies.parts import COLUMNS, PARTS, read_study, scan
+from clnf_engine.studies.reading import read_columns, read_row
+from clnf_engine.studies.resuming import done_of
 from clnf_engine.tracking.job import TrackJob
 from clnf_engine.tracking.journal import Journal, run_name
 from clnf_engine.tracking.output import write_json, write_parquet

@@ -12,7 +12,7 @@ from pytestqt.qtbot import QtBot
 from clnf_engine.diagnostics.finding import no_progress
 from clnf_engine.diagnostics.jitter import jitter
 from clnf_gui.guide.cases import CASES
-from clnf_gui.panes import in_sight
+from clnf_gui.pane import in_sight
 from clnf_gui.window import MainWindow
 
 from .conftest import wait_for_fit

@@ -18,7 +18,7 @@ from pytestqt.qtbot import QtBot
 
 from clnf_engine.accuracy import accuracy
 from clnf_engine.studies.faces import Filter
-from clnf_engine.studies.parts import read_row
+from clnf_engine.studies.reading import read_row
 from clnf_engine.studies.rows import Row
 from clnf_gui.opening import open_file
 from clnf_gui.panels.study_dialog import StudyDialog

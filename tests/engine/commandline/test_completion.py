@@ -30,7 +30,7 @@ def script(shell: str, capsys: pytest.CaptureFixture[str]) -> str:
         (["fit", "photo.jpg", "--model", "cl"], {"clip.mp4", "clnf"}),
         (["warm-up", "--precision", ""], {"float64", "float32"}),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(sorted(value)) if isinstance(value, set) else " ".join(value),
 )
 def test_bash_completes(
     words: list[str], expected: set[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]

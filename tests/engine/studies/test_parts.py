@@ -11,23 +11,11 @@ import pytest
 from clnf_engine import Study
 from clnf_engine.errors import FileError
 from clnf_engine.studies.data import STUDY_FILE, photos
-from clnf_engine.studies.parts import (
-    COLUMNS,
-    HEAVY,
-    PARTS,
-    done_of,
-    drop_photos,
-    fit_part,
-    read_arrays,
-    read_columns,
-    read_row,
-    read_study,
-    scan,
-    without_fit,
-    write_part,
-    write_study,
-)
+from clnf_engine.studies.making import fit_part, write_part
+from clnf_engine.studies.parts import COLUMNS, HEAVY, PARTS, read_study, scan, write_study
 from clnf_engine.studies.plan import Task
+from clnf_engine.studies.reading import read_arrays, read_columns, read_row
+from clnf_engine.studies.resuming import done_of, drop_photos, without_fit
 from clnf_engine.studies.rows import Row, fit_batch
 from clnf_engine.studies.variants import Start, grid
 

@@ -12,8 +12,8 @@ from scipy.stats import wilcoxon
 from clnf_engine.io.openface import write_model
 from clnf_engine.studies.agreements import Landmarks
 from clnf_engine.studies.columns import read_results
-from clnf_engine.studies.parts import read_row
 from clnf_engine.studies.plan import Study
+from clnf_engine.studies.reading import read_row
 from clnf_engine.studies.run import run_study
 from clnf_engine.studies.summary import summarize
 from clnf_engine.studies.variants import Start, grid

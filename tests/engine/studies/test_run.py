@@ -27,12 +27,13 @@ from clnf_engine.deviations import DEVIATIONS, active
 from clnf_engine.errors import ClnfError, StudyError
 from clnf_engine.io.files import exclusive
 from clnf_engine.studies import cluster as cluster_module
-from clnf_engine.studies import parts as parts_module
+from clnf_engine.studies import making as making_module
 from clnf_engine.studies import rows as rows_module
 from clnf_engine.studies import run as module
 from clnf_engine.studies.cluster import Cluster
 from clnf_engine.studies.data import STUDY_FILE
-from clnf_engine.studies.parts import PARTS, fit_part, read_study, scan
+from clnf_engine.studies.making import fit_part
+from clnf_engine.studies.parts import PARTS, read_study, scan
 from clnf_engine.studies.plan import Task
 from clnf_engine.studies.variants import Start
 
@@ -117,7 +118,7 @@ def test_rows_of_another_arithmetic_are_set_aside_and_made_again(
 ) -> None:
     results = tmp_path / "results"
     with monkeypatch.context() as patch:
-        for home in (parts_module, rows_module):
+        for home in (making_module, rows_module):
             patch.setattr(home, "ARITHMETIC", 0)
         run_study(study, results, workers=0)
     assert not {row["row"] for row in rows_of(results)} & {row["row"] for row in reference}
