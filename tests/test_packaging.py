@@ -121,7 +121,7 @@ def test_the_readme_on_pypi_leads_to_the_repository(root: Path) -> None:
         if not original.startswith(("https:", "#")):
             kind = f"raw.githubusercontent.com/clnf-studio/clnf-studio/{tag}"
             page = f"github.com/clnf-studio/clnf-studio/blob/{tag}"
-            assert link == f"https://{kind if original.endswith('.png') else page}/{original}"
+            assert link == f"https://{kind if original.endswith(('.png', '.webp')) else page}/{original}"
             assert (root / original.partition("#")[0]).exists()
 
 

@@ -68,6 +68,8 @@ def reading(folder: Path, reader: FolderReader) -> Iterator[None]:
     path = folder / LINES
     try:
         yield
+    except TraceFileError:
+        raise
     except KeyError as error:
         raise TraceFileError(path, "", f"{error.args[0]} is missing") from error
     except _Missing as error:

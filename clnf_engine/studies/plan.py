@@ -71,7 +71,15 @@ class Study:
             raise StudyError(f"there is no variant {self.baseline!r}; expected one of {', '.join(names)}")
 
     def variant(self, name: str) -> Variant:
-        """The variant of this name.
+        """The variant of a name.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        Variant
 
         Raises
         ------
@@ -84,13 +92,31 @@ class Study:
         raise StudyError(f"there is no variant {name!r}; expected one of {', '.join(v.name for v in self.variants)}")
 
     def named_as(self, other: Study) -> Study:
-        """The same study, with the names that another has for the same variants."""
+        """The same study, with the names that another has for the same variants.
+
+        Parameters
+        ----------
+        other : Study
+
+        Returns
+        -------
+        Study
+        """
         names = {variant.id: variant.name for variant in other.variants}
         variants = tuple(replace(variant, name=names.get(variant.id, variant.name)) for variant in self.variants)
         return replace(self, variants=variants, baseline=names.get(self.variant(self.baseline).id, self.baseline))
 
     def extended(self, other: Study) -> Study:
-        """The study with the variants and starts of another of the same data, under the names they have here.
+        """The study with the variants and starts of another, under the names they have here.
+
+        Parameters
+        ----------
+        other : Study
+            Of the same data.
+
+        Returns
+        -------
+        Study
 
         Raises
         ------
@@ -107,7 +133,12 @@ class Study:
         return replace(self, variants=variants, starts=starts)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON values; `from_json` reads them back."""
+        """As plain JSON values; `from_json` reads them back.
+
+        Returns
+        -------
+        dict
+        """
         models = {variant.model.key: variant.model for variant in self.variants}
         return {
             "data": self.data,
@@ -121,6 +152,14 @@ class Study:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """A study from `to_json`'s form.
+
+        Parameters
+        ----------
+        values : mapping
+
+        Returns
+        -------
+        Study
 
         Raises
         ------

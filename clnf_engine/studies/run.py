@@ -112,6 +112,15 @@ def run_study(
     ClnfError
         When the study cannot go on: the results are another study's, or are written by another process; there is no
         such cluster, or its workers cannot do it. All parts that were done are there.
+
+    Examples
+    --------
+    >>> from shutil import copy
+    >>> from clnf_engine import Study, grid, run_study, sample
+    >>> photo = copy(sample("portrait").path, "portrait.jpg")
+    >>> study = Study(photo, grid(["sigma=1,1.5,2"]))
+    >>> run_study(study, "results", workers=0).rows
+    3
     """
     outcome, folder = outcome or Outcome(), Path(results)
     require_pyarrow()

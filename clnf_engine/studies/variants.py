@@ -206,7 +206,12 @@ class Variant:
         return self.fit, self.detection, self.search, self.tracking
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as plain JSON values, every option named; `from_json` reads them back."""
+        """All of it as plain JSON values, every option named; `from_json` reads them back.
+
+        Returns
+        -------
+        dict
+        """
         return {
             "name": self.name,
             "id": self.id,
@@ -219,7 +224,17 @@ class Variant:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], models: Mapping[str, StudyModel]) -> Self:
-        """A variant from `to_json`'s form, of one of these models by their keys.
+        """A variant from `to_json`'s form.
+
+        Parameters
+        ----------
+        values : mapping
+        models : mapping of str to StudyModel
+            By their keys.
+
+        Returns
+        -------
+        Variant
 
         Raises
         ------
@@ -261,6 +276,16 @@ def grid(axes: Iterable[str], common: Sequence[str] = (), model: str | None = No
     ------
     OptionsError, ModelFileError
         As `Variant.of`.
+
+    Examples
+    --------
+    >>> from clnf_engine import grid
+    >>> for variant in grid(["sigma=1,2", "normalization=none,peak"]):
+    ...     print(variant.name)
+    sigma=1 normalization=none
+    sigma=1 normalization=peak
+    sigma=2 normalization=none
+    sigma=2 normalization=peak
     """
     lists: list[list[str]] = []
     for text in axes:
@@ -303,7 +328,16 @@ class Start:
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """A start from its name: ``detector``, ``box``, ``landmarks``, or perturbed: ``box:0.1``, ``box:0.1:10#3``.
+        """A start from its name.
+
+        Parameters
+        ----------
+        text : str
+            ``detector``, ``box``, ``landmarks``, or perturbed: ``box:0.1``, ``box:0.1:10#3``.
+
+        Returns
+        -------
+        Start
 
         Raises
         ------
@@ -342,5 +376,18 @@ class Start:
         return f"{self.kind}:{self.amount:g}{turned}#{self.seed}"
 
     def seed_for(self, image: str, seed: int) -> int | None:
-        """What `perturbed` is seeded with at an image, 0 to 2³² − 1, in a study of this seed; None if not perturbed."""
+        """What `clnf_engine.perturbed` is seeded with at an image.
+
+        Parameters
+        ----------
+        image : str
+            The sha256 of its bytes.
+        seed : int
+            Of the study.
+
+        Returns
+        -------
+        int or None
+            0 to 2³² − 1; None if not perturbed.
+        """
         return int(digest("start", image, seed, self.seed)[:8], 16) if self.perturbed else None

@@ -94,7 +94,7 @@ def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, text: str, said: st
 
 
 def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"none\.py: cannot be read"):
+    with pytest.raises(FileError, match=r"none\.py: no such file"):
         own_functions(tmp_path / "none.py")
 
 

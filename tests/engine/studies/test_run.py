@@ -17,6 +17,7 @@ from typing import Any
 
 import cloudpickle
 import dask
+import distributed  # noqa: F401  before `dask.config.set`, which would take its settings away with its own
 import numpy as np
 import pytest
 from tqdm import tqdm
