@@ -85,7 +85,7 @@ def fit(
     >>> start = initials_from_detector(model, gray)[0]
     >>> trace = fit(gray, model, start)
     >>> trace.success, trace.landmarks.shape, round(trace.likelihood, 2)
-    (True, (68, 2), 0.54)
+    (True, (68, 2), 0.55)
 
     What a step computed is kept, such as the response maps that the last iteration saw:
 
@@ -164,9 +164,9 @@ def fit_steps(
     >>> for step in fit_steps(gray, model, start):
     ...     if step.phase == "nonrigid" and step.likelihood is not None:  # the last of its phase
     ...         print(step.stage, round(step.likelihood, 2))
-    stage 1 (0.2, window 11) 0.35
-    stage 2 (0.35, window 9) 0.56
-    stage 3 (0.5, window 7) 0.54
+    stage 1 (0.18, window 11) 0.32
+    stage 2 (0.35, window 9) 0.58
+    stage 3 (0.5, window 7) 0.55
     """
     _check(image, model, initial)
     options = options or FitOptions()
@@ -263,7 +263,7 @@ def fit_many(
     >>> starts = [perturbed(model, start, seed) for seed in range(8)]
     >>> ends = np.array([row.landmarks for row in fit_many(repeat(gray), model, starts)])
     >>> ends.shape, round(float(np.median(ends.std(axis=0))), 1)  # px
-    ((8, 68, 2), 0.5)
+    ((8, 68, 2), 0.4)
     """
     each = repeat(options or FitOptions()) if options is None or isinstance(options, FitOptions) else options
     for initial, image, chosen in zip(initials, images, each, strict=False):

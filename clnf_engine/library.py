@@ -40,7 +40,7 @@ def load_model(path_or_name: str | os.PathLike[str] | None = None) -> Model:
     >>> from clnf_engine import load_model
     >>> model = load_model()  # the one that ships
     >>> model.name, model.n_landmarks, [scale.patch_scaling for scale in model.scales]
-    ('main_portrait68', 68, [0.2, 0.35, 0.5])
+    ('main_portrait68', 68, [0.18, 0.35, 0.5])
     """
     model = read_model(find_model(path_or_name))
     return replace(model, calibration=find_calibration(model))

@@ -221,7 +221,7 @@ def detect(
     >>> from clnf_engine import initials_from_detector, load_model, sample
     >>> model, gray = load_model(), sample("portrait").gray
     >>> start = initials_from_detector(model, gray)[0]
-    >>> found = detect(gray, model, start, detection=DetectionOptions(hypotheses=True))
+    >>> found = detect(gray, model, start, detection=DetectionOptions(hypotheses=True, hypothesis_margin=0.05))
     >>> len(found.hypotheses), found.hypothesis.rotation, found.success
     (5, (0.0, 0.0, 0.0), True)
     """

@@ -110,7 +110,7 @@ class Recipe:
         Standard deviations of the other angle and of the roll of the copies for a view.
     """
 
-    scales: tuple[float, ...] = (0.2, 0.35, 0.5)
+    scales: tuple[float, ...] = (0.18, 0.35, 0.5)
     windows: tuple[int, ...] = (7, 9, 11, 15)
     neurons: int = 5
     seed: int = 0

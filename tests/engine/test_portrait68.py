@@ -46,7 +46,7 @@ def trace(request: pytest.FixtureRequest, model: Model) -> Trace:
 def test_it_is_the_default_and_has_a_name(model: Model) -> None:
     assert model.name == "main_portrait68"
     assert load_model("portrait68").path == model.path
-    assert [scale.patch_scaling for scale in model.scales] == [0.2, 0.35, 0.5]
+    assert [scale.patch_scaling for scale in model.scales] == [0.18, 0.35, 0.5]
     assert all(set(scale.sigma_components) == {7, 9, 11, 15} for scale in model.scales)
     assert model.n_landmarks == 68
 

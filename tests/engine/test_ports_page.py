@@ -86,7 +86,7 @@ def test_the_runs_part_where_the_page_says(folder: Path, capsys: pytest.CaptureF
     assert main(["trace", "--like", str(folder / "faulty.npz"), "-o", str(own)]) == 0
     assert main(["diff", str(folder / "faulty.npz"), str(own)]) == 0
     said = capsys.readouterr().out
-    assert "rigid 1 and end 23.1 px apart" in said and "end 23.1 px apart" in PAGE
+    assert "rigid 1 and end 23.8 px apart" in said and "end 23.8 px apart" in PAGE
 
 
 def test_the_function_alone_is_named_too(ports: Any) -> None:
