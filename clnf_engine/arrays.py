@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from functools import wraps
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -14,6 +15,9 @@ Floats = NDArray[np.float64]
 DType = np.dtype[Any]
 
 FLOAT64: DType = np.dtype(np.float64)
+
+_MOST_TOLD = 6
+"""Items of a tuple that are told one by one."""
 
 _Array = TypeVar("_Array", bound=np.ndarray[Any, Any])
 _Record = TypeVar("_Record")
@@ -33,6 +37,26 @@ def read_only_fields(record: _Record) -> _Record:
         if isinstance(value, np.ndarray):
             read_only(value)
     return record
+
+
+def brief(record: Any) -> str:
+    """A dataclass instance as text for people: arrays by dtype and shape, long tuples by what they hold, no Nones.
+
+    To be its class's ``__repr__``: in an interactive Python nobody reads thousands of numbers.
+    """
+    values = ((field.name, getattr(record, field.name)) for field in fields(record))
+    told = ", ".join(f"{name}={_brief(value)}" for name, value in values if value is not None)
+    return f"{type(record).__name__}({told})"
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{list(value.shape)}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {_brief(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, tuple) and len(value) > _MOST_TOLD:
+        return f"<{len(value)} of {type(value[0]).__name__}>"
+    return repr(value)
 
 
 def remembering_last(function: Callable[[*_Arguments], _Result]) -> Callable[[*_Arguments], _Result]:

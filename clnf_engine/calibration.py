@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clnf_engine.arrays import Floats
+from clnf_engine.arrays import Floats, brief
 from clnf_engine.options import FitOptions, option_defaults
 from clnf_engine.steps import Phase, Step
 
@@ -66,6 +66,8 @@ class Calibration:
     scales: tuple[float, float]
     options: FitOptions
     basis: str
+
+    __repr__ = brief
 
     @cached_property
     def worked_limit(self) -> float | None:

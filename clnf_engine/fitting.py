@@ -11,7 +11,7 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine.arrays import Floats, read_only
+from clnf_engine.arrays import Floats, brief, read_only
 from clnf_engine.deviations import Function, untransformed
 from clnf_engine.errors import InitialError, OperationError
 from clnf_engine.initial import Initial
@@ -202,6 +202,8 @@ class FitRow:
     stage: Stage | None
     success: bool
     message: str
+
+    __repr__ = brief
 
     @property
     def landmarks(self) -> Floats:

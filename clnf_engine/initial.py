@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clnf_engine.arrays import Floats, read_only
+from clnf_engine.arrays import Floats, brief, read_only
 from clnf_engine.errors import InitialError
 from clnf_engine.model import Model
 from clnf_engine.options import Source
@@ -54,6 +54,8 @@ class Initial:
     source: Source
     box: Box
     seed: int | None = None
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         params = np.array(self.params, dtype=np.float64)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine.arrays import Array, Floats
+from clnf_engine.arrays import Array, Floats, brief
 from clnf_engine.calibration import Calibration
 from clnf_engine.pdm import PDM
 from clnf_engine.validator import Validator
@@ -51,6 +51,8 @@ class PatchExperts:
     betas: Floats
     patch_confidence: Floats
 
+    __repr__ = brief
+
     @cached_property
     def sum_alphas(self) -> Floats:
         """Σα over all neurons of each expert, skipped ones included, (n,)."""
@@ -82,6 +84,8 @@ class PatchScale:
     view_centres_degrees: Floats
     views: tuple[PatchExperts, ...]
     sigma_components: Mapping[int, NDArray[np.float32]]
+
+    __repr__ = brief
 
     @cached_property
     def view_centres(self) -> Floats:
@@ -157,6 +161,8 @@ class Model:
     calibration: Calibration | None = None
     validator: Validator | None = None
     problems: tuple[str, ...] = ()
+
+    __repr__ = brief
 
     @property
     def n_landmarks(self) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from clnf_engine.arrays import Array, Floats, read_only
+from clnf_engine.arrays import Array, Floats, brief, read_only
 from clnf_engine.caches import cached_with_owner, remembered
 from clnf_engine.kernels import shape as kernels
 
@@ -39,6 +39,8 @@ class PDM:
     mean: Floats
     modes: Floats
     variances: Floats
+
+    __repr__ = brief
 
     @property
     def n_landmarks(self) -> int:

@@ -16,7 +16,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine.arrays import Array, Floats
+from clnf_engine.arrays import Array, Floats, brief
 
 
 class Phase(StrEnum):
@@ -149,6 +149,8 @@ class ResponseMaps:
     shifted: Array
     final: Array
 
+    __repr__ = brief
+
     @cached_property
     def all_visible(self) -> bool:
         """Whether every landmark has an expert in this view."""
@@ -198,6 +200,8 @@ class MeanShift:
     reference: Array
     image: Array
     empty: NDArray[np.bool_]
+
+    __repr__ = brief
 
     def has(self, *names: str) -> bool:
         """Whether it has all values of these names.
@@ -289,6 +293,8 @@ class Step:
     success: bool | None = None
     message: str = ""
     left_out: tuple[str, ...] | None = None
+
+    __repr__ = brief
 
     @property
     def place(self) -> Place:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine.arrays import Floats
+from clnf_engine.arrays import Floats, brief
 from clnf_engine.initial import Initial
 from clnf_engine.io.trace_file import read_trace, write_trace
 from clnf_engine.io.trace_parts import TraceContent
@@ -54,6 +54,8 @@ class Trace:
     conventions: tuple[str, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
     converted: tuple[str, ...] = ()
+
+    __repr__ = brief
 
     @property
     def numbers(self) -> Sequence[Step]:

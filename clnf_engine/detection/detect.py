@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine.arrays import Floats, read_only
+from clnf_engine.arrays import Floats, brief, read_only
 from clnf_engine.choice import choose
 from clnf_engine.detection.known_landmarks import params_from_known
 from clnf_engine.detection.parts import EYES, PartFit, fit_parts, merged
@@ -76,6 +76,8 @@ class Hypothesis:
     params: Floats
     landmarks: Floats
 
+    __repr__ = brief
+
     @property
     def likelihood(self) -> float | None:
         """Mean log likelihood of the last non-rigid phase of the main fit; None when no stage was run."""
@@ -125,6 +127,8 @@ class Detection:
     parts: Mapping[str, PartFit]
     success: bool
     certainty: float
+
+    __repr__ = brief
 
     @property
     def hypothesis(self) -> Hypothesis:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from clnf_engine.arrays import Floats
+from clnf_engine.arrays import Floats, brief
 from clnf_engine.detection.detect import Detection, detect, eye_landmarks
 from clnf_engine.detection.search import initials_from_detector
 from clnf_engine.errors import InitialError
@@ -101,6 +101,8 @@ class FrameResult:
     certainty: float | None = None
     eyes: Floats | None = None
     good: bool = True
+
+    __repr__ = brief
 
     @property
     def success(self) -> bool:

@@ -418,3 +418,16 @@ def test_places_in_words() -> None:
     step = replace(next(fit_steps(tiny_image(), tiny_model(), start())), stage=stage, phase=Phase.NONRIGID, iteration=3)
     assert describe(step) == "stage 2 (0.35, window 9), non-rigid 3"
     assert describe(Step(Phase.END, step.params, step.landmarks)) == "end"
+
+
+def test_what_a_person_prints_tells_shapes_and_no_numbers_by_the_thousand() -> None:
+    model = tiny_model()
+    trace = fit(tiny_image(), model, start())
+    step = next(step for step in trace.steps if step.phase is Phase.NONRIGID)
+    n, m = model.n_landmarks, len(step.params)
+    told = repr(step)
+    assert told.startswith(f"Step(phase=<Phase.NONRIGID: 'nonrigid'>, params=float64[{m}], landmarks=float64[{n}, 2], ")
+    assert f"jacobian=float64[{2 * n}, {m}]" in told and "success" not in told  # which an iteration does not have
+    assert f"steps=<{len(trace.steps)} of Step>" in repr(trace)
+    for thing in (trace, step, model):
+        assert len(repr(thing)) < 10_000 and "\n" not in repr(thing)
