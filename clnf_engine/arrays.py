@@ -54,8 +54,10 @@ def _brief(value: Any) -> str:
         return f"{value.dtype}{list(value.shape)}"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {_brief(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, tuple) and len(value) > _MOST_TOLD:
-        return f"<{len(value)} of {type(value[0]).__name__}>"
+    if type(value) is tuple:
+        if len(value) > _MOST_TOLD:
+            return f"<{len(value)} of {type(value[0]).__name__}>"
+        return f"({', '.join(map(_brief, value))}{',' * (len(value) == 1)})"
     return repr(value)
 
 

@@ -422,7 +422,7 @@ def test_places_in_words() -> None:
 
 def test_what_a_person_prints_tells_shapes_and_no_numbers_by_the_thousand() -> None:
     model = tiny_model()
-    trace = fit(tiny_image(), model, start())
+    trace = run()
     step = next(step for step in trace.steps if step.phase is Phase.NONRIGID)
     n, m = model.n_landmarks, len(step.params)
     told = repr(step)
