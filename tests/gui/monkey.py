@@ -39,6 +39,9 @@ _MEMORY_MB = 50.0
 _HANG_SECONDS = 120
 _SETTLE_SECONDS = 2.0
 _SIZES = ((1280, 720), (640, 480), (320, 240), (1920, 1080), (2560, 400))
+_FACES = {tiny_image().shape: [start().box], (600, 512): [(162.4, 153.0, 206.1, 200.4)]}
+"""What the detector finds in the tiny picture and, for the guided cases, in the sample portrait."""
+
 _COLOURS = ("#f0f0f0", "#2d3033", "#800080")
 _COMMANDS = tuple(command.id for command in COMMANDS if command.id != "quit")
 _SAID = tuple(command.shortcut for command in COMMANDS if command.shortcut and command.id != "quit")
@@ -172,7 +175,7 @@ class Monkey:
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:
-        """Answer the dialogs that would wait for a person, and let the detector find the tiny face."""
+        """Answer the dialogs that would wait for a person, and let the detector find what it should."""
 
         def chosen(*_: object) -> tuple[str, str]:
             return str(self.random.choice((*self.files.to_open, ""))), ""
@@ -187,7 +190,7 @@ class Monkey:
             return self.random.choice(items), self.random.random() < 0.8
 
         def detected(gray: np.ndarray) -> list[object]:
-            return [start().box] if gray.shape == tiny_image().shape else []
+            return _FACES.get(gray.shape, [])
 
         with (
             patch.object(QFileDialog, "getOpenFileName", chosen),
