@@ -20,7 +20,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import scipy
 
 from clnf_engine import __version__
 from clnf_engine.errors import ClnfError, FileError
@@ -115,6 +114,8 @@ def read_study(results: Path) -> Study:
 
 def versions() -> dict[str, str]:
     """Versions of all that computes."""
+    import scipy
+
     return {
         "clnf-studio": __version__,
         "python": platform.python_version(),

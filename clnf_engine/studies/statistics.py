@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from clnf_engine.arrays import Floats
 
@@ -246,6 +245,8 @@ def _resampled_means(values: Floats, known: NDArray[np.bool_], resamples: int) -
 
 def _bca(values: Floats, means: Floats) -> tuple[float, float]:
     """Bounds of the mean of values by the means of their resamples."""
+    from scipy.special import ndtr, ndtri
+
     mean, means = values.mean(), means[np.isfinite(means)]
     off = values - mean
     if not np.abs(off).max() > 1e-12 * np.abs(values).max():

@@ -116,3 +116,12 @@ def test_a_desktop_knows_the_window_and_its_icon(qapp: QApplication) -> None:
     image = qapp.windowIcon().pixmap(64, 64).toImage()
     colours = {image.pixelColor(x, y).name() for x in range(0, image.width(), 2) for y in range(0, image.height(), 2)}
     assert {"#17242f", "#ffd23f"} <= colours, "the ground, and the frame of the map"
+
+
+def test_a_window_opens_without_what_only_some_of_its_tools_need() -> None:
+    lines = (
+        "import sys, clnf_gui.window",
+        "print(sorted({'scipy', 'numba', 'matplotlib', 'jinja2', 'pyarrow', 'distributed'} & set(sys.modules)))",
+    )
+    said = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True).stdout
+    assert said == "[]\n"
